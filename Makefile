@@ -1,0 +1,40 @@
+# The two commands a newcomer needs: `make run` and `make test`. Only Python 3.11 and make are assumed.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: run test prove bench docs lint lock clean
+.DEFAULT_GOAL := run
+
+$(READY): pyproject.toml requirements.lock
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $(READY)
+
+run: $(READY)
+	@$(BIN)/tokenworks run examples/nvl72.yaml --out out/nvl72
+
+test: $(READY)
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+prove: $(READY)
+	@$(BIN)/python benchmarks/prove.py
+
+bench: $(READY)
+	@$(BIN)/python benchmarks/run_all.py
+
+docs: $(READY)
+	@$(BIN)/python -m pytest tests/docs
+
+lint: $(READY)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
+
+lock:
+	@uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --group dev pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) out build dist

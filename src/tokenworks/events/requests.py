@@ -1,0 +1,33 @@
+"""Requests as columns: what a workload yields and the twin consumes. Schema only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Requests:
+    """One chunk of a request stream, sorted by arrival. All arrays have length n except the hashes.
+
+    ``block_start`` has length n + 1: request i brings the prompt block hashes
+    ``block_hash[block_start[i]:block_start[i + 1]]``, one per full block of ``hash_block_tokens`` tokens.
+    """
+
+    arrival: NDArray[np.int64]  # ticks of 10 ps from the start of the run
+    input_tokens: NDArray[np.int32]  # ≥ 1
+    output_tokens: NDArray[np.int32]  # ≥ 1
+    service: NDArray[np.int16]  # index into the factory's services
+    tenant: NDArray[np.int32]
+    session: NDArray[np.int64]  # −1: none
+    priority: NDArray[np.int8]  # 0 is served first
+    timeout: NDArray[np.int64]  # ticks to the first token after which the caller gives up; 0: never
+    think: NDArray[np.int64]  # ticks before a closed-loop client sends this request
+    block_start: NDArray[np.int64]
+    block_hash: NDArray[np.uint64]
+    hash_block_tokens: int
+
+    def __len__(self) -> int:
+        return len(self.arrival)

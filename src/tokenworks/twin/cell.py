@@ -1,0 +1,146 @@
+"""What the twin is given and what it gives back. Schema only: kernel and reference simulator share it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenworks.physics.worker_model import WorkerModel
+
+ROUND_ROBIN, RANDOM, LEAST_LOADED, POWER_OF_TWO, SESSION, KV_AWARE = range(6)
+
+# status of a request in ``RequestLog.status``
+WAITING, FINISHED, REJECTED_QUEUE_FULL, REJECTED_TOO_LONG, TIMED_OUT, IN_SYSTEM = range(6)
+
+
+@dataclass(frozen=True)
+class ServicePlan:
+    """One service of a cell. Either ``workers`` (aggregated) or ``prefill`` and ``decode`` pools are given,
+    as indices into ``Cell.workers``. A worker belongs to one service."""
+
+    name: str
+    workers: tuple[int, ...] = ()
+    prefill: tuple[int, ...] = ()
+    decode: tuple[int, ...] = ()
+    policy: int = LEAST_LOADED
+    kv_weight_256: int = 256  # weight of a matched block in KV-aware routing, in 1/256
+    max_waiting: int = 0  # 0: no limit
+    slo_ttft_ticks: int = 0  # 0: none
+    slo_tpot_ticks: int = 0
+    slo_e2e_ticks: int = 0
+
+
+@dataclass(frozen=True)
+class PowerCap:
+    """A shared limit in watts over the board power of some workers; steers their clock levels at control ticks.
+
+    At a tick the controller looks at the mean power of its workers in the last interval: above ``watts`` all go one level down,
+    below ``watts``·``raise_below`` (integer percent) one level up.
+    """
+
+    name: str
+    workers: tuple[int, ...]
+    watts: float
+    raise_below_percent: int = 92
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A router domain with its workers; what a process simulates on its own."""
+
+    models: tuple[WorkerModel, ...]
+    workers: tuple[int, ...]  # model index of each worker
+    services: tuple[ServicePlan, ...]
+    caps: tuple[PowerCap, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TwinOptions:
+    horizon_ticks: int = 0  # 0: until every request has left
+    control_ticks: int = 10**11  # 1 s
+    clients: int = 0  # closed loop with this many clients; 0: open loop
+    bucket_ticks: int = 10**11  # of the timeline
+    buckets: int = 0  # length of the timeline; 0: none
+    warmup_ticks: int = 0  # requests that arrive earlier are simulated but left out of latency statistics
+    record: bool = False  # keep a RequestLog
+
+
+@dataclass(frozen=True)
+class RequestLog:
+    """Per request, in order of the input; times in ticks, −1 where the event did not happen."""
+
+    arrival: NDArray[np.int64]
+    first_token: NDArray[np.int64]
+    finish: NDArray[np.int64]
+    status: NDArray[np.int8]
+    produced: NDArray[np.int32]
+    cached: NDArray[np.int32]  # prompt tokens taken from a prefix cache
+    preemptions: NDArray[np.int32]
+    worker: NDArray[np.int32]  # the (last) worker that served it
+
+
+@dataclass(frozen=True)
+class ServiceStats:
+    """Counters of one service; latencies as counts over ``statistics.EDGES`` plus exact integer sums."""
+
+    arrived: int
+    finished: int
+    rejected_queue_full: int
+    rejected_too_long: int
+    timed_out: int
+    in_system: int
+    within_slo: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    preemptions: int
+    ttft_counts: NDArray[np.int64]
+    tpot_counts: NDArray[np.int64]
+    e2e_counts: NDArray[np.int64]
+    ttft_sum: int  # ticks; over requests outside the warm-up
+    tpot_sum: int  # ticks, each request's TPOT rounded down to a tick
+    e2e_sum: int
+    ttft_max: int
+    tpot_max: int
+    e2e_max: int
+
+
+@dataclass(frozen=True)
+class WorkerStats:
+    """Per worker: arrays over the cell's workers."""
+
+    steps: NDArray[np.int64]
+    decode_steps: NDArray[np.int64]  # pure decode steps
+    busy_ticks: NDArray[np.int64]
+    prefill_tokens: NDArray[np.int64]  # computed, recompute included
+    decode_tokens: NDArray[np.int64]
+    dynamic_uj: NDArray[np.int64]
+    static_uj: NDArray[np.int64]
+    batch_steps: NDArray[np.int64]  # Σ over steps of decode sequences
+    block_ticks: NDArray[np.float64]  # ∫ blocks in use dt (blocks referenced by sequences, cache-only blocks excluded)
+    level_ticks: NDArray[np.int64]  # (workers, levels) busy ticks by clock level
+
+
+@dataclass(frozen=True)
+class TwinTimeline:
+    """Per service and bucket, shape (services, buckets)."""
+
+    arrived: NDArray[np.int64]
+    finished: NDArray[np.int64]
+    output_tokens: NDArray[np.int64]  # booked at the end of the step or leap that produced them, spread evenly over a leap
+    waiting: NDArray[np.int64]  # at the end of the bucket
+    running: NDArray[np.int64]
+    blocks: NDArray[np.int64]  # in use at the end of the bucket
+    joules: NDArray[np.float64]  # dynamic + static, board scope
+
+
+@dataclass(frozen=True)
+class TwinResult:
+    end_ticks: int
+    services: tuple[ServiceStats, ...]
+    workers: WorkerStats
+    timeline: TwinTimeline | None
+    log: RequestLog | None
