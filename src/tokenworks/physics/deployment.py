@@ -1,0 +1,59 @@
+"""A deployment: one engine replica with every setting resolved. What physics compiles into a WorkerModel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TierSettings:
+    """KV tier below device memory: capacity per replica and one-way bandwidth into the device."""
+
+    name: str
+    capacity_gb: float
+    bandwidth_gb_s: float
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """All settings are explicit: who builds one (spec, or a harness of the accuracy room) takes them from the
+    factory file, from the engine's catalogue entry or from a published recipe, never from a default here.
+
+    gpus of the replica = tp · pp · dp. ``ep`` experts-parallel ranks over the same GPUs (1 = experts are
+    sharded by tensor parallelism). ``max_seqs`` and ``token_budget`` are per attention-DP rank.
+
+    KV bytes per GPU = (memory · memory_fraction − weights − memory_reserve_gb) · kv_fraction_of_free.
+    """
+
+    accelerator: str  # catalogue ids
+    model: str
+    engine: str
+    engine_version: str  # as printed, "" when unknown
+    date: str  # ISO date, month or year of the software; "" when unknown: picks the era of overheads
+    weights: str  # bf16 fp16 fp32 fp8 fp8_block nvfp4 mxfp4 int8 int4 w4a16
+    kv: str  # bf16 fp8
+    tp: int
+    pp: int
+    dp: int
+    ep: int
+    max_seqs: int
+    token_budget: int
+    memory_fraction: float  # of device memory that the engine may use at all
+    kv_fraction_of_free: float
+    memory_reserve_gb: float  # activations, graphs, runtime
+    block_tokens: int
+    reserve_output: bool
+    prefill_alone: bool
+    chunked_prefill: bool
+    receive_interval: int
+    prefix_cache: bool
+    cuda_graph_max_seqs: int  # 0: no graphs
+    async_scheduling: bool
+    draft_tokens: int  # speculative tokens proposed a step, 0 = off
+    tokens_per_step: float  # 1 without speculation
+    gpus_per_node: int  # size of the scale-up domain that the replica may use
+    tiers: tuple[TierSettings, ...] = ()
+
+    @property
+    def gpus(self) -> int:
+        return self.tp * self.pp * self.dp
