@@ -1,0 +1,114 @@
+"""Reads catalogue entries lazily: one TOML file per entity, only those that are asked for."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tokenworks.catalog.facts import STATUSES, Entry, Fact
+from tokenworks.errors import CatalogError, InputError
+
+DATA = Path(__file__).parent / "data"
+_HEADER = ("id", "name", "source", "date", "status", "facts", "aliases")
+
+
+class UnknownEntryError(InputError):
+    """No such entry; the message names the nearest ones."""
+
+    def __init__(self, kind: str, wanted: str):
+        self.kind, self.wanted, self.nearest = kind, wanted, nearest(kind, wanted)
+        near = f" Did you mean {', '.join(self.nearest)}?" if self.nearest else ""
+        super().__init__(f'no {kind.removesuffix("s")} "{wanted}" in the catalogue.{near}')
+
+
+@lru_cache(maxsize=32)
+def ids(kind: str) -> tuple[str, ...]:
+    """All ids of a kind, sorted."""
+    folder = DATA / kind
+    if not folder.is_dir():
+        raise CatalogError(f"the catalogue has no kind {kind!r}; it has {', '.join(kinds())}")
+    return tuple(sorted(p.stem for p in folder.glob("*.toml") if not p.stem.startswith("_")))
+
+
+def kinds() -> tuple[str, ...]:
+    """The kinds of entries: accelerators, systems, models …"""
+    hidden = ("calibration", "notices")
+    return tuple(sorted(p.name for p in DATA.iterdir() if p.is_dir() and p.name not in hidden))
+
+
+def nearest(kind: str, wanted: str, count: int = 3) -> tuple[str, ...]:
+    """The ids closest to a mistyped one; an id that the wanted one extends or abbreviates comes first."""
+    key = wanted.lower()
+    known = ids(kind)
+    starts = [i for i in known if i.startswith(key) or key.startswith(i)]
+    close = difflib.get_close_matches(key, known, n=count, cutoff=0.5)
+    return tuple(dict.fromkeys([*starts, *close]))[:count]
+
+
+@lru_cache(maxsize=1024)
+def load(kind: str, wanted: str) -> Entry:
+    """The entry with this id (or alias)."""
+    path = DATA / kind / f"{wanted}.toml"
+    if wanted not in ids(kind):
+        found = _aliases(kind).get(wanted.lower())
+        if found is None:
+            raise UnknownEntryError(kind, wanted)
+        path = DATA / kind / f"{found}.toml"
+    return load_file(path, kind)
+
+
+@lru_cache(maxsize=32)
+def _aliases(kind: str) -> Mapping[str, str]:
+    """Alias → id. Read only when an id is unknown, since it opens every file of the kind."""
+    found: dict[str, str] = {}
+    for known in ids(kind):
+        found[known.lower()] = known
+        for alias in _read(DATA / kind / f"{known}.toml").get("aliases", ()):
+            found[str(alias).lower()] = known
+    return found
+
+
+def load_file(path: Path, kind: str) -> Entry:
+    """An entry from a TOML file, for instance a user's own."""
+    table = _read(path)
+    try:
+        default = {key: table[key] for key in ("source", "date", "status")}
+        facts = {key: _fact(path, key, raw, default) for key, raw in table["facts"].items()}
+        entry_id, name = str(table["id"]), str(table["name"])
+    except KeyError as missing:
+        raise CatalogError(f"{path.name}: no {missing} at the top of the file") from missing
+    extra = {key: value for key, value in table.items() if key not in _HEADER}
+    return Entry(kind, entry_id, name, facts, extra)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"no such file: {path}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise CatalogError(f"{path}: {error}") from error
+
+
+def _fact(path: Path, key: str, raw: Mapping[str, Any], default: Mapping[str, Any]) -> Fact:
+    if not isinstance(raw, Mapping) or "value" not in raw or "unit" not in raw:
+        raise CatalogError(f"{path.name}: {key} needs a value and a unit")
+    merged = {**default, **raw}
+    if merged["status"] not in STATUSES:
+        raise CatalogError(f"{path.name}: {key} has status {merged['status']!r}, not one of {STATUSES}")
+    other = tuple(merged.get("other", ()))
+    note = str(merged.get("note", ""))
+    return Fact(merged["value"], raw["unit"], merged["source"], str(merged["date"]), merged["status"], note, other)
+
+
+@lru_cache(maxsize=1)
+def sources() -> dict[str, dict[str, str]]:
+    """Every source by its key: title, publisher, place and terms."""
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted(DATA.glob("sources*.toml")):
+        found.update(_read(path))
+    return found

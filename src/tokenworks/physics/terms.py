@@ -1,0 +1,151 @@
+"""The few coefficients of the performance model, resolved for one deployment.
+
+A coefficient ("term") of a deployment is  prior · exp(Σ effects): a pooled value times effects of ever
+narrower families (generation, accelerator, engine, engine era, model kind …). An accelerator, model or
+engine without measurements has no narrow effects and inherits its family's. Priors, bounds and families are
+data (catalogue kind ``calibration``); the effects are fitted by ``tokenworks calibrate``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tokenworks import catalog
+from tokenworks.errors import CatalogError
+from tokenworks.physics.deployment import Deployment
+
+CALIBRATION = Path(catalog.__file__).parent / "data" / "calibration"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Dimensionless shares of peak unless the name ends in a unit."""
+
+    mem_dense: float  # share of HBM bandwidth when dense weights are streamed
+    mem_experts: float  # … when expert weights are streamed
+    mem_kv: float  # … when decode attention reads the KV cache
+    flop_dense: float  # share of the precision's dense peak in large dense GEMMs
+    flop_experts: float  # … in grouped expert GEMMs
+    flop_attention: float  # share of the bf16 peak in prefill attention
+    link: float  # share of the usable link bandwidth in collectives
+    collective_s: float  # latency of one all-reduce, gather or scatter
+    layer_s: float  # kernel launches and gaps of one layer
+    step_s: float  # host time of one step
+    seq_s: float  # host time per decode sequence and step
+    prompt_s: float  # host time per request whose prefill ends in a step
+    speed: float  # divides all device time: versions and combinations
+    power_base: float  # share of TDP drawn while stepping, whatever is computed
+    power_memory: float  # … added at full memory bandwidth
+    power_flop: float  # … added at full tensor throughput
+
+
+NAMES = tuple(field.name for field in fields(Terms))
+
+
+@dataclass(frozen=True)
+class Family:
+    """One level of pooling: the attributes that form its key, and the prior spread of its effects (log)."""
+
+    attributes: tuple[str, ...]
+    spread: float
+
+    def key(self, attributes: Mapping[str, str]) -> str:
+        return "+".join(f"{name}={attributes[name]}" for name in self.attributes)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Where a term starts, the bounds that physics sets, and the families that may move it."""
+
+    value: float
+    low: float
+    high: float
+    families: tuple[Family, ...]
+
+
+def _prior(name: str, table: Mapping[str, Any]) -> Prior:
+    try:
+        families = tuple(Family(tuple(key.split("+")), float(sd)) for key, sd in table["families"].items())
+        return Prior(float(table["value"]), float(table["low"]), float(table["high"]), families)
+    except KeyError as missing:
+        raise CatalogError(f"calibration/priors.toml: {name} has no {missing}") from missing
+
+
+@lru_cache(maxsize=1)
+def priors() -> dict[str, Prior]:
+    """Priors of every term, from the catalogue."""
+    import tomllib
+
+    tables = tomllib.loads((CALIBRATION / "priors.toml").read_text())
+    missing = [name for name in NAMES if name not in tables]
+    if missing:
+        raise CatalogError(f"calibration/priors.toml lacks {', '.join(missing)}")
+    return {name: _prior(name, tables[name]) for name in NAMES}
+
+
+Effects = Mapping[str, Mapping[str, float]]
+
+
+@lru_cache(maxsize=1)
+def shipped_effects() -> Effects:
+    """Fitted effects by term and family key, as shipped."""
+    path = CALIBRATION / "effects.json"
+    if not path.exists():
+        raise CatalogError(f"no calibration: {path.name} is missing; run `tokenworks calibrate`")
+    effects: dict[str, dict[str, float]] = json.loads(path.read_text())["effects"]
+    return effects
+
+
+def era(version: str, date: str) -> str:
+    """Era of an engine's overheads: "0.13" from a version, else the month, else "unknown"."""
+    match = re.search(r"(\d+)\.(\d+)", version)
+    if match:
+        return f"{match.group(1)}.{match.group(2)}"
+    return date[:7] if date else "unknown"
+
+
+def model_kind(model: catalog.Entry) -> str:
+    if model["attention"] == "mla":
+        return "mla"
+    return "moe" if model["experts"] else "dense"
+
+
+def attributes(deployment: Deployment) -> dict[str, str]:
+    """The names by which effects are pooled."""
+    accelerator = catalog.load("accelerators", deployment.accelerator)
+    model = catalog.load("models", deployment.model)
+    engine = catalog.load("engines", deployment.engine)
+    return {
+        "accelerator": deployment.accelerator,
+        "generation": str(accelerator["generation"]),
+        "link": str(accelerator["link_kind"]),
+        "vendor": str(accelerator["vendor"]).lower(),
+        "engine": str(engine["base"]),
+        "era": era(deployment.engine_version, deployment.date),
+        "month": deployment.date[:7] if deployment.date else "unknown",
+        "weights": deployment.weights,
+        "kind": model_kind(model),
+        "model": deployment.model,
+        "spread": "wide" if deployment.gpus > deployment.gpus_per_node else "node",
+        "dp": "dp" if deployment.dp > 1 else "tp",
+    }
+
+
+def resolve(deployment: Deployment, effects: Effects | None = None) -> Terms:
+    """Terms of a deployment under fitted effects (None: those shipped), inside the physical bounds."""
+    fitted = shipped_effects() if effects is None else effects
+    names = attributes(deployment)
+    return Terms(**{name: _value(prior, fitted.get(name, {}), names) for name, prior in priors().items()})
+
+
+def _value(prior: Prior, effects: Mapping[str, float], names: Mapping[str, str]) -> float:
+    shift = sum(effects.get(family.key(names), 0.0) for family in prior.families)
+    shift += effects.get("all", 0.0)
+    return min(prior.high, max(prior.low, prior.value * math.exp(shift)))
