@@ -1,0 +1,54 @@
+"""The memory of one GPU: weights, reserve, KV cache; or why a model does not fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tokenworks.errors import CapacityError
+from tokenworks.physics.step import Machine
+
+MAX_BLOCKS = 1 << 40  # a cache that does not grow with context (windows and linear mixers only)
+
+
+@dataclass(frozen=True)
+class MemoryMap:
+    """Bytes on one GPU."""
+
+    device: float
+    usable: float  # after the engine's memory fraction
+    weights: float
+    reserve: float
+    fixed_kv: float  # windows and linear states of max_seqs sequences
+    kv: float  # for the growing cache
+
+    @property
+    def free(self) -> float:
+        return self.usable - self.weights - self.reserve
+
+
+def memory_map(machine: Machine) -> MemoryMap:
+    """Who gets how much; ``kv`` ≤ 0 means that the model does not fit."""
+    deployment, part = machine.deployment, machine.part
+    device = float(machine.chip.entry["memory_usable_gb"]) * 1e9
+    usable, reserve = device * deployment.memory_fraction, deployment.memory_reserve_gb * 1e9
+    free = (usable - part.weight_bytes - reserve) * deployment.kv_fraction_of_free
+    # Windows are allocated as sequences come: a batch limit far above what fits must not eat the whole cache.
+    fixed = min(part.kv_bytes_fixed * deployment.max_seqs, max(0.0, free) / 2)
+    return MemoryMap(device, usable, part.weight_bytes, reserve, fixed, free - fixed)
+
+
+def kv_blocks(machine: Machine) -> int:
+    """KV blocks of one rank. Raises CapacityError: needs X GB, has Y."""
+    sizes, deployment = memory_map(machine), machine.deployment
+    per_token = machine.part.kv_bytes_per_token
+    if per_token <= 0 and sizes.kv > 0:
+        return MAX_BLOCKS
+    blocks = int(sizes.kv // (per_token * deployment.block_tokens)) if per_token > 0 else 0
+    if blocks < 1:
+        needed = (sizes.weights + sizes.reserve + per_token * deployment.block_tokens) / 1e9
+        raise CapacityError(
+            f"{deployment.model} in {deployment.weights} does not fit on {deployment.gpus} x "
+            f"{deployment.accelerator}: needs {needed:.1f} GB per GPU (weights {sizes.weights / 1e9:.1f}, reserve "
+            f"{deployment.memory_reserve_gb:.1f}), has {sizes.usable / 1e9:.1f}"
+        )
+    return blocks

@@ -1,0 +1,158 @@
+"""Seconds, FLOPs and bytes of the operators of one engine step on one GPU, as functions of the tokens in it.
+
+Every function takes an array of token counts and returns ``Cost`` arrays of the same shape: a step's time is
+the larger of compute and memory time of each operator (a hard roofline: a soft one fits measurements worse).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenworks import catalog
+from tokenworks.physics.deployment import Deployment
+from tokenworks.physics.precision import bytes_per_weight, peak_flop_s
+from tokenworks.physics.shard import Experts, Gemm, Shard
+from tokenworks.physics.terms import Terms
+
+Array = NDArray[np.float64]
+
+GEMM_TILE = 16  # rows of the smallest tensor-core tile: fewer tokens are padded to it
+EXPERT_TILE = 32  # half of the 64-row tile of grouped GEMMs: the expected padding of one expert's last tile
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Arrays over token counts. ``seconds`` ≥ both roofline times; flop and bytes are ideal work."""
+
+    seconds: Array
+    flop_s: Array  # seconds at 100% of the tensor peak
+    byte_s: Array  # seconds at 100% of the memory bandwidth
+    bound_by_compute: NDArray[np.bool_]
+
+    def __add__(self, other: Cost) -> Cost:
+        compute = np.where(self.seconds >= other.seconds, self.bound_by_compute, other.bound_by_compute)
+        return Cost(
+            self.seconds + other.seconds, self.flop_s + other.flop_s, self.byte_s + other.byte_s, compute
+        )
+
+
+@dataclass(frozen=True)
+class Chip:
+    """The accelerator facts that operators need, in SI units."""
+
+    entry: catalog.Entry
+    bandwidth: float  # bytes/s
+    tdp_w: float
+    idle_w: float
+    link_bytes_s: float  # usable, one way, inside the scale-up domain
+    far_bytes_s: float  # … between domains
+
+    @classmethod
+    def load(cls, accelerator: str) -> Chip:
+        entry = catalog.load("accelerators", accelerator)
+        pcie = float(entry["pcie_gb_s"])
+        link = pcie if entry["link_kind"] in ("pcie", "none") else float(entry["scale_up_gb_s"])
+        return cls(
+            entry,
+            float(entry["memory_bandwidth_gb_s"]) * 1e9,
+            float(entry["tdp_w"]),
+            float(entry["idle_w"]),
+            link * 1e9,
+            float(entry.get("scale_out_gb_s") or pcie) * 1e9,
+        )
+
+
+def gemm(chip: Chip, terms: Terms, matrix: Gemm, rows: Array) -> Cost:
+    """Dense GEMM: 2·M·n·k FLOP against the stream of its weights and activations."""
+    peak = peak_flop_s(chip.entry, matrix.precision)
+    padded = np.ceil(rows / GEMM_TILE) * GEMM_TILE
+    flop_s = 2.0 * padded * matrix.weights / peak
+    moved = matrix.weight_bytes + rows * (matrix.n + matrix.k) * 2.0 * matrix.count
+    byte_s = np.where(rows > 0, moved / chip.bandwidth, 0.0)
+    return roofline(flop_s, byte_s, terms.flop_dense, terms.mem_dense)
+
+
+def roofline(flop_s: Array, byte_s: Array, flop_share: float, memory_share: float) -> Cost:
+    compute, memory = flop_s / flop_share, byte_s / memory_share
+    return Cost(np.maximum(compute, memory), flop_s, byte_s, compute > memory)
+
+
+def covered(experts: Experts, tokens: Array) -> Array:
+    """Expected share of experts that at least one of ``tokens`` picks, for uniform routing: 1 − (1 − k/E)^T."""
+    chance = experts.top_k / experts.experts
+    return -np.expm1(tokens * np.log1p(-chance)) if chance < 1 else np.where(tokens > 0, 1.0, 0.0)
+
+
+def imbalance(experts: Experts, tokens: Array) -> Array:
+    """Load of the busiest expert-parallel rank over the mean: 1 + √(2 ln R · (1 − 1/R)·R / picks) (normal maximum)."""
+    if experts.ranks == 1:
+        return np.ones_like(tokens)
+    picks = np.maximum(tokens * experts.top_k, 1.0)
+    spread = np.sqrt(2.0 * np.log(experts.ranks) * (experts.ranks - 1) / picks)
+    return np.minimum(1.0 + spread, experts.ranks)
+
+
+def routed(chip: Chip, terms: Terms, experts: Experts, tokens: Array) -> Cost:
+    """Grouped GEMMs of the routed experts on the busiest GPU, all MoE layers."""
+    peak = peak_flop_s(chip.entry, experts.precision)
+    active = covered(experts, tokens) * experts.local
+    skew = imbalance(experts, tokens)
+    rows = tokens * experts.top_k / experts.ranks + active * EXPERT_TILE
+    work = experts.parameters * experts.layers / experts.cut
+    flop_s = np.where(tokens > 0, 2.0 * rows * skew * work / peak, 0.0)
+    loaded = np.minimum(active * np.sqrt(skew), experts.local)
+    byte_s = loaded * work * bytes_per_weight(experts.precision) / chip.bandwidth
+    return roofline(flop_s, byte_s, terms.flop_experts, terms.mem_experts)
+
+
+def all_reduce(chip: Chip, terms: Terms, ranks: int, width: int, size: Array) -> Array:
+    """Seconds of one all-reduce of ``size`` bytes over ``ranks`` GPUs: latency + ring bandwidth (nccl-tests).
+
+    Beyond the scale-up domain of ``width`` GPUs a second ring runs over the network.
+    """
+    if ranks == 1:
+        return np.zeros_like(size)
+    near = min(ranks, width)
+    seconds = terms.collective_s + 2.0 * (near - 1) / near * size / (chip.link_bytes_s * terms.link)
+    domains = ranks // near
+    if domains > 1:
+        share = size / near
+        seconds = seconds + terms.collective_s + 2.0 * (domains - 1) / domains * share / (chip.far_bytes_s * terms.link)
+    return np.where(size > 0, seconds, 0.0)
+
+
+def exchange(chip: Chip, terms: Terms, ranks: int, width: int, size: Array) -> Array:
+    """Seconds of one gather, scatter or all-to-all in which each GPU receives ``size`` bytes in all."""
+    if ranks == 1:
+        return np.zeros_like(size)
+    far = max(0.0, 1.0 - width / ranks)
+    near = (ranks - 1) / ranks - far
+    seconds = terms.collective_s * (2.0 if far else 1.0) + size * near / (chip.link_bytes_s * terms.link)
+    return np.where(size > 0, seconds + size * far / (chip.far_bytes_s * terms.link), 0.0)
+
+
+def local_collectives(chip: Chip, terms: Terms, deployment: Deployment, part: Shard, tokens: Array) -> Array:
+    """Collectives that see one rank's tokens: all-reduces after attention (and feed-forward without DP)."""
+    per_step = part.mixers if deployment.dp > 1 else part.mixers + part.feed_forwards
+    size = tokens * part.hidden * 2.0
+    once = all_reduce(chip, terms, deployment.tp, deployment.gpus_per_node, size)
+    hops = (deployment.pp - 1) * (terms.collective_s + size / (chip.link_bytes_s * terms.link))
+    return once * per_step / deployment.pp + np.where(tokens > 0, hops / deployment.pp, 0.0)
+
+
+def shared_collectives(chip: Chip, terms: Terms, deployment: Deployment, part: Shard, tokens: Array) -> Array:
+    """With attention DP: tokens of all ranks are gathered before the feed-forward and scattered after it.
+
+    With expert parallelism only the picked copies travel: at most min(top_k, ranks) per token.
+    """
+    if deployment.dp == 1:
+        return np.zeros_like(tokens)
+    ranks = deployment.tp * deployment.dp
+    size = tokens * part.hidden * 2.0
+    if part.experts and part.experts.ranks > 1:
+        size = size * min(part.experts.top_k, part.experts.ranks) / part.experts.ranks
+    once = exchange(chip, terms, ranks, deployment.gpus_per_node, size)
+    return 2.0 * once * part.feed_forwards / deployment.pp
