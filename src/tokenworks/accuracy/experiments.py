@@ -1,0 +1,276 @@
+"""From a published row to the experiment that produced it: a deployment and a load, ready to be rehearsed."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenworks import catalog
+from tokenworks.accuracy.rows import Row
+from tokenworks.catalog.engines import engine_rules
+from tokenworks.errors import UnsupportedError
+from tokenworks.physics.deployment import Deployment
+
+Ints = NDArray[np.int64]
+MAX_PROMPTS = 6000  # longer closed loops are cut: their means no longer change
+
+
+@dataclass(frozen=True)
+class Load:
+    """Requests of one replica. ``clients`` 0 = open loop or all at once. The first ``skip`` requests are not measured."""
+
+    arrival_s: NDArray[np.float64]
+    input_tokens: Ints
+    output_tokens: Ints
+    clients: int
+    skip: int = 0
+    steady: bool = False  # rates by Little's law over the measured requests, not over the whole run
+
+
+@dataclass(frozen=True)
+class Experiment:
+    deployment: Deployment
+    load: Load
+    replicas: float
+    harness: str
+    mode: str  # offline, closed, open, static
+    assumed: str = ""  # the facts that the row leaves open and the catalogue supplied
+
+
+@lru_cache(maxsize=1)
+def harness_of() -> dict[str, str]:
+    """Dataset → harness id."""
+    found: dict[str, str] = {}
+    for known in catalog.ids("harnesses"):
+        for dataset in catalog.load("harnesses", known).extra.get("datasets", ()):
+            found[dataset] = known
+    return found
+
+
+def experiment(row: Row) -> Experiment:
+    """The experiment behind a row. Raises UnsupportedError with the reason where it cannot be rehearsed."""
+    _require(row)
+    assumed: list[str] = []
+    harness = harness_of().get(row.dataset, "")
+    mode = _mode(row)
+    weights = _weights(row, assumed)
+    base = _deployment(row, weights, assumed)
+    settings = _settings(row, base, mode, harness)
+    deployment = replace(base, **settings)
+    replicas = (row.gpus or base.gpus) / deployment.gpus
+    if replicas < 1:
+        raise UnsupportedError(f"{row.gpus} GPUs cannot hold a replica of {deployment.gpus}")
+    load = _load(row, deployment, mode, harness, replicas, assumed)
+    if mode == "static":
+        deployment = replace(deployment, max_seqs=len(load.arrival_s), token_budget=_whole_batch(load))
+    if row.spec_decoding == "unknown":
+        assumed.append("no speculative decoding")
+    return Experiment(deployment, load, replicas, harness, mode, ", ".join(assumed))
+
+
+def _require(row: Row) -> None:
+    if row.gpu in ("mixed-amd", "cpu-only"):
+        raise UnsupportedError(f"{row.gpu} is not one accelerator")
+    for name in ("gpu", "model", "engine"):
+        if not getattr(row, name):
+            raise UnsupportedError(f"{name} is not stated")
+    if row.disaggregated == "true":
+        raise UnsupportedError("disaggregated serving is not rehearsed yet")
+    if row.spec_decoding in ("mtp", "eagle"):
+        raise UnsupportedError(f"speculative decoding ({row.spec_decoding}): acceptance is not stated")
+    if row.tp is None and row.dp_attention is None:
+        raise UnsupportedError("parallel degrees are not stated")
+    if row.osl is None or (row.isl is None and row.dataset != "mlenergy_v3"):
+        raise UnsupportedError("input or output length is not stated")
+    if row.osl < 1 or (row.isl is not None and row.isl < 1):
+        raise UnsupportedError("a length below one token")
+
+
+def _mode(row: Row) -> str:
+    if row.batch_size and row.serving != "closed_loop":
+        return "static"
+    if row.serving == "offline_max":
+        return "offline"
+    if row.concurrency:
+        return "closed"
+    if row.request_rate:
+        return "open"
+    raise UnsupportedError("the load is not stated (no concurrency, rate or batch size)")
+
+
+def _weights(row: Row, assumed: list[str]) -> str:
+    model = catalog.load("models", row.model)
+    native = str(model["native_weights"])
+    if not row.quantization:
+        assumed.append("bf16 weights")
+        return "bf16" if native != "mxfp4" else native
+    if native == "mxfp4":
+        return "mxfp4"  # the public gpt-oss weights, whatever the page prints
+    if row.quantization == "fp8" and (native == "fp8_block" or (row.engine == "sglang" and model["experts"])):
+        return "fp8_block"
+    return {"mixed": "fp16"}.get(row.quantization, row.quantization)
+
+
+def _kv(row: Row, weights: str) -> str:
+    eight = weights in ("fp8", "nvfp4", "mxfp4", "fp8_block", "int8")
+    return "fp8" if eight and row.engine.startswith("tensorrt") and row.gpu[0] != "a" else "bf16"
+
+
+def _deployment(row: Row, weights: str, assumed: list[str]) -> Deployment:
+    rules = engine_rules(row.engine, row.engine_version, row.date)
+    tp, pp, dp = row.tp or 1, row.pp or 1, row.dp_attention or 1
+    accelerator = catalog.load("accelerators", row.gpu)
+    return Deployment(
+        accelerator=row.gpu,
+        model=row.model,
+        engine=row.engine,
+        engine_version=row.engine_version,
+        date=row.date,
+        weights=weights,
+        kv=_kv(row, weights),
+        tp=tp,
+        pp=pp,
+        dp=dp,
+        ep=max(row.moe_ep or 1, dp) if catalog.load("models", row.model)["experts"] else 1,
+        max_seqs=rules["default_max_seqs"],
+        token_budget=rules["default_token_budget"],
+        memory_fraction=rules["memory_fraction"],
+        kv_fraction_of_free=rules["kv_fraction_of_free"],
+        memory_reserve_gb=rules["memory_reserve_gb"],
+        block_tokens=rules["block_tokens"],
+        reserve_output=rules["reserve_output"],
+        prefill_alone=rules["prefill_alone"],
+        chunked_prefill=rules["chunked_prefill"],
+        receive_interval=rules["receive_interval"],
+        prefix_cache=False,
+        cuda_graph_max_seqs=rules["cuda_graph_max_seqs"],
+        async_scheduling=rules["async_scheduling"],
+        draft_tokens=0,
+        tokens_per_step=1.0,
+        gpus_per_node=int(accelerator["scale_up_domain"]),
+    )
+
+
+def _settings(row: Row, base: Deployment, mode: str, harness: str) -> dict[str, Any]:
+    """What the dataset's harness sets differently from the engine's defaults."""
+    if mode == "static":
+        return {"chunked_prefill": False, "prefill_alone": True, "reserve_output": False}
+    if harness == "inferencex":
+        return _recipe(row, base)
+    if harness == "trtllm-offline":
+        return _offline_settings(row, base)
+    if mode == "closed" and row.dataset == "mlenergy_v3":
+        return {"max_seqs": max(1, row.concurrency or 1)}
+    return {}
+
+
+def _recipe(row: Row, base: Deployment) -> dict[str, Any]:
+    """InferenceX: the first recipe whose keys all match."""
+    names = {"model": row.model.replace("deepseek-v3", "deepseek-r1"), "precision": base.weights}
+    names |= {"accelerator": row.gpu, "engine": row.engine}
+    clients = row.concurrency or 1
+    for recipe in catalog.load("harnesses", "inferencex").extra["recipes"]:
+        if all(names[key] == recipe[key] for key in names if key in recipe):
+            break
+    else:
+        return {}
+    keys = ("token_budget", "memory_fraction", "kv_fraction_of_free", "kv", "receive_interval")
+    found = {key: recipe[key] for key in keys if key in recipe}
+    per_rank = -(-clients // base.dp)
+    found["max_seqs"] = per_rank if recipe["max_seqs"] == "C" else min(int(recipe["max_seqs"]), 4096)
+    if clients >= 16 and "receive_interval_busy" in recipe:
+        found["receive_interval"] = recipe["receive_interval_busy"]
+    if row.engine == "tensorrt-llm" and row.isl:
+        found["token_budget"] = max(found["token_budget"], int(per_rank + row.isl + 127) // 64 * 64)
+    return found
+
+
+def _offline_settings(row: Row, base: Deployment) -> dict[str, Any]:
+    entry = catalog.load("harnesses", "trtllm-offline")
+    version = row.engine_version.split(".")
+    early = len(version) > 1 and version[0] == "0" and version[1].isdigit() and int(version[1]) < 14
+    found: dict[str, Any] = {"kv_fraction_of_free": entry["kv_fraction_early" if early else "kv_fraction"]}
+    experts = base.ep > 1 or bool(catalog.load("models", row.model)["experts"])
+    printed = row.engine_version in entry["moe_attention_dp_versions"]
+    if printed and experts and row.gpu in ("b200", "gb200") and base.tp > 1 and base.dp == 1:
+        found |= {"tp": 1, "dp": base.tp, "ep": base.tp}
+    return found
+
+
+def _load(
+    row: Row, deployment: Deployment, mode: str, harness: str, replicas: float, assumed: list[str]
+) -> Load:
+    isl = row.isl
+    if isl is None:
+        table = catalog.load("harnesses", "steady").extra["task_input_tokens"]
+        isl = float(table.get(row.model, table["default"]))
+        assumed.append(f"input length {isl:.0f} by task")
+    ranks = deployment.dp
+    if mode == "static":
+        count = max(1, round((row.batch_size or 1) / replicas / ranks))
+        return Load(np.zeros(count), _fixed(isl, count), _fixed(row.osl or 1, count), 0)
+    if mode == "offline":
+        count = max(1, round(_offline_requests(row, assumed) / replicas / ranks))
+        return Load(np.zeros(count), _fixed(isl, count), _fixed(row.osl or 1, count), 0)
+    if mode == "open":
+        return _open(row, isl, replicas * ranks)
+    return _closed(row, isl, replicas * ranks, harness)
+
+
+def _offline_requests(row: Row, assumed: list[str]) -> int:
+    entry = catalog.load("harnesses", "trtllm-offline")
+    known = entry.extra["requests"].get(f"{row.isl:.0f}/{row.osl:.0f}")
+    if known is None:
+        assumed.append("number of requests")
+        return int(entry["requests_default"])
+    return int(known)
+
+
+def _closed(row: Row, isl: float, parts: float, harness: str) -> Load:
+    clients = max(1, round((row.concurrency or 1) / parts))
+    entry = catalog.load("harnesses", harness or "steady")
+    burst = bool(entry["burst"])
+    count = min(int(entry["prompts_per_client"]) * clients, max(MAX_PROMPTS, 4 * clients))
+    count = max(count, 3 * clients)
+    rng = _rng(row)
+    inputs = _lengths(row, isl, count, rng)
+    outputs = _lengths(row, row.osl or 1, count, rng)
+    if burst:
+        return Load(np.zeros(count), inputs, outputs, clients)
+    arrival = np.zeros(count)
+    # The clients start one after the other over about one request's life, so that no burst is measured.
+    arrival[:clients] = np.arange(clients) * (float(row.osl or 1) * 0.02 / clients)
+    return Load(arrival, inputs, outputs, clients, skip=clients, steady=True)
+
+
+def _open(row: Row, isl: float, parts: float) -> Load:
+    count = int(catalog.load("harnesses", "open-loop")["requests"])
+    rng = _rng(row)
+    rate = (row.request_rate or 1.0) / parts
+    arrival = np.cumsum(rng.exponential(1.0 / rate, count))
+    return Load(arrival, _fixed(isl, count), _fixed(row.osl or 1, count), 0)
+
+
+def _rng(row: Row) -> np.random.Generator:
+    key = f"{row.isl} {row.osl} {row.concurrency} {row.request_rate}"
+    return np.random.default_rng(zlib.crc32(key.encode()))
+
+
+def _fixed(value: float, count: int) -> Ints:
+    return np.full(count, max(1, round(value)), dtype=np.int64)
+
+
+def _lengths(row: Row, nominal: float, count: int, rng: np.random.Generator) -> Ints:
+    if row.length_mode != "max_of_random_range":
+        return _fixed(nominal, count)
+    ratio = row.random_range_ratio if row.random_range_ratio is not None else 0.8
+    return rng.integers(max(1, int(ratio * nominal)), max(1, int(nominal)) + 1, count)
+
+
+def _whole_batch(load: Load) -> int:
+    return int(load.input_tokens.sum())
