@@ -15,6 +15,7 @@ from tokenworks.accuracy.rows import Row
 from tokenworks.catalog.engines import engine_rules
 from tokenworks.errors import UnsupportedError
 from tokenworks.physics.deployment import Deployment
+from tokenworks.physics.memory import fits
 
 Ints = NDArray[np.int64]
 MAX_PROMPTS = 6000  # longer closed loops are cut: their means no longer change
@@ -68,9 +69,21 @@ def experiment(row: Row) -> Experiment:
     load = _load(row, deployment, mode, harness, replicas, assumed)
     if mode == "static":
         deployment = replace(deployment, max_seqs=len(load.arrival_s), token_budget=_whole_batch(load))
+    deployment = _fitting(deployment, assumed)
     if row.spec_decoding == "unknown":
         assumed.append("no speculative decoding")
     return Experiment(deployment, load, replicas, harness, mode, ", ".join(assumed))
+
+
+def _fitting(deployment: Deployment, assumed: list[str]) -> Deployment:
+    """A measured row did run: where the usual memory settings leave no room for a cache, tighter ones were used."""
+    if fits(deployment):
+        return deployment
+    tight = replace(deployment, memory_fraction=0.98, memory_reserve_gb=min(1.0, deployment.memory_reserve_gb))
+    if not fits(tight):
+        raise UnsupportedError(f"{deployment.model} in {deployment.weights} does not fit")
+    assumed.append("memory settings")
+    return tight
 
 
 def _require(row: Row) -> None:
@@ -171,8 +184,8 @@ def _settings(row: Row, base: Deployment, mode: str, harness: str) -> dict[str, 
 
 def _recipe(row: Row, base: Deployment) -> dict[str, Any]:
     """InferenceX: the first recipe whose keys all match."""
-    names = {"model": row.model.replace("deepseek-v3", "deepseek-r1"), "precision": base.weights}
-    names |= {"accelerator": row.gpu, "engine": row.engine}
+    names: dict[str, object] = {"model": row.model.replace("deepseek-v3", "deepseek-r1"), "precision": base.weights}
+    names |= {"accelerator": row.gpu, "engine": row.engine, "tp": base.tp}
     clients = row.concurrency or 1
     for recipe in catalog.load("harnesses", "inferencex").extra["recipes"]:
         if all(names[key] == recipe[key] for key in names if key in recipe):

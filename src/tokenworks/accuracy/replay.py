@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tokenworks.accuracy.experiments import Experiment
+from tokenworks.physics.terms import Terms
 from tokenworks.physics.worker_model import WorkerModel
 from tokenworks.twin.solo import SoloResult, pack, simulate_solo
 
@@ -23,10 +24,13 @@ class Prediction:
     joules_per_output_token: float
 
 
-def rehearse(experiment: Experiment, model: WorkerModel) -> Prediction:
+def rehearse(experiment: Experiment, model: WorkerModel, terms: Terms) -> Prediction:
+    """Metrics of one experiment on its worker model."""
     load = experiment.load
     run = simulate_solo(pack(model), load.arrival_s, load.input_tokens, load.output_tokens, load.clients)
-    ttft = run.first_token_s - run.arrival_s
+    ttft = run.first_token_s - run.arrival_s + terms.ingress_s
+    if load.clients and not load.steady:
+        ttft[: load.clients] += terms.cold_s  # the burst meets a server whose kernels and caches are cold
     many = load.output_tokens > 1
     tpot = np.full(len(ttft), np.nan)
     tpot[many] = (run.finish_s - run.first_token_s)[many] / (load.output_tokens[many] - 1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tokenworks.errors import CapacityError
+from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.step import Machine
 
 MAX_BLOCKS = 1 << 40  # a cache that does not grow with context (windows and linear mixers only)
@@ -35,6 +37,13 @@ def memory_map(machine: Machine) -> MemoryMap:
     # Windows are allocated as sequences come: a batch limit far above what fits must not eat the whole cache.
     fixed = min(part.kv_bytes_fixed * deployment.max_seqs, max(0.0, free) / 2)
     return MemoryMap(device, usable, part.weight_bytes, reserve, fixed, free - fixed)
+
+
+@lru_cache(maxsize=4096)
+def fits(deployment: Deployment) -> bool:
+    """Whether the weights leave room for a KV cache of at least 1,000 tokens."""
+    machine = Machine.of(deployment, {})
+    return memory_map(machine).kv >= 1000 * machine.part.kv_bytes_per_token
 
 
 def kv_blocks(machine: Machine) -> int:

@@ -41,6 +41,8 @@ class Terms:
     seq_s: float  # host time per decode sequence and step
     prompt_s: float  # host time per request whose prefill ends in a step
     speed: float  # divides all device time: versions and combinations
+    ingress_s: float  # a request's way to the engine and its first token's way back
+    cold_s: float  # stall of a cold server's first burst (harnesses only)
     power_base: float  # share of TDP drawn while stepping, whatever is computed
     power_memory: float  # … added at full memory bandwidth
     power_flop: float  # … added at full tensor throughput

@@ -1,0 +1,224 @@
+"""Calibration: fit the effects of `physics.terms` on published measurements.
+
+Each row's experiment is replayed with its terms as they stand and with each relevant term moved a little; the
+logarithms of the metrics are then linear in the logarithms of the terms. Effects are the robust (soft-L1)
+penalised least-squares solution; replay again until the schedule is stable. Left-out fits reuse the linearisation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenworks.accuracy.experiments import Experiment, experiment
+from tokenworks.accuracy.replay import Prediction, rehearse
+from tokenworks.accuracy.rows import Measurement, Row
+from tokenworks.errors import InputError
+from tokenworks.physics.compile import compile_worker
+from tokenworks.physics.deployment import Deployment
+from tokenworks.physics.terms import NAMES, Effects, Terms, attributes, priors, resolve
+
+Array = NDArray[np.float64]
+METRICS = tuple(field.name for field in fields(Prediction))
+SCALE = np.array([0.08, 0.08, 0.08, 0.2, 0.2, 0.1])  # soft-L1 scale of the log error, per metric
+WEIGHT = np.array([1.0, 1.0, 1.0, 0.5, 0.5, 1.0])
+STEP = 0.05  # finite difference in the logarithm of a term
+TRUST = 0.4  # largest move of a term's logarithm in one round
+
+
+@dataclass(frozen=True)
+class Case:
+    """A distinct experiment with the mean of its measured logarithms (NaN where nothing was printed)."""
+
+    experiment: Experiment
+    row: Row
+    log_target: Array  # (metrics,)
+    weight: float
+    members: tuple[int, ...]  # indices of the measurements
+
+
+def targets_of(measured: Measurement) -> Array:
+    t = measured.targets
+    board = t.joules_per_output_token if t.power_scope == "per-GPU board" else None
+    ms = [_scaled(x) for x in (t.tpot_ms_mean, t.tpot_ms_median, t.ttft_ms_mean, t.ttft_ms_median)]
+    values = [t.output_tokens_s_gpu, *ms, board]
+    return np.array([math.log(v) if v else np.nan for v in values])
+
+
+def _scaled(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1e3
+
+
+def cases(measurements: Sequence[Measurement]) -> list[Case]:
+    """Distinct experiments of the rows that can be rehearsed."""
+    groups: dict[object, list[int]] = {}
+    known: dict[object, Experiment] = {}
+    for index, measured in enumerate(measurements):
+        if measured.problem:
+            continue
+        try:
+            found = experiment(measured.row)
+        except InputError:
+            continue
+        row = measured.row
+        key = (found.deployment, row.dataset, row.isl, row.osl, row.batch_size, row.concurrency, row.request_rate)
+        key = (*key, row.length_mode, row.random_range_ratio, found.replicas)
+        groups.setdefault(key, []).append(index)
+        known[key] = found
+    return [_case(measurements, members, known[key]) for key, members in groups.items()]
+
+
+def _case(measurements: Sequence[Measurement], members: list[int], found: Experiment) -> Case:
+    logs = np.array([targets_of(measurements[i]) for i in members])
+    with np.errstate(all="ignore"):
+        counts = np.isfinite(logs).sum(axis=0)
+        mean = np.where(counts > 0, np.nansum(logs, axis=0) / np.maximum(counts, 1), np.nan)
+    weight = 1.0 if not found.assumed else 0.5
+    return Case(found, measurements[members[0]].row, mean, weight, tuple(members))
+
+
+def predict(found: Experiment, terms: Terms) -> Array:
+    """Logarithms of the metrics under these terms."""
+    model = compile_worker(found.deployment, terms=terms)
+    p = rehearse(found, model, terms)
+    with np.errstate(all="ignore"):
+        return np.log(np.array([getattr(p, name) for name in METRICS]))
+
+
+def relevant(deployment: Deployment, terms: Terms) -> list[str]:
+    """Terms that can move this deployment's metrics."""
+    from tokenworks import catalog
+
+    skip = set()
+    if not catalog.load("models", deployment.model)["experts"]:
+        skip |= {"mem_experts", "flop_experts"}
+    if deployment.tp * deployment.dp == 1:
+        skip |= {"link"} | ({"collective_s"} if deployment.pp == 1 else set())
+    return [name for name in NAMES if name not in skip]
+
+
+def linearise(case: Case, terms: Terms) -> tuple[Array, Array]:
+    """(log metrics, their derivatives by log terms) at these terms: shapes (metrics,), (metrics, terms)."""
+    base = predict(case.experiment, terms)
+    slopes = np.zeros((len(METRICS), len(NAMES)))
+    measured = np.isfinite(case.log_target)
+    for name in relevant(case.experiment.deployment, terms):
+        if name.startswith("power") and not measured[5]:
+            continue
+        if name in ("ingress_s", "cold_s") and not measured[3:5].any():
+            continue
+        moved = replace(terms, **{name: getattr(terms, name) * math.exp(STEP)})
+        slopes[:, NAMES.index(name)] = (predict(case.experiment, moved) - base) / STEP
+    return base, np.nan_to_num(slopes)
+
+
+_SHARED: list[Case] = []
+
+
+def _work(job: tuple[int, Terms]) -> tuple[Array, Array]:
+    return linearise(_SHARED[job[0]], job[1])
+
+
+def linearise_all(all_cases: list[Case], terms: list[Terms], processes: int) -> list[tuple[Array, Array]]:
+    """Linearise every case, on several processes; the order of the answers is that of the cases."""
+    import multiprocessing
+
+    _SHARED[:] = all_cases
+    jobs = list(enumerate(terms))
+    if processes == 1:
+        return [_work(job) for job in jobs]
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        return pool.map(_work, jobs, chunksize=32)
+
+
+@dataclass(frozen=True)
+class Design:
+    """Which effects (columns) move which term of which case; built once for all cases."""
+
+    columns: tuple[tuple[str, str], ...]  # (term, family key)
+    spread: Array
+    of_case: tuple[tuple[tuple[int, int], ...], ...]  # per case: (term index, column)
+
+
+def design(all_cases: Iterable[Case]) -> Design:
+    index: dict[tuple[str, str], int] = {}
+    spread: list[float] = []
+    rows: list[tuple[tuple[int, int], ...]] = []
+    for case in all_cases:
+        names = attributes(case.experiment.deployment)
+        entry: list[tuple[int, int]] = []
+        for position, name in enumerate(NAMES):
+            prior = priors()[name]
+            keys = [("all", 0.3)] + [(family.key(names), family.spread) for family in prior.families]
+            for key, sd in keys:
+                column = index.setdefault((name, key), len(index))
+                if column == len(spread):
+                    spread.append(sd)
+                entry.append((position, column))
+        rows.append(tuple(entry))
+    return Design(tuple(index), np.array(spread), tuple(rows))
+
+
+@dataclass(frozen=True)
+class System:
+    """The linearised problem: residual = gap − slopes · (effects − at)."""
+
+    matrix: Array  # (residuals, columns)
+    gap: Array  # log target − log prediction
+    metric: NDArray[np.int64]
+    case: NDArray[np.int64]
+    weight: Array
+
+
+def system(all_cases: list[Case], answers: list[tuple[Array, Array]], plan: Design) -> System:
+    rows, gaps, metrics, owners, weights = [], [], [], [], []
+    for number, (case, (base, slopes)) in enumerate(zip(all_cases, answers, strict=True)):
+        for metric in np.flatnonzero(np.isfinite(case.log_target) & np.isfinite(base)):
+            line = np.zeros(len(plan.columns))
+            for position, column in plan.of_case[number]:
+                line[column] += slopes[metric, position]
+            rows.append(line)
+            gaps.append(case.log_target[metric] - base[metric])
+            metrics.append(metric)
+            owners.append(number)
+            weights.append(case.weight * WEIGHT[metric])
+    return System(
+        np.array(rows), np.array(gaps), np.array(metrics), np.array(owners), np.array(weights)
+    )
+
+
+def solve(problem: System, plan: Design, at: Array, keep: NDArray[np.bool_], rounds: int = 12) -> Array:
+    """Effects under soft-L1 loss and Gaussian priors, from the linearisation at ``at``."""
+    a = problem.matrix[keep]
+    target = problem.gap[keep] + a @ at
+    scale = SCALE[problem.metric[keep]]
+    effects = at.copy()
+    ridge = 1.0 / plan.spread**2
+    for _ in range(rounds):
+        residual = (target - a @ effects) / scale
+        robust = problem.weight[keep] / scale**2 / np.sqrt(1.0 + residual**2)
+        weighted = a * robust[:, None]
+        effects = np.linalg.solve(weighted.T @ a + np.diag(ridge), weighted.T @ target)
+    return effects
+
+
+def as_effects(plan: Design, values: Array) -> Effects:
+    found: dict[str, dict[str, float]] = {name: {} for name in NAMES}
+    for (name, key), value in zip(plan.columns, values, strict=True):
+        if abs(value) > 5e-4:
+            found[name][key] = round(float(value), 4)
+    return found
+
+
+def terms_of(all_cases: list[Case], plan: Design, values: Array) -> list[Terms]:
+    effects = as_effects(plan, values)
+    return [resolve(case.experiment.deployment, effects) for case in all_cases]
+
+
+def limited(plan: Design, old: Array, new: Array) -> Array:
+    """Move towards the solution, no effect by more than the trust radius."""
+    return old + np.clip(new - old, -TRUST, TRUST)
