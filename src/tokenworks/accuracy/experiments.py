@@ -131,7 +131,8 @@ def _weights(row: Row, assumed: list[str]) -> str:
 
 def _kv(row: Row, weights: str) -> str:
     eight = weights in ("fp8", "nvfp4", "mxfp4", "fp8_block", "int8")
-    return "fp8" if eight and row.engine.startswith("tensorrt") and row.gpu[0] != "a" else "bf16"
+    family = catalog.load("engines", row.engine)["base"]
+    return "fp8" if eight and family == "tensorrt-llm" and not row.gpu.startswith("a100") else "bf16"
 
 
 def _deployment(row: Row, weights: str, assumed: list[str]) -> Deployment:

@@ -77,7 +77,9 @@ def _case(measurements: Sequence[Measurement], members: list[int], found: Experi
     with np.errstate(all="ignore"):
         counts = np.isfinite(logs).sum(axis=0)
         mean = np.where(counts > 0, np.nansum(logs, axis=0) / np.maximum(counts, 1), np.nan)
-    weight = 1.0 if not found.assumed else 0.5
+    # Rows that mix runs with and without speculation say nothing about either.
+    mixed = "speculative" in found.assumed
+    weight = 0.0 if mixed else 0.5 if found.assumed else 1.0
     return Case(found, measurements[members[0]].row, mean, weight, tuple(members))
 
 
@@ -149,7 +151,7 @@ def design(all_cases: Iterable[Case]) -> Design:
     spread: list[float] = []
     rows: list[tuple[tuple[int, int], ...]] = []
     for case in all_cases:
-        names = attributes(case.experiment.deployment)
+        names = attributes(case.experiment.deployment, case.experiment.harness)
         entry: list[tuple[int, int]] = []
         for position, name in enumerate(NAMES):
             prior = priors()[name]
@@ -216,7 +218,7 @@ def as_effects(plan: Design, values: Array) -> Effects:
 
 def terms_of(all_cases: list[Case], plan: Design, values: Array) -> list[Terms]:
     effects = as_effects(plan, values)
-    return [resolve(case.experiment.deployment, effects) for case in all_cases]
+    return [resolve(case.experiment.deployment, effects, case.experiment.harness) for case in all_cases]
 
 
 def limited(plan: Design, old: Array, new: Array) -> Array:

@@ -119,8 +119,8 @@ def model_kind(model: catalog.Entry) -> str:
     return "moe" if model["experts"] else "dense"
 
 
-def attributes(deployment: Deployment) -> dict[str, str]:
-    """The names by which effects are pooled."""
+def attributes(deployment: Deployment, client: str = "") -> dict[str, str]:
+    """The names by which effects are pooled. ``client``: the harness that measures, "" for a factory of one's own."""
     accelerator = catalog.load("accelerators", deployment.accelerator)
     model = catalog.load("models", deployment.model)
     engine = catalog.load("engines", deployment.engine)
@@ -136,14 +136,15 @@ def attributes(deployment: Deployment) -> dict[str, str]:
         "kind": model_kind(model),
         "model": deployment.model,
         "spread": "wide" if deployment.gpus > deployment.gpus_per_node else "node",
+        "client": client or "own",
         "dp": "dp" if deployment.dp > 1 else "tp",
     }
 
 
-def resolve(deployment: Deployment, effects: Effects | None = None) -> Terms:
+def resolve(deployment: Deployment, effects: Effects | None = None, client: str = "") -> Terms:
     """Terms of a deployment under fitted effects (None: those shipped), inside the physical bounds."""
     fitted = shipped_effects() if effects is None else effects
-    names = attributes(deployment)
+    names = attributes(deployment, client)
     return Terms(**{name: _value(prior, fitted.get(name, {}), names) for name, prior in priors().items()})
 
 
