@@ -1,0 +1,155 @@
+"""What a factory file must satisfy beyond its types: names in the catalogue, GPUs, parallelism, racks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tokenworks import catalog
+from tokenworks.catalog import UnknownEntryError
+from tokenworks.spec.factory import Factory, Pool, Service, System
+
+Finding = tuple[tuple[Any, ...], str]
+
+
+def check(factory: Factory) -> list[Finding]:
+    """Every problem as (place, message)."""
+    return [
+        *_names(factory),
+        *_systems(factory),
+        *_services(factory),
+        *_gpu_count(factory),
+        *_workloads(factory),
+    ]
+
+
+def _names(factory: Factory) -> Iterator[Finding]:
+    for kind, items, key in (("systems", factory.systems, "id"), ("services", factory.services, "name")):
+        seen: set[str] = set()
+        for i, item in enumerate(items):  # type: ignore[var-annotated, arg-type]
+            name = getattr(item, key)
+            if name in seen:
+                yield (kind, i, key), f"{name!r} stands twice"
+            seen.add(name)
+
+
+def _lookup(kind: str, wanted: str, place: tuple[Any, ...]) -> Iterator[Finding]:
+    try:
+        catalog.load(kind, wanted)
+    except UnknownEntryError as error:
+        near = f" Did you mean {', '.join(error.nearest)}?" if error.nearest else ""
+        yield place, f'no {kind.removesuffix("s")} "{wanted}".{near}'
+
+
+def known(kind: str, wanted: str) -> bool:
+    return not list(_lookup(kind, wanted, ()))
+
+
+def _systems(factory: Factory) -> Iterator[Finding]:
+    yield from _lookup("tariffs", factory.site.region, ("site", "region"))
+    for i, system in enumerate(factory.systems):
+        place = ("systems", i, "system")
+        missing = list(_lookup("systems", system.system, place))
+        yield from missing
+        if not missing:
+            yield from _rack(factory, system, place)
+
+
+def _rack(factory: Factory, system: System, place: tuple[Any, ...]) -> Iterator[Finding]:
+    entry = catalog.load("systems", system.system)
+    cooling, power = str(entry["cooling"]), float(entry["system_max_w"])
+    if cooling == "liquid" and factory.site.cooling == "air":
+        yield place, (
+            f"{system.system} draws {power / 1e3:.0f} kW and needs liquid cooling; this site is cooled by air"
+        )
+    limit = factory.site.rack_limit_w
+    if limit and power > limit:
+        yield place, f"{system.system} draws {power / 1e3:.0f} kW; a rack here may draw {limit / 1e3:.0f} kW"
+
+
+def _services(factory: Factory) -> Iterator[Finding]:
+    names = [s.id for s in factory.systems]
+    for i, service in enumerate(factory.services):
+        place: tuple[Any, ...] = ("services", i)
+        findings = [
+            *_lookup("models", service.model, (*place, "model")),
+            *_lookup("engines", service.engine, (*place, "engine")),
+            *_lookup("precisions", service.precision, (*place, "precision")),
+        ]
+        if service.on is None and len(names) > 1:
+            findings.append(((*place, "on"), f"there are {len(names)} systems: say which ({', '.join(names)})"))
+        elif service.on is not None and service.on not in names:
+            findings.append(((*place, "on"), f"no system {service.on!r}; known are {', '.join(names)}"))
+        yield from findings
+        if not findings and known("systems", factory.system_of(service).system):
+            yield from _fits(factory, service, place)
+
+
+def _fits(factory: Factory, service: Service, place: tuple[Any, ...]) -> Iterator[Finding]:
+    entry = catalog.load("systems", factory.system_of(service).system)
+    accelerator = catalog.load("accelerators", entry["accelerator"])
+    paths = catalog.load("precisions", service.precision)["paths"]
+    if not any(f"peak_{p}_tflops" in accelerator or f"peak_{p}_tops" in accelerator for p in paths):
+        yield (*place, "precision"), f"{accelerator.id} cannot compute in {service.precision} (needs {' or '.join(paths)})"
+    pools = {"prefill": service.prefill, "decode": service.decode} if service.prefill else {"": None}
+    for name, pool in pools.items():
+        yield from _degrees(service, pool, (*place, name) if name else place, int(entry["gpus"]))
+
+
+def _degrees(service: Service, pool: Pool | None, place: tuple[Any, ...], gpus: int) -> Iterator[Finding]:
+    model = catalog.load("models", service.model)
+    part: Any = pool or service
+    size = part.tp * part.pp * part.dp
+    heads, experts = int(model["heads"]), int(model["experts"])
+    if heads % part.tp:
+        yield (*place, "tp"), f"{service.model} has {heads} attention heads, which tp = {part.tp} does not divide"
+    if part.ep > 1 and not experts:
+        yield (*place, "ep"), f"{service.model} has no experts to distribute"
+    elif part.ep > part.tp * part.dp:
+        yield (*place, "ep"), (
+            f"{part.ep} expert-parallel ranks need {part.ep} GPUs; one worker has {part.tp * part.dp} (tp × dp_attention)"
+        )
+    elif part.ep > 1 and experts % part.ep:
+        yield (*place, "ep"), f"{service.model} has {experts} experts, which ep = {part.ep} does not divide"
+    if part.pp > int(model["layers"]):
+        yield (*place, "pp"), f"{service.model} has {model['layers']} layers, fewer than pp = {part.pp}"
+    if size > gpus:
+        yield (*place, "tp"), f"one worker needs {size} GPUs (tp × pp × dp_attention); the system has {gpus}"
+
+
+def gpus_of(factory: Factory, system: System) -> int:
+    return system.count * int(catalog.load("systems", system.system)["gpus"])
+
+
+def fixed_gpus(service: Service) -> int:
+    """GPUs that a service names itself; 0 for one that takes what is left."""
+    if service.prefill and service.decode:
+        return service.prefill.workers * service.prefill.gpus + service.decode.workers * service.decode.gpus
+    return (service.workers or 0) * service.gpus_per_worker
+
+
+def _gpu_count(factory: Factory) -> Iterator[Finding]:
+    for system in factory.systems:
+        if not known("systems", system.system):
+            continue
+        here = [(i, s) for i, s in enumerate(factory.services) if s.on in (system.id, None)]
+        have, taken = gpus_of(factory, system), sum(fixed_gpus(s) for _, s in here)
+        open_ended = [(i, s) for i, s in here if not fixed_gpus(s)]
+        if taken > have:
+            names = ", ".join(f"{s.name} {fixed_gpus(s)}" for _, s in here)
+            yield ("services", here[-1][0]), f"services need {taken} GPUs of {system.id} ({names}); it has {have}"
+        elif len(open_ended) > 1:
+            yield ("services", open_ended[1][0], "workers"), "only one service of a system may leave its workers open"
+        elif open_ended and have - taken < open_ended[0][1].gpus_per_worker:
+            yield ("services", open_ended[0][0], "workers"), f"no GPUs of {system.id} are left for it"
+
+
+def _workloads(factory: Factory) -> Iterator[Finding]:
+    names = [s.name for s in factory.services]
+    for i, load in enumerate(factory.workload):
+        if load.service not in names:
+            yield ("workload", i, "service"), f"no service {load.service!r}; known are {', '.join(names)}"
+    loaded = {load.service for load in factory.workload}
+    for i, name in enumerate(names):
+        if name not in loaded:
+            yield ("services", i, "name"), f"{name!r} has no workload"
