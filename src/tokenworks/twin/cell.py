@@ -120,7 +120,6 @@ class WorkerStats:
     dynamic_uj: NDArray[np.int64]
     static_uj: NDArray[np.int64]
     batch_steps: NDArray[np.int64]  # Σ over steps of decode sequences
-    block_ticks: NDArray[np.float64]  # ∫ blocks in use dt (blocks referenced by sequences, cache-only blocks excluded)
     level_ticks: NDArray[np.int64]  # (workers, levels) busy ticks by clock level
 
 
