@@ -1,0 +1,101 @@
+"""From the factory file to deployments: which replicas each service runs, every setting resolved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tokenworks import catalog
+from tokenworks.catalog.engines import engine_rules
+from tokenworks.errors import UnsupportedError
+from tokenworks.physics.deployment import Deployment, TierSettings
+from tokenworks.spec.checks import fixed_gpus, gpus_of
+from tokenworks.spec.factory import Factory, Service, System
+
+TIER_BANDWIDTH = {"host": "host_link_gb_s", "grace": "host_link_gb_s"}
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """One service: its deployment and how many replicas of it run."""
+
+    service: Service
+    system: System
+    deployment: Deployment
+    count: int
+
+    @property
+    def gpus(self) -> int:
+        return self.count * self.deployment.gpus
+
+
+def fleet(factory: Factory) -> tuple[Replicas, ...]:
+    """Replicas of every service, in file order."""
+    return tuple(_replicas(factory, service) for service in factory.services)
+
+
+def _replicas(factory: Factory, service: Service) -> Replicas:
+    if service.prefill:
+        raise UnsupportedError(f"service {service.name}: disaggregated pools are not simulated yet")
+    system = factory.system_of(service)
+    count = service.workers or _open_count(factory, service, system)
+    return Replicas(service, system, deployment(service, system), count)
+
+
+def _open_count(factory: Factory, service: Service, system: System) -> int:
+    others = sum(fixed_gpus(s) for s in factory.services if s.on in (system.id, None))
+    return (gpus_of(factory, system) - others) // service.gpus_per_worker
+
+
+def deployment(service: Service, system: System) -> Deployment:
+    """One replica of a service. What the file leaves open comes from the engine's rules in the catalogue."""
+    hardware = catalog.load("systems", system.system)
+    accelerator = catalog.load("accelerators", hardware["accelerator"])
+    rules = engine_rules(service.engine, service.engine_version)
+    given = {
+        "max_seqs": service.max_seqs,
+        "token_budget": service.token_budget,
+        "memory_fraction": service.memory_fraction,
+        "chunked_prefill": service.chunked_prefill,
+        "prefix_cache": service.prefix_cache,
+    }
+    ruled = {"max_seqs": rules["default_max_seqs"], "token_budget": rules["default_token_budget"]}
+    ruled |= {key: rules[key] for key in ("memory_fraction", "chunked_prefill")} | {"prefix_cache": False}
+    settings = {key: ruled[key] if value is None else value for key, value in given.items()}
+    draft = service.speculative
+    return Deployment(
+        accelerator=accelerator.id,
+        model=service.model,
+        engine=service.engine,
+        engine_version=service.engine_version,
+        date="",
+        weights=service.precision,
+        kv=service.kv_precision,
+        tp=service.tp,
+        pp=service.pp,
+        dp=service.dp,
+        ep=service.ep,
+        **settings,
+        kv_fraction_of_free=rules["kv_fraction_of_free"],
+        memory_reserve_gb=rules["memory_reserve_gb"],
+        block_tokens=rules["block_tokens"],
+        reserve_output=rules["reserve_output"],
+        prefill_alone=rules["prefill_alone"],
+        receive_interval=rules["receive_interval"],
+        cuda_graph_max_seqs=rules["cuda_graph_max_seqs"],
+        async_scheduling=rules["async_scheduling"],
+        draft_tokens=draft.draft_tokens if draft else 0,
+        tokens_per_step=draft.tokens_per_step if draft else 1.0,
+        gpus_per_node=int(accelerator["scale_up_domain"]),
+        tiers=tuple(_tier(tier.name, tier.capacity_bytes, tier.bandwidth_b_s, accelerator, hardware) for tier in service.kv_tiers),
+    )
+
+
+def _tier(
+    name: str, capacity: float, bandwidth: float | None, accelerator: catalog.Entry, hardware: catalog.Entry
+) -> TierSettings:
+    if bandwidth is not None:
+        return TierSettings(name, capacity / 1e9, bandwidth / 1e9)
+    if name in TIER_BANDWIDTH:
+        return TierSettings(name, capacity / 1e9, float(accelerator[TIER_BANDWIDTH[name]]))
+    key = "nvme_gb_s" if name == "nvme" else "nic_gb_s"
+    return TierSettings(name, capacity / 1e9, float(hardware[key]) / (hardware["gpus"] if name == "nvme" else 1))
