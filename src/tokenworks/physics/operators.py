@@ -20,7 +20,7 @@ from tokenworks.physics.terms import Terms
 Array = NDArray[np.float64]
 
 GEMM_TILE = 16  # rows of the smallest tensor-core tile: fewer tokens are padded to it
-EXPERT_TILE = 32  # half of the 64-row tile of grouped GEMMs: the expected padding of one expert's last tile
+EXPERT_TILE = 8  # half of the 16-row tile of grouped GEMMs: the expected padding of one expert's last tile
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,7 @@
+"""`python -m tokenworks`."""
+
+import sys
+
+from tokenworks.cli.main import main
+
+sys.exit(main())

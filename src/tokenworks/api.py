@@ -1,0 +1,35 @@
+"""What notebooks use: load, run, estimate."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from tokenworks.errors import InputError
+from tokenworks.events.results import RunResult
+from tokenworks.spec import Factory
+from tokenworks.spec import load as load_file
+
+
+def examples() -> dict[str, Path]:
+    """Shipped example factories by name."""
+    installed = Path(str(resources.files("tokenworks"))) / "examples"
+    folder = installed if installed.is_dir() else Path(__file__).parents[2] / "examples"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load(path: str | Path) -> Factory:
+    """A factory from a file, or a shipped example by name."""
+    known = examples()
+    if str(path) in known and not Path(path).exists():
+        return load_file(known[str(path)])
+    if not Path(path).exists():
+        raise InputError(f"no such file: {path}. Shipped examples: {', '.join(known)}")
+    return load_file(path)
+
+
+def run(factory: Factory) -> RunResult:
+    """Rehearse a factory on the virtual clock."""
+    from tokenworks.rehearsal import run_factory
+
+    return run_factory(factory)

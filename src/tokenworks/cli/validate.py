@@ -1,0 +1,40 @@
+"""`tokenworks validate`: predict published measurements and show the errors."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def register(verbs: Any) -> None:
+    parser = verbs.add_parser("validate", help="predict published measurements and show the errors")
+    parser.add_argument("table", nargs="?", help="CSV with the columns of the packed measurements (default: those shipped)")
+    parser.add_argument("--predictions", metavar="CSV", help="write one line of predictions per row")
+    parser.add_argument("--json", action="store_true", help="print the error table as JSON")
+    parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    import json
+    from pathlib import Path
+
+    from tokenworks.accuracy.packed import load_measurements
+    from tokenworks.accuracy.rows import read_csv
+    from tokenworks.accuracy.tables import error_table, table_text
+    from tokenworks.accuracy.validate import predictions_csv, validate
+    from tokenworks.report.files import write_whole
+    from tokenworks.report.progress import progress
+
+    measured = read_csv(Path(args.table)) if args.table else load_measurements()
+    with progress(quiet=args.quiet or args.json) as say:
+        answers = validate(measured, processes=max(1, args.processes), say=say)
+    if args.predictions:
+        write_whole(Path(args.predictions), predictions_csv(measured, answers).encode())
+    table = error_table(measured, answers)
+    if args.json:
+        print(json.dumps(table, indent=1))
+    elif not args.quiet:
+        print(table_text(table))
+    return 0

@@ -1,0 +1,46 @@
+"""`estimate` as text: operators with bars, memory map, sensitivities."""
+
+from __future__ import annotations
+
+from tokenworks.physics.explain import Explanation, Step
+from tokenworks.report.figures import seconds, short
+
+BAR = 28
+
+
+def estimate_text(found: Explanation) -> str:
+    d = found.deployment
+    lines = [
+        f"{d.model} in {d.weights} (KV {d.kv}) by {d.engine} on {d.gpus} x {d.accelerator}: tp {d.tp}, pp {d.pp}, "
+        f"attention dp {d.dp}, ep {d.ep}",
+        "",
+        *_step(found.prefill, f"Prefill step of {found.prefill.tokens:,} tokens"),
+        "",
+        *_step(found.decode, f"Decode step of {found.decode.tokens:,} sequences a rank"),
+        "",
+        *_memory(found),
+        "",
+        "What a fact is worth: +10% changes a step by",
+        *(f"  {name:20} prefill {p:+6.1%}   decode {q:+6.1%}" for name, p, q in found.sensitivity),
+    ]
+    return "\n".join(lines)
+
+
+def _step(step: Step, title: str) -> list[str]:
+    watts = step.joules / step.seconds
+    limited = ", stretched by the power limit" if step.power_limited else ""
+    lines = [f"{title}: {seconds(step.seconds)}, {short(step.joules)}J ({short(watts)}W of boards){limited}"]
+    for op in step.operators:
+        share = op.seconds / step.seconds
+        bar = "█" * round(share * BAR)
+        lines.append(f"  {op.name:22} {seconds(op.seconds):>9} {share:6.1%}  {short(op.joules):>7}J  {op.bound:9} {bar}")
+    return lines
+
+
+def _memory(found: Explanation) -> list[str]:
+    m = found.memory
+    unused = m.device - m.weights - m.reserve - m.fixed_kv - m.kv
+    parts = [("weights", m.weights), ("KV cache", m.kv), ("KV of windows and states", m.fixed_kv)]
+    parts += [("reserve", m.reserve), ("left to others", unused)]
+    lines = [f"Memory of one GPU: {m.device / 1e9:.1f} GB; KV cache for {found.kv_tokens:,} tokens a rank"]
+    return lines + [f"  {name:26} {size / 1e9:7.1f} GB {'█' * round(size / m.device * BAR)}" for name, size in parts if size > 1e6]

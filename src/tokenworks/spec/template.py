@@ -1,0 +1,48 @@
+"""Every field with its default, as comments under a new factory file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+
+from tokenworks.spec.factory import Arrivals, Lengths, Own, Part, Pool, Power, Rent, Run, Service, Site, Slo, Speculative, System, Tier
+
+PARTS: tuple[tuple[str, type[Part]], ...] = (
+    ("site", Site),
+    ("site.power", Power),
+    ("systems[]", System),
+    ("systems[].own", Own),
+    ("systems[].rent", Rent),
+    ("services[]", Service),
+    ("services[].slo", Slo),
+    ("services[].prefill, .decode", Pool),
+    ("services[].kv_tiers[]", Tier),
+    ("services[].speculative", Speculative),
+    ("workload[].arrivals", Arrivals),
+    ("workload[].input, .output", Lengths),
+    ("run", Run),
+)
+
+
+def defaults() -> str:
+    """Comment lines: field, default, description."""
+    lines = ["", "# Everything that may be written, with its default:"]
+    for place, part in PARTS:
+        lines.append(f"# {place}")
+        lines += [f"#   {_field(name, info)}" for name, info in part.model_fields.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _field(name: str, info: Any) -> str:
+    default = "required" if info.default is PydanticUndefined else _shown(info.default)
+    said = f"  ({info.description})" if info.description else ""
+    return f"{info.alias or name}: {default}{said}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, Part) or value == ():
+        return "see below" if isinstance(value, Part) else "[]"
+    return str(value).lower() if isinstance(value, bool) else f"{value}"
