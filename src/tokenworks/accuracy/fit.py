@@ -27,7 +27,6 @@ METRICS = tuple(field.name for field in fields(Prediction))
 SCALE = np.array([0.08, 0.08, 0.08, 0.2, 0.2, 0.1])  # soft-L1 scale of the log error, per metric
 WEIGHT = np.array([1.0, 1.0, 1.0, 0.5, 0.5, 1.0])
 STEP = 0.05  # finite difference in the logarithm of a term
-TRUST = 0.4  # largest move of a term's logarithm in one round
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Case:
     log_target: Array  # (metrics,)
     weight: float
     members: tuple[int, ...]  # indices of the measurements
+    split: str
 
 
 def targets_of(measured: Measurement) -> Array:
@@ -80,7 +80,8 @@ def _case(measurements: Sequence[Measurement], members: list[int], found: Experi
     # Rows that mix runs with and without speculation say nothing about either.
     mixed = "speculative" in found.assumed
     weight = 0.0 if mixed else 0.5 if found.assumed else 1.0
-    return Case(found, measurements[members[0]].row, mean, weight, tuple(members))
+    split = "validation" if any(measurements[i].split == "validation" for i in members) else "calibration"
+    return Case(found, measurements[members[0]].row, mean, weight, tuple(members), split)
 
 
 def predict(found: Experiment, terms: Terms) -> Array:
@@ -135,6 +136,22 @@ def linearise_all(all_cases: list[Case], terms: list[Terms], processes: int) -> 
         return [_work(job) for job in jobs]
     with multiprocessing.get_context("fork").Pool(processes) as pool:
         return pool.map(_work, jobs, chunksize=32)
+
+
+def _predict(job: tuple[int, Terms]) -> Array:
+    return predict(_SHARED[job[0]].experiment, job[1])
+
+
+def predict_all(all_cases: list[Case], terms: list[Terms], processes: int) -> list[Array]:
+    """Log metrics of every case, on several processes."""
+    import multiprocessing
+
+    _SHARED[:] = all_cases
+    jobs = list(enumerate(terms))
+    if processes == 1:
+        return [_predict(job) for job in jobs]
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        return pool.map(_predict, jobs, chunksize=64)
 
 
 @dataclass(frozen=True)
@@ -221,6 +238,7 @@ def terms_of(all_cases: list[Case], plan: Design, values: Array) -> list[Terms]:
     return [resolve(case.experiment.deployment, effects, case.experiment.harness) for case in all_cases]
 
 
-def limited(plan: Design, old: Array, new: Array) -> Array:
-    """Move towards the solution, no effect by more than the trust radius."""
-    return old + np.clip(new - old, -TRUST, TRUST)
+def terms_of_some(all_cases: list[Case], plan: Design, values: Array, members: NDArray[np.int64]) -> list[Terms]:
+    effects = as_effects(plan, values)
+    found = (all_cases[i].experiment for i in members)
+    return [resolve(e.deployment, effects, e.harness) for e in found]

@@ -1,0 +1,108 @@
+"""Predict every row of a table by rehearsing its experiment; never an exception, every row answered."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tokenworks.accuracy.experiments import Experiment, experiment
+from tokenworks.accuracy.intervals import interval, novelty
+from tokenworks.accuracy.replay import Prediction, rehearse
+from tokenworks.accuracy.rows import Measurement, Row
+from tokenworks.errors import CatalogError, InputError
+from tokenworks.physics.compile import compile_worker
+from tokenworks.physics.terms import resolve
+
+OK, ASSUMED, UNSUPPORTED = "ok", "assumed", "unsupported"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The prediction of one row, or why there is none. Milliseconds, tokens/s per GPU, J per output token."""
+
+    status: str
+    reason: str = ""
+    rate: tuple[float, float, float] | None = None  # value, p10, p90
+    tpot_mean: float | None = None
+    tpot_median: float | None = None
+    tpot_band: tuple[float, float] | None = None  # of the mean
+    ttft_mean: float | None = None
+    ttft_median: float | None = None
+    ttft_band: tuple[float, float] | None = None
+    joules: tuple[float, float, float] | None = None
+
+
+def answer(row: Row) -> Answer:
+    """Predict one row; what cannot be predicted is named."""
+    try:
+        found = experiment(row)
+        terms = resolve(found.deployment, client=found.harness)
+        predicted = rehearse(found, compile_worker(found.deployment, terms=terms), terms)
+    except (InputError, CatalogError) as error:
+        return Answer(UNSUPPORTED, str(error))
+    return _answer(found, predicted)
+
+
+def _answer(found: Experiment, p: Prediction) -> Answer:
+    kind = novelty(found.deployment)
+    band = lambda metric, value: interval(metric, found.mode, kind, value)  # noqa: E731
+    tpot, ttft = _ms(p.tpot_s_mean), _ms(p.ttft_s_mean)
+    return Answer(
+        ASSUMED if found.assumed else OK,
+        found.assumed,
+        (p.output_tokens_s_gpu, *band("throughput", p.output_tokens_s_gpu)),
+        tpot,
+        _ms(p.tpot_s_median),
+        band("tpot", tpot) if tpot is not None else None,
+        ttft,
+        _ms(p.ttft_s_median),
+        band("ttft", ttft) if ttft is not None else None,
+        (p.joules_per_output_token, *band("energy", p.joules_per_output_token)),
+    )
+
+
+def _ms(seconds: float) -> float | None:
+    return seconds * 1e3 if math.isfinite(seconds) else None
+
+
+def _measured(measured: Measurement) -> Answer:
+    return Answer(UNSUPPORTED, measured.problem) if measured.problem else answer(measured.row)
+
+
+def validate(measured: Sequence[Measurement], processes: int, say: Callable[[str], None]) -> list[Answer]:
+    """Answers in the order of the rows, the same on any number of processes."""
+    import multiprocessing
+
+    rows = list(measured)
+    if processes == 1 or len(rows) < 64:
+        return [_measured(m) for m in rows]
+    answers: list[Answer] = []
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        for found in pool.imap(_measured, rows, chunksize=64):
+            answers.append(found)
+            if len(answers) % 256 == 0:
+                say(f"predicted {len(answers):,} of {len(rows):,} rows")
+    return answers
+
+
+COLUMNS = (
+    "id", "status", "reason", "output_tokens_s_gpu", "output_tokens_s_gpu_p10", "output_tokens_s_gpu_p90", "tpot_ms_mean",
+    "tpot_ms_median", "tpot_ms_p10", "tpot_ms_p90", "ttft_ms_mean", "ttft_ms_median", "ttft_ms_p10", "ttft_ms_p90",
+    "joules_per_output_token", "joules_p10", "joules_p90",
+)  # fmt: skip
+
+
+def predictions_csv(measured: Sequence[Measurement], answers: Sequence[Answer]) -> str:
+    """One line per input row, in input order."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for m, a in zip(measured, answers, strict=True):
+        none2, none3 = (None, None), (None, None, None)
+        values = [*(a.rate or none3), a.tpot_mean, a.tpot_median, *(a.tpot_band or none2)]
+        values += [a.ttft_mean, a.ttft_median, *(a.ttft_band or none2), *(a.joules or none3)]
+        writer.writerow([m.id, a.status, a.reason, *("" if v is None else f"{v:.6g}" for v in values)])
+    return out.getvalue()
