@@ -21,7 +21,7 @@ from tokenworks.twin.cost import (
     shared_mixed_joules,
 )
 from tokenworks.twin.packing import ALONE, BLOCK, INTERVAL, MAX_SEQS, RESERVE, SPECULATES
-from tokenworks.twin.queue import push_back
+from tokenworks.twin.queue import front, push_back
 from tokenworks.twin.state import (
     ARRIVED,
     FULL,
@@ -142,6 +142,12 @@ def start_leap(w, m, tables, layout, seq, rank, worker, load, max_leap):  # type
         k = max(1, k // 2)
     worker.base[w], worker.slope[w], worker.leap[w] = best, best_slope, k
     worker.joule_base[w], worker.joule_slope[w] = joules, growth
+    for g in range(first, last):
+        # A waiting head that could be admitted is looked at again when it gives up.
+        r = front(g, rank) if rank.count[g] < number[MAX_SEQS] else -1
+        if r >= 0 and load.timeout[r] > 0 and seq.first[r] < 0:
+            k = first_end_at(w, worker, k, load.arrival[r] + load.timeout[r])
+    worker.leap[w] = k
     worker.mode[w] = LEAP
     worker.ready[w] = leap_end(w, worker, k)
 

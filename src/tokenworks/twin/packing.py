@@ -8,141 +8,133 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks.control import tournament
-from tokenworks.errors import UnsupportedError
-from tokenworks.physics.worker_model import CLASSES, WorkerModel
-from tokenworks.twin.cell import Cell
+from tokenworks.errors import InputError, UnsupportedError
+from tokenworks.physics.worker_model import StepTable, WorkerModel
+from tokenworks.twin import columns as c
+from tokenworks.twin.cell import Cell, ServicePlan
 
 Ints = NDArray[np.int64]
-
-# columns of Tables.number
-MAX_SEQS, BUDGET, BLOCKS, BLOCK, RESERVE, ALONE, CHUNKED, INTERVAL, RANKS, SPECULATES = range(10)
+Floats = NDArray[np.float64]
 
 
 class Tables(NamedTuple):
-    """All step tables in one array; ``at`` holds the offset of each table by (model, table)."""
+    """Step tables. Variants: every clock level of every model, in order; ``first`` is a model's first variant."""
 
-    flat: Ints
-    at: Ints  # (models, 10)
-    size: Ints  # (models, 4): columns of decode, mixed, shared_decode, shared_mixed
-    pair: Ints  # (models, lines, 3)
-    context: Ints  # (models, lines, 3)
-    joule_pair: Ints  # (models, 3)
-    joule_context: Ints  # (models, 3)
-    limit: Ints  # (models, 2)
-    number: Ints  # (models, 10)
-    per_step: NDArray[np.float64]  # (models,) tokens per decode step
-    lines: int
+    flat: Ints  # all tables, one after the other
+    line: Ints  # (variants, lines + 1, LINE_COLUMNS)
+    number: Ints  # (variants, MODEL_COLUMNS)
+    rate: Floats  # (variants,) tokens per decode step
+    first: Ints  # (models,)
 
 
-# columns of Tables.at
-DECODE, MIXED, SEQS, SHARED_D, SHARED_M, J_DECODE, J_MIXED, J_SEQS, J_SHARED_D, J_SHARED_M = range(10)
+class Pools(NamedTuple):
+    """Routing: pools of workers, their loads (outstanding requests by place) and tournaments over them."""
 
-
-class Layout(NamedTuple):
-    """Workers, ranks, services and pools as indices."""
-
-    model: Ints  # (workers,)
-    first_rank: Ints  # (workers + 1,)
-    service: Ints  # (workers,)
-    position: Ints  # (workers,) place in the pool of its service
-    pool: Ints  # workers of all services, one after the other
-    pool_start: Ints  # (services + 1,)
-    policy: Ints  # (services,)
-    max_waiting: Ints
-    slo: Ints  # (services, 3): TTFT, TPOT, E2E; 0 = none
-    seed: int
+    pool: Ints  # (pools, POOL_COLUMNS)
+    member: Ints  # workers of all pools
+    load: Ints
+    tree: Ints
 
 
 def pack_tables(models: tuple[WorkerModel, ...]) -> Tables:
-    lines = max(m.levels[0].decode.shape[0] for m in models)
+    lines = max(level.decode.shape[0] for m in models for level in m.levels)
+    variants = [(m, level) for m in models for level in m.levels]
     parts: list[Ints] = []
-    at, size = np.zeros((len(models), 10), np.int64), np.zeros((len(models), 4), np.int64)
+    line = np.zeros((len(variants), lines + 1, c.LINE_COLUMNS), np.int64)
     offset = 0
-    for i, model in enumerate(models):
-        t = model.levels[0]
-        tables = (t.decode, t.mixed, t.seqs, t.shared_decode, t.shared_mixed)
-        joules = (t.joule_decode, t.joule_mixed, t.joule_seqs, t.joule_shared_decode, t.joule_shared_mixed)
-        for k, table in enumerate((*(_padded(x, lines) for x in tables), *joules)):
-            at[i, k] = offset
-            parts.append(np.ascontiguousarray(table, np.int64).ravel())
-            offset += parts[-1].size
-        size[i] = t.decode.shape[1], t.mixed.shape[1], t.shared_decode.shape[1], t.shared_mixed.shape[1]
-    numbers = np.array([_numbers(m) for m in models], np.int64)
-    return Tables(
-        np.concatenate(parts),
-        at,
-        size,
-        np.stack([_padded(m.levels[0].pair, lines) for m in models]),
-        np.stack([_padded(m.levels[0].context, lines) for m in models]),
-        np.stack([m.levels[0].joule_pair for m in models]),
-        np.stack([m.levels[0].joule_context for m in models]),
-        np.array([m.limits for m in models], np.int64),
-        numbers,
-        np.array([m.tokens_per_step for m in models]),
-        lines,
-    )
+    for v, (_, level) in enumerate(variants):
+        for k, table in enumerate(_tables(level, lines)):
+            wide = table.shape[1]
+            line[v, :, k] = offset + wide * np.arange(lines + 1)
+            parts.append(table.ravel())
+            offset += table.size
+        line[v, :, c.PAIR : c.PAIR + 3] = _with_joules(level.pair, level.joule_pair, lines)
+        line[v, :, c.CONTEXT : c.CONTEXT + 3] = _with_joules(level.context, level.joule_context, lines)
+    first = np.concatenate([[0], np.cumsum([len(m.levels) for m in models])[:-1]]).astype(np.int64)
+    number = np.array([_numbers(m, level) for m, level in variants], np.int64)
+    return Tables(np.concatenate(parts), line, number, np.array([float(m.tokens_per_step) for m, _ in variants]), first)
 
 
-def _padded(table: Ints, lines: int) -> Ints:
-    """Lines of zeros never lead: costs are not negative."""
-    missing = lines - table.shape[0]
-    return np.concatenate([table, np.zeros((missing, *table.shape[1:]), np.int64)]) if missing else table
-
-
-def _numbers(m: WorkerModel) -> list[int]:
-    if m.max_seqs > m.token_budget:
-        raise UnsupportedError(f"{m.name}: {m.max_seqs} sequences exceed the token budget of {m.token_budget}")
+def _tables(level: StepTable, lines: int) -> list[Ints]:
+    """Tables in the order of the columns DECODE … SHARED_M, each (lines + 1, wide) with joules in the last row."""
     return [
-        m.max_seqs,
-        m.token_budget,
-        m.kv_blocks,
-        m.block_tokens,
-        int(m.reserve_output),
-        int(m.prefill_alone),
-        int(m.chunked_prefill),
-        m.receive_interval,
-        m.ranks,
-        int(m.tokens_per_step > 1.0),
+        _with_joules(level.decode, level.joule_decode, lines),
+        _with_joules(level.mixed, level.joule_mixed, lines),
+        _with_joules(level.seqs, level.joule_seqs, lines),
+        _with_joules(level.shared_decode, level.joule_shared_decode, lines),
+        _with_joules(level.shared_mixed, level.joule_shared_mixed, lines),
     ]
 
 
-def pack_layout(cell: Cell) -> Layout:
-    for plan in cell.services:
-        if plan.prefill or plan.decode:
-            raise UnsupportedError(f"service {plan.name}: disaggregated pools are not simulated yet")
-    if cell.caps:
-        raise UnsupportedError("power caps are not simulated yet")
-    ranks = np.array([cell.models[m].ranks for m in cell.workers], np.int64)
-    service, position = np.full(len(cell.workers), -1, np.int64), np.zeros(len(cell.workers), np.int64)
-    pool: list[int] = []
-    start = [0]
+def _with_joules(table: Ints, joules: Ints, lines: int) -> Ints:
+    """Lines of zeros never lead: costs are not negative."""
+    whole = np.zeros((lines + 1, table.shape[1]), np.int64)
+    whole[: table.shape[0]] = table
+    whole[lines] = joules
+    return whole
+
+
+def _numbers(m: WorkerModel, level: StepTable) -> list[int]:
+    if m.max_seqs > m.token_budget:
+        raise UnsupportedError(f"{m.name}: {m.max_seqs} sequences exceed the token budget of {m.token_budget}")
+    if m.tokens_per_step < 1.0:
+        raise InputError(f"{m.name}: tokens_per_step is {m.tokens_per_step}, at least 1 is possible")
+    return [
+        m.max_seqs, m.token_budget, m.kv_blocks, m.block_tokens, int(m.reserve_output), int(m.prefill_alone),
+        int(m.chunked_prefill), m.receive_interval, m.ranks, int(m.tokens_per_step > 1.0), *m.limits,
+        int(m.prefix_cache), 1, m.transfer_latency_ticks, m.transfer_ticks_per_token, level.mixed.shape[1],
+        level.shared_mixed.shape[1], len(m.tiers), len(m.levels),
+    ]  # fmt: skip
+
+
+def pack_services(cell: Cell) -> Ints:
+    service = np.zeros((len(cell.services), c.SERVICE_COLUMNS), np.int64)
+    pools = 0
     for s, plan in enumerate(cell.services):
-        for place, w in enumerate(plan.workers):
-            service[w], position[w] = s, place
-        pool.extend(plan.workers)
-        start.append(len(pool))
-    slo = [[p.slo_ttft_ticks, p.slo_tpot_ticks, p.slo_e2e_ticks] for p in cell.services]
-    return Layout(
-        np.array(cell.workers, np.int64),
-        np.concatenate([[0], np.cumsum(ranks)]),
-        service,
-        position,
-        np.array(pool, np.int64),
-        np.array(start, np.int64),
-        np.array([p.policy for p in cell.services], np.int64),
-        np.array([p.max_waiting for p in cell.services], np.int64),
-        np.array(slo, np.int64),
-        cell.seed,
-    )
+        service[s, c.POOL_A], service[s, c.POOL_B] = pools, pools + 1 if plan.decode else -1
+        pools += 2 if plan.decode else 1
+        service[s, c.MAX_WAITING] = plan.max_waiting
+        service[s, c.SLO_TTFT : c.SLO_E2E + 1] = plan.slo_ttft_ticks, plan.slo_tpot_ticks, plan.slo_e2e_ticks
+        service[s, c.SMALLEST] = min((cell.models[cell.workers[w]].kv_blocks for w in plan.decode), default=0)
+    return service
 
 
-def pool_trees(layout: Layout) -> tuple[Ints, Ints]:
-    """Tournament trees of all pools in one array, and where each starts."""
-    trees, starts = [], [0]
-    for s in range(len(layout.policy)):
-        count = int(layout.pool_start[s + 1] - layout.pool_start[s])
-        tree = tournament.tree_for(count)
-        tournament.rebuild(tree, np.zeros(count, np.int64))
-        trees.append(tree)
-        starts.append(starts[-1] + len(tree))
-    return np.concatenate(trees), np.array(starts, np.int64)
+def pools_of(plan: ServicePlan) -> list[tuple[int, ...]]:
+    """The pools of a service: one, or prefill and decode."""
+    if bool(plan.prefill) != bool(plan.decode) or bool(plan.workers) == bool(plan.prefill):
+        raise InputError(f"service {plan.name}: give either workers, or prefill and decode workers")
+    return [plan.prefill, plan.decode] if plan.prefill else [plan.workers]
+
+
+def pack_pools(cell: Cell) -> Pools:
+    rows: list[list[int]] = []
+    member: list[int] = []
+    trees = [np.zeros(0, np.int64)]
+    leaf = 0
+    for plan in cell.services:
+        for workers in pools_of(plan):
+            tree = tournament.tree_for(len(workers))
+            tournament.rebuild(tree, np.zeros(len(workers), np.int64))
+            rows.append([len(member), len(workers), 0, leaf, leaf + len(tree), plan.policy, plan.kv_weight_256])
+            trees.append(tree)
+            member.extend(workers)
+            leaf += len(tree)
+    if len(set(member)) != len(member):
+        raise InputError("a worker can belong to one pool of one service only")
+    return Pools(np.array(rows, np.int64), np.array(member, np.int64), np.zeros(len(member), np.int64), np.concatenate(trees))
+
+
+def pack_workers(cell: Cell, tables: Tables, pools: Pools) -> Ints:
+    worker = np.zeros((len(cell.workers), c.WORKER_COLUMNS), np.int64)
+    ranks = np.array([cell.models[m].ranks for m in cell.workers], np.int64)
+    worker[:, c.VARIANT] = tables.first[list(cell.workers)]
+    worker[:, c.RANK_COUNT] = ranks
+    worker[:, c.FIRST_RANK] = np.cumsum(ranks) - ranks
+    worker[:, c.SERVICE_OF] = worker[:, c.POOL_OF] = -1
+    pool = 0
+    for s, plan in enumerate(cell.services):
+        for workers in pools_of(plan):
+            for place, w in enumerate(workers):
+                worker[w, c.SERVICE_OF], worker[w, c.POOL_OF], worker[w, c.PLACE] = s, pool, place
+            pool += 1
+    return worker

@@ -1,0 +1,78 @@
+"""Names of the columns of the kernel's arrays. Few wide arrays: a worker's or a request's figures lie side by side.
+
+Symbols: D = decode steps that a rank has made in all. A decode sequence without speculation stores D + OFF tokens,
+so that nothing has to be written per sequence while a rank decodes.
+"""
+
+# models (one row per model and clock level)
+(
+    MAX_SEQS, BUDGET, BLOCKS, BLOCK, RESERVE, ALONE, CHUNKED, INTERVAL, RANKS, SPECULATES, LIMIT1, LIMIT2,
+    PREFIX, UNIT, LATENCY, PER_TOKEN, MIXED_WIDE, SHARED_WIDE, TIERS, LEVELS, MODEL_COLUMNS,
+) = range(21)  # fmt: skip
+
+# lines of a model: offsets of tables in the flat array, then coefficients; the last line holds joules
+DECODE, MIXED, SEQS, SHARED_D, SHARED_M, PAIR, CONTEXT, LINE_COLUMNS = 0, 1, 2, 3, 4, 5, 8, 11
+
+# workers
+(
+    CLOCK, CARRY, JOULE_CARRY, MODE, STEPS_AHEAD, BASE, SLOPE, JOULE_BASE, JOULE_SLOPE, STEP, OUTSTANDING,
+    OUT_TOKENS, STEPS_DONE, DECODE_STEPS, BUSY, PREFILL_TOKENS, DECODE_TOKENS, BATCH_STEPS, JOULES, VARIANT,
+    SERVICE_OF, POOL_OF, PLACE, LEVEL, FIRST_RANK, RANK_COUNT, WOKEN, TICK_JOULES, TARGET, EVICTS, WORKER_COLUMNS,
+) = range(31)  # fmt: skip
+IDLE, MIXED_STEP, LEAP = 0, 1, 2  # MODE
+
+# ranks
+(
+    N, D, OFF_SUM, FREE, RUNNING, RUN_HEAD, RUN_TAIL, FILL_HEAD, FILL_TAIL, WAITING_N, BELOW1, BELOW_SUM1, BELOW2,
+    BELOW_SUM2, AHEAD, HEAP_N, HEAP_N1, HEAP_N2, TURN, CHUNK_TOKENS, SAMPLES, PAIR0, PAIR1, PAIR2, RELOAD, RANK_WORKER,
+    LRU_HEAD, LRU_TAIL, LRU_N, RANK_COLUMNS,
+) = range(30)  # fmt: skip
+
+# requests in the system
+(
+    ID, ARRIVAL, INPUT, OUTPUT, SERVICE, SESSION, PRIORITY, TIMEOUT, GOAL, STORED, PRODUCED, BEFORE, STEPS, DUE, OFF,
+    RANK, FIRST, NEXT, PREVIOUS, OLDER, YOUNGER, ORDER, PREEMPTED, CACHED, PAGE, HASHES, PINNED, EXTRA, PHASE,
+    REQUEST_COLUMNS,
+) = range(30)  # fmt: skip
+FREE_SLOT, PENDING, QUEUED, FILLING, DECODING, MOVING = range(6)  # PHASE
+
+# services: settings, counters
+(
+    POOL_A, POOL_B, MAX_WAITING, SLO_TTFT, SLO_TPOT, SLO_E2E, WAITING_S, ARRIVED, FINISHED_S, FULL, LONG, TIMED,
+    WITHIN, INPUT_S, CACHED_S, OUTPUT_S, PREEMPTED_S, SMALLEST, SERVICE_COLUMNS,
+) = range(19)  # fmt: skip
+
+# pools
+POOL_START, POOL_COUNT, POOL_TURN, TREE_START, TREE_END, POLICY, KV_WEIGHT, POOL_COLUMNS = range(8)
+
+# incoming requests
+(
+    C_ARRIVAL, C_INPUT, C_OUTPUT, C_SERVICE, C_SESSION, C_PRIORITY, C_TIMEOUT, C_THINK, CHUNK_COLUMNS,
+) = range(9)  # fmt: skip
+
+# request log
+L_ARRIVAL, L_FIRST, L_FINISH, L_STATUS, L_PRODUCED, L_CACHED, L_PREEMPTED, L_WORKER, LOG_COLUMNS = range(9)
+
+# timeline
+T_ARRIVED, T_FINISHED, T_TOKENS, T_WAITING, T_RUNNING, T_BLOCKS, T_JOULES, T_BUSY = range(8)  # T_BUSY + variant
+
+# scalars of a run
+(
+    NOW, LAST, BUCKET_NEXT, SLOT_HEAD, SLOTS_USED, CURSOR, BASE_ID, MORE, RELEASED, PENDING_N, MOVING_N, WOKEN_N,
+    CLIENTS, HORIZON, BUCKET, BUCKETS, WARMUP, MAX_LEAP, RECORD, SEED, TICK_NEXT, TICK_STEP, NODE_HEAD, NODES_FREE,
+    PAGE_HEAD, PAGES_FREE, HASHES_IN, CLOSED, FREE_CHECK, SCALARS,
+) = range(30)  # fmt: skip
+
+# why the kernel came back
+DONE, NEED_CHUNK, NEED_SLOTS, NEED_NODES, NEED_PAGES = range(5)
+
+# prefix cache nodes
+N_HASH, N_RANK, N_COUNT, N_TIER, N_OLDER, N_YOUNGER, N_CHAIN, NODE_COLUMNS = range(8)
+# tiers of a rank
+TIER_HEAD, TIER_TAIL, TIER_N, TIER_LIMIT, TIER_TICKS, TIER_COLUMNS = range(6)
+
+PRIORITIES = 10
+NEVER = (1 << 63) - 1
+FINE_BITS = 20
+FINE_MASK = (1 << FINE_BITS) - 1
+PAGE_UNITS = 32
