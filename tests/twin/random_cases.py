@@ -8,7 +8,7 @@ from tokenworks.events.requests import Requests
 from tokenworks.physics.worker_model import StepTable, WorkerModel
 from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions
 from tokenworks.twin.reference import Reference, latencies
-from tokenworks.twin.simulate import simulate
+from tokenworks.twin.first.simulate import simulate
 
 
 def random_table(rng: np.random.Generator, seqs: int, budget: int, ranks: int, lines: int) -> StepTable:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from numba import njit
 
-from tokenworks.twin.packing import ALONE, BLOCK, BLOCKS, BUDGET, CHUNKED, INTERVAL, MAX_SEQS, RESERVE
-from tokenworks.twin.queue import drop_expired, front, pop_front, push_front
-from tokenworks.twin.state import PREEMPTED
+from tokenworks.twin.first.packing import ALONE, BLOCK, BLOCKS, BUDGET, CHUNKED, INTERVAL, MAX_SEQS, RESERVE
+from tokenworks.twin.first.queue import drop_expired, front, pop_front, push_front
+from tokenworks.twin.first.state import PREEMPTED
 
 
 @njit(cache=True, inline="always")

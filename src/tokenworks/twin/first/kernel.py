@@ -7,9 +7,9 @@ from numba import njit
 
 from tokenworks.control.routing import choose
 from tokenworks.control.tournament import update, winner
-from tokenworks.twin.batch import decoding, never_fits, plan
+from tokenworks.twin.first.batch import decoding, never_fits, plan
 from tokenworks.twin.cell import FINISHED, IN_SYSTEM, REJECTED_QUEUE_FULL, REJECTED_TOO_LONG
-from tokenworks.twin.cost import (
+from tokenworks.twin.first.cost import (
     decode_joules,
     decode_line,
     mixed_joules,
@@ -20,9 +20,9 @@ from tokenworks.twin.cost import (
     shared_mixed,
     shared_mixed_joules,
 )
-from tokenworks.twin.packing import ALONE, BLOCK, INTERVAL, MAX_SEQS, RESERVE, SPECULATES
-from tokenworks.twin.queue import front, push_back
-from tokenworks.twin.state import (
+from tokenworks.twin.first.packing import ALONE, BLOCK, INTERVAL, MAX_SEQS, RESERVE, SPECULATES
+from tokenworks.twin.first.queue import front, push_back
+from tokenworks.twin.first.state import (
     ARRIVED,
     FULL,
     INPUT,
@@ -38,7 +38,7 @@ from tokenworks.twin.state import (
     OUTPUT,
     SLO,
 )
-from tokenworks.twin.state import FINISHED as C_FINISHED
+from tokenworks.twin.first.state import FINISHED as C_FINISHED
 from tokenworks.twin.statistics import bin_of
 
 FINE_BITS = 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from tokenworks.twin.packing import (
+from tokenworks.twin.first.packing import (
     DECODE,
     J_DECODE,
     J_MIXED,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworks.twin.packing import MAX_SEQS, RANKS, Layout, Tables
+from tokenworks.twin.first.packing import MAX_SEQS, RANKS, Layout, Tables
 from tokenworks.twin.statistics import BINS
 
 Ints = NDArray[np.int64]

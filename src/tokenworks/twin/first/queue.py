@@ -5,7 +5,7 @@ from __future__ import annotations
 from numba import njit
 
 from tokenworks.twin.cell import TIMED_OUT
-from tokenworks.twin.state import PRIORITIES, TIMED
+from tokenworks.twin.first.state import PRIORITIES, TIMED
 
 
 @njit(cache=True)

@@ -1,0 +1,1 @@
+"""The twin's kernel: aggregated workers."""
