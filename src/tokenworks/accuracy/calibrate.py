@@ -21,6 +21,7 @@ from tokenworks.accuracy.splits import configuration, fold, group, validation_tw
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 FOLDS = 5
+INNER = 4  # steps on one linearisation: slopes change slowly, predictions are replayed each time
 KIND = ("throughput", "tpot", "tpot", "ttft", "ttft", "energy")  # of each metric
 
 
@@ -44,42 +45,63 @@ def table(measured: Sequence[Measurement], every: int = 1) -> Table:
 
 
 def calibrate(
-    measured: Sequence[Measurement], folder: Path, rounds: int, every: int, processes: int, say: Callable[[str], None]
+    measured: Sequence[Measurement],
+    folder: Path,
+    rounds: int,
+    every: int,
+    processes: int,
+    say: Callable[[str], None],
+    start: Path | None = None,
 ) -> None:
     """Fit, leave groups out, write ``effects.json`` and ``intervals.json`` into the folder."""
     data = table(measured, every)
     say(f"{len(data.cases)} distinct experiments, {len(data.plan.columns)} effects")
-    values = np.zeros(len(data.plan.columns))
+    values = _start(data.plan, start)
     problem: System | None = None
     for number in range(rounds + 1):
         start = time.perf_counter()
         answers = fit.linearise_all(data.cases, fit.terms_of(data.cases, data.plan, values), processes)
         problem = fit.system(data.cases, answers, data.plan)
         say(f"round {number}, {time.perf_counter() - start:.0f} s\n{summary(problem, data)}")
-        if number < rounds:
+        for _ in range(INNER if number < rounds else 0):
             goal = fit.solve(problem, data.plan, values, data.seen[problem.case])
-            values = best_step(data, values, goal, processes, say)
+            values, predicted = best_step(data, values, goal, processes, say)
+            problem = fit.moved(problem, data.cases, predicted)
     assert problem is not None
     out = left_out(data, problem, values, processes, say)
     _write(folder / "effects.json", _effects_file(data, values, every))
     _write(folder / "intervals.json", _intervals_file(data, problem, out))
 
 
-def best_step(data: Table, old: Array, goal: Array, processes: int, say: Callable[[str], None]) -> Array:
+def _start(plan: Design, path: Path | None) -> Array:
+    """Effects to start from: none, or those of a file."""
+    values = np.zeros(len(plan.columns))
+    if path is None:
+        return values
+    known = json.loads(path.read_text())["effects"]
+    for column, (term, key) in enumerate(plan.columns):
+        values[column] = known.get(term, {}).get(key, 0.0)
+    return values
+
+
+def best_step(
+    data: Table, old: Array, goal: Array, processes: int, say: Callable[[str], None]
+) -> tuple[Array, list[Array]]:
     """The best of several steps towards the linearised solution, by the true objective of replayed experiments."""
-    tried: list[tuple[float, Array, float]] = []
-    for share in (1.0, 0.6, 0.3):
+    best: tuple[float, Array, list[Array], float] | None = None
+    for share in (0.7, 0.35):
         new = old + share * (goal - old)
-        loss = objective(data, new, processes)
-        tried.append((loss, new, share))
-    loss, new, share = min(tried, key=lambda t: t[0])
-    say(f"  step {share:g}, objective {loss:.1f}")
-    return new
+        predicted = fit.predict_all(data.cases, fit.terms_of(data.cases, data.plan, new), processes)
+        loss = objective(data, new, predicted)
+        if best is None or loss < best[0]:
+            best = (loss, new, predicted, share)
+    assert best is not None
+    say(f"  step {best[3]:g}, objective {best[0]:.1f}")
+    return best[1], best[2]
 
 
-def objective(data: Table, values: Array, processes: int) -> float:
+def objective(data: Table, values: Array, predicted: list[Array]) -> float:
     """Soft-L1 loss plus priors, on replayed experiments that may be seen."""
-    predicted = fit.predict_all(data.cases, fit.terms_of(data.cases, data.plan, values), processes)
     loss = float(((values / data.plan.spread) ** 2).sum())
     for case, logs, seen in zip(data.cases, predicted, data.seen, strict=True):
         if not seen:

@@ -210,6 +210,13 @@ def system(all_cases: list[Case], answers: list[tuple[Array, Array]], plan: Desi
     )
 
 
+def moved(problem: System, all_cases: list[Case], predicted: list[Array]) -> System:
+    """The same slopes around new predictions."""
+    pairs = zip(problem.case, problem.metric, strict=True)
+    gaps = np.array([all_cases[c].log_target[m] - predicted[c][m] for c, m in pairs])
+    return replace(problem, gap=np.nan_to_num(gaps))
+
+
 def solve(problem: System, plan: Design, at: Array, keep: NDArray[np.bool_], rounds: int = 12) -> Array:
     """Effects under soft-L1 loss and Gaussian priors, from the linearisation at ``at``."""
     a = problem.matrix[keep]

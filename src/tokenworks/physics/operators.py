@@ -7,6 +7,7 @@ the larger of compute and memory time of each operator (a hard roofline: a soft 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,7 @@ class Chip:
     far_bytes_s: float  # … between domains
 
     @classmethod
+    @cache
     def load(cls, accelerator: str) -> Chip:
         entry = catalog.load("accelerators", accelerator)
         pcie = float(entry["pcie_gb_s"])

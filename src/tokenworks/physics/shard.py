@@ -7,6 +7,7 @@ experts) see the tokens of all ranks of the replica. Without attention DP there 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tokenworks import catalog
 from tokenworks.errors import UnsupportedError
@@ -86,6 +87,7 @@ class Shard:
         return sum(gemm.weight_bytes for gemm in self.gemms) + routed + self.embedding_bytes
 
 
+@lru_cache(maxsize=16_384)
 def shard(deployment: Deployment) -> Shard:
     """Cut the model for one GPU of the deployment (pipeline stages are averaged)."""
     model = catalog.load("models", deployment.model)
