@@ -20,7 +20,11 @@ def azure(path: Path) -> dict[str, np.ndarray]:
     ms = np.array([(t - start).total_seconds() * 1e3 for t in times]).round().astype(np.int64)
     order = np.argsort(ms, kind="stable")
     pick = lambda key: np.array([int(r[key]) for r in rows], np.uint16)[order]  # noqa: E731
-    return {"gap_ms": np.diff(ms[order], prepend=0).astype(np.uint16), "input": pick("ContextTokens"), "output": pick("GeneratedTokens")}
+    return {
+        "gap_ms": np.diff(ms[order], prepend=0).astype(np.uint16),
+        "input": pick("ContextTokens"),
+        "output": pick("GeneratedTokens"),
+    }
 
 
 def mooncake(path: Path) -> dict[str, np.ndarray]:

@@ -1,13 +1,13 @@
 """Every error that Tokenworks raises on purpose, in one tree.
 
-    TokenworksError
-    ├── InputError            something the user wrote is wrong: exit code 2
-    │   ├── SpecError         … in the factory file (one or many problems, each with its place)
-    │   ├── TraceError        … in a trace or table (file and line)
-    │   └── UnsupportedError  … is a combination that the model does not cover
-    ├── CatalogError          a fact is missing from the catalogue, or an entry is malformed
-    ├── CapacityError         a model does not fit its GPUs (needs X GB, has Y)
-    └── ConservationError     a run broke an invariant: a defect of Tokenworks, never of the input
+TokenworksError
+├── InputError            something the user wrote is wrong: exit code 2
+│   ├── SpecError         … in the factory file (one or many problems, each with its place)
+│   ├── TraceError        … in a trace or table (file and line)
+│   └── UnsupportedError  … is a combination that the model does not cover
+├── CatalogError          a fact is missing from the catalogue, or an entry is malformed
+├── CapacityError         a model does not fit its GPUs (needs X GB, has Y)
+└── ConservationError     a run broke an invariant: a defect of Tokenworks, never of the input
 """
 
 from __future__ import annotations

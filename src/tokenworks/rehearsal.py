@@ -117,7 +117,9 @@ def _streams(made: Plant) -> tuple[list[float], list[Requests], list[str]]:
         streams.append(replace(stream, timeout=timeout))
         source = load.trace or (load.arrivals.kind if load.arrivals else "")
         share = rate / sustainable[service]
-        notes.append(f"{load.service}: {source} at {rate:.3g} req/s, {share:.0%} of the sustainable {sustainable[service]:.3g}")
+        notes.append(
+            f"{load.service}: {source} at {rate:.3g} req/s, {share:.0%} of the sustainable {sustainable[service]:.3g}"
+        )
     return sustainable, streams, notes
 
 
@@ -158,7 +160,9 @@ def _physical(made: Plant, twin: TwinResult, horizon_s: float) -> PhysicalRun:
     busy = np.array([u.busy_share for u in uses])
     share = np.array([u.gpus for u in uses]) / max(1, gpus)
     tokens = line.output_tokens / np.maximum(1, line.output_tokens.mean(axis=1, keepdims=True))
-    activity = np.clip((np.clip(tokens, 0, 1 / np.maximum(busy[:, None], 1e-9)) * (busy * share)[:, None]).sum(axis=0), 0, 1)
+    activity = np.clip(
+        (np.clip(tokens, 0, 1 / np.maximum(busy[:, None], 1e-9)) * (busy * share)[:, None]).sum(axis=0), 0, 1
+    )
     del served
     return PhysicalRun(horizon_s, bucket_s, line.joules / bucket_s, activity, spare, uses, gpus)
 
@@ -177,7 +181,9 @@ def _use(made: Plant, twin: TwinResult, service: int, horizon_s: float) -> Servi
     w, stats, ids = twin.workers, twin.services[service], _workers(made, service)
     dynamic = float(w.dynamic_uj[ids].sum()) / MICROJOULES_PER_J
     fill, decode = float(w.prefill_tokens[ids].sum()), float(w.decode_tokens[ids].sum())
-    share = _prefill_share(made.models[service], fill, decode, float(w.batch_steps[ids].sum()), float(w.decode_steps[ids].sum()))
+    share = _prefill_share(
+        made.models[service], fill, decode, float(w.batch_steps[ids].sum()), float(w.decode_steps[ids].sum())
+    )
     return ServiceUse(
         name=made.replicas[service].service.name,
         gpus=made.replicas[service].gpus,
@@ -198,7 +204,12 @@ def _prefill_share(model: WorkerModel, fill: float, decode: float, batch_steps: 
     last = table.mixed.shape[1] - 1
     per_fill = float(table.mixed[0, last] + table.shared_mixed[0, -1]) / last
     batch = int(np.clip(round(batch_steps / max(1.0, decode_steps)), 1, table.decode.shape[1] - 1))
-    per_decode = float(table.decode[0, batch] + table.shared_decode[0, min(batch * model.ranks, table.shared_decode.shape[1] - 1)]) / batch
+    per_decode = (
+        float(
+            table.decode[0, batch] + table.shared_decode[0, min(batch * model.ranks, table.shared_decode.shape[1] - 1)]
+        )
+        / batch
+    )
     work = per_fill * fill + per_decode * decode
     return per_fill * fill / work if work else 0.0
 
@@ -260,12 +271,15 @@ def _bottleneck(made: Plant, service: int, use: ServiceUse) -> str:
 
 
 def _result(
-    made: Plant, twin: TwinResult, physical: PhysicalRun, books: Books, sustainable: list[float], notes: list[str]
+    made: Plant,
+    twin: TwinResult,
+    physical: PhysicalRun,
+    books: Books,
+    sustainable: list[float],
+    notes: list[str],
 ) -> RunResult:
     factory, horizon = made.factory, made.factory.run.horizon_s
-    services = tuple(
-        _service_result(made, twin, i, use, sustainable[i]) for i, use in enumerate(physical.services)
-    )
+    services = tuple(_service_result(made, twin, i, use, sustainable[i]) for i, use in enumerate(physical.services))
     output = sum(s.output_tokens for s in services)
     tpot = np.average([s.tpot.mean_s for s in services], weights=[max(1, s.tpot.count) for s in services])
     power = factory.site.power
@@ -310,7 +324,7 @@ def _timeline(made: Plant, twin: TwinResult, physical: PhysicalRun, books: Books
     dt = physical.bucket_s
     blocks = np.array([m.kv_blocks * m.ranks * r.count for m, r in zip(made.models, made.replicas, strict=True)])
     return Timeline(
-        time_s=np.arange(BUCKETS) * dt,
+        time_s=np.arange(BUCKETS, dtype=np.float64) * dt,
         bucket_s=dt,
         arrived_s=line.arrived / dt,
         output_tokens_s=line.output_tokens / dt,
@@ -334,13 +348,23 @@ def assumptions(made: Plant) -> tuple[Assumption, ...]:
             wanted.append(("prices", chip, ("usd_gpu_h",)))
     for model in dict.fromkeys(s.model for s in made.factory.services):
         wanted.append(("models", model, ("params_b", "active_params_b", "layers")))
-    wanted.append(("tariffs", made.factory.site.region, ("energy_usd_kwh", "demand_charge_usd_kw_month", "carbon_g_kwh")))
+    wanted.append(
+        (
+            "tariffs",
+            made.factory.site.region,
+            ("energy_usd_kwh", "demand_charge_usd_kw_month", "carbon_g_kwh"),
+        )
+    )
     found = []
     for kind, name, keys in wanted:
         entry = catalog.load(kind, name)
         for key in keys:
             fact = entry.fact(key)
-            value = f"{np.mean(fact.value):.4g} (mean of {len(fact.value)})" if isinstance(fact.value, list) else f"{fact.value}"
+            value = (
+                f"{np.mean(fact.value):.4g} (mean of {len(fact.value)})"
+                if isinstance(fact.value, list)
+                else f"{fact.value}"
+            )
             found.append(Assumption(f"{name}: {key}", f"{value} {fact.unit}", fact.source, fact.date, fact.status))
     return tuple(found)
 

@@ -7,8 +7,8 @@ import numpy as np
 from tokenworks.events.requests import Requests
 from tokenworks.physics.worker_model import StepTable, WorkerModel
 from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions
-from tokenworks.twin.reference import Reference, latencies
 from tokenworks.twin.first.simulate import simulate
+from tokenworks.twin.reference import Reference, latencies
 
 
 def random_table(rng: np.random.Generator, seqs: int, budget: int, ranks: int, lines: int) -> StepTable:
@@ -38,7 +38,10 @@ def random_model(rng: np.random.Generator, number: int) -> WorkerModel:
     seqs = int(rng.integers(1, 7))
     budget = int(rng.integers(seqs, 40))
     ranks = int(rng.choice([1, 1, 2, 3]))
-    limit = (int(rng.integers(1, 30)) if rng.random() < 0.4 else 0, int(rng.integers(1, 30)) if rng.random() < 0.3 else 0)
+    limit = (
+        int(rng.integers(1, 30)) if rng.random() < 0.4 else 0,
+        int(rng.integers(1, 30)) if rng.random() < 0.3 else 0,
+    )
     return WorkerModel(
         name=f"m{number}", gpus=ranks, levels=(random_table(rng, seqs, budget, ranks, int(rng.integers(1, 4))),),
         limits=limit, ranks=ranks, max_seqs=seqs, token_budget=budget, kv_blocks=int(rng.integers(4, 40)),
@@ -58,8 +61,11 @@ def random_case(seed: int) -> tuple[Cell, Requests, TwinOptions]:
     starts = np.concatenate([[0], np.cumsum(pools)])
     plans = tuple(
         ServicePlan(
-            f"s{i}", workers=tuple(range(starts[i], starts[i + 1])), policy=int(rng.integers(0, 5)),
-            max_waiting=int(rng.choice([0, 0, 3])), slo_ttft_ticks=int(rng.choice([0, 1000])),
+            f"s{i}",
+            workers=tuple(range(starts[i], starts[i + 1])),
+            policy=int(rng.integers(0, 5)),
+            max_waiting=int(rng.choice([0, 0, 3])),
+            slo_ttft_ticks=int(rng.choice([0, 1000])),
         )  # fmt: skip
         for i in range(services)
     )
@@ -80,7 +86,12 @@ def random_case(seed: int) -> tuple[Cell, Requests, TwinOptions]:
     return (
         Cell(models, workers, plans, seed=int(rng.integers(0, 1000))),
         requests,
-        TwinOptions(horizon_ticks=horizon, clients=clients, record=True, warmup_ticks=int(rng.choice([0, spread * n // 4]))),
+        TwinOptions(
+            horizon_ticks=horizon,
+            clients=clients,
+            record=True,
+            warmup_ticks=int(rng.choice([0, spread * n // 4])),
+        ),
     )
 
 
@@ -100,7 +111,7 @@ def differences(seed: int, max_leap: int = 1 << 40) -> list[str]:
     log = fast.log
     assert log is not None
     for name, attribute in (("first_token", "first"), ("finish", "finish"), ("status", "status"), ("produced", "produced"),
-                            ("preemptions", "preemptions"), ("worker", "worker")):  # fmt: skip
+        ("preemptions", "preemptions"), ("worker", "worker")):  # fmt: skip
         same(name, [getattr(r, attribute) for r in slow.requests], getattr(log, name))
     for name in ("steps", "decode_steps", "busy", "prefill_tokens", "decode_tokens", "batch_steps", "joules"):
         theirs = {"busy": "busy_ticks", "joules": "dynamic_uj"}.get(name, name)

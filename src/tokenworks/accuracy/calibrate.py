@@ -59,10 +59,10 @@ def calibrate(
     values = _start(data.plan, start)
     problem: System | None = None
     for number in range(rounds + 1):
-        start = time.perf_counter()
+        began = time.perf_counter()
         answers = fit.linearise_all(data.cases, fit.terms_of(data.cases, data.plan, values), processes)
         problem = fit.system(data.cases, answers, data.plan)
-        say(f"round {number}, {time.perf_counter() - start:.0f} s\n{summary(problem, data)}")
+        say(f"round {number}, {time.perf_counter() - began:.0f} s\n{summary(problem, data)}")
         for _ in range(INNER if number < rounds else 0):
             goal = fit.solve(problem, data.plan, values, data.seen[problem.case])
             values, predicted = best_step(data, values, goal, processes, say)
@@ -146,7 +146,9 @@ def summary(problem: System, data: Table) -> str:
             pick = mask[problem.case] & (problem.metric == metric)
             if pick.any():
                 e = np.abs(np.expm1(-problem.gap[pick])) * 100
-                parts.append(f"{label.replace('output_tokens_s_gpu', 'rate').replace('_s_', ' ')} {np.median(e):.1f}/{np.quantile(e, 0.9):.0f} ({pick.sum()})")
+                parts.append(
+                    f"{label.replace('output_tokens_s_gpu', 'rate').replace('_s_', ' ')} {np.median(e):.1f}/{np.quantile(e, 0.9):.0f} ({pick.sum()})"
+                )
         lines.append(f"  {name}: " + ", ".join(parts))
     return "\n".join(lines)
 
@@ -169,7 +171,9 @@ def _intervals_file(data: Table, problem: System, out: Array) -> dict[str, Any]:
     for number, case in enumerate(data.cases):
         for metric in np.flatnonzero(np.isfinite(out[number]) & data.seen[number]):
             for novelty in (NEW_MODEL, NEW_ACCELERATOR):
-                residuals.setdefault((KIND[metric], case.experiment.mode, novelty), []).append(float(out[number, metric]))
+                residuals.setdefault((KIND[metric], case.experiment.mode, novelty), []).append(
+                    float(out[number, metric])
+                )
     seen = [c.experiment.deployment for c, s in zip(data.cases, data.seen, strict=True) if s]
     return {
         "source": "tokenworks-fit",

@@ -185,7 +185,10 @@ def _settings(row: Row, base: Deployment, mode: str, harness: str) -> dict[str, 
 
 def _recipe(row: Row, base: Deployment) -> dict[str, Any]:
     """InferenceX: the first recipe whose keys all match."""
-    names: dict[str, object] = {"model": row.model.replace("deepseek-v3", "deepseek-r1"), "precision": base.weights}
+    names: dict[str, object] = {
+        "model": row.model.replace("deepseek-v3", "deepseek-r1"),
+        "precision": base.weights,
+    }
     names |= {"accelerator": row.gpu, "engine": row.engine, "tp": base.tp}
     clients = row.concurrency or 1
     for recipe in catalog.load("harnesses", "inferencex").extra["recipes"]:
@@ -216,9 +219,7 @@ def _offline_settings(row: Row, base: Deployment) -> dict[str, Any]:
     return found
 
 
-def _load(
-    row: Row, deployment: Deployment, mode: str, harness: str, replicas: float, assumed: list[str]
-) -> Load:
+def _load(row: Row, deployment: Deployment, mode: str, harness: str, replicas: float, assumed: list[str]) -> Load:
     isl = row.isl
     if isl is None:
         table = catalog.load("harnesses", "steady").extra["task_input_tokens"]

@@ -65,7 +65,15 @@ def cases(measurements: Sequence[Measurement]) -> list[Case]:
         except InputError:
             continue
         row = measured.row
-        key = (found.deployment, row.dataset, row.isl, row.osl, row.batch_size, row.concurrency, row.request_rate)
+        key = (
+            found.deployment,
+            row.dataset,
+            row.isl,
+            row.osl,
+            row.batch_size,
+            row.concurrency,
+            row.request_rate,
+        )
         key = (*key, row.length_mode, row.random_range_ratio, found.replicas)
         groups.setdefault(key, []).append(index)
         known[key] = found
@@ -89,7 +97,7 @@ def predict(found: Experiment, terms: Terms) -> Array:
     model = compile_worker(found.deployment, terms=terms)
     p = rehearse(found, model, terms)
     with np.errstate(all="ignore"):
-        return np.log(np.array([getattr(p, name) for name in METRICS]))
+        return np.asarray(np.log(np.array([getattr(p, name) for name in METRICS])))
 
 
 def relevant(deployment: Deployment, terms: Terms) -> list[str]:
@@ -205,9 +213,7 @@ def system(all_cases: list[Case], answers: list[tuple[Array, Array]], plan: Desi
             metrics.append(metric)
             owners.append(number)
             weights.append(case.weight * WEIGHT[metric])
-    return System(
-        np.array(rows), np.array(gaps), np.array(metrics), np.array(owners), np.array(weights)
-    )
+    return System(np.array(rows), np.array(gaps), np.array(metrics), np.array(owners), np.array(weights))
 
 
 def moved(problem: System, all_cases: list[Case], predicted: list[Array]) -> System:

@@ -41,7 +41,12 @@ def build(residuals: Residuals) -> dict[str, Any]:
                 errors, said = _stratum(residuals, metric, mode, novelty)
                 if errors:
                     low, high = bounds(errors)
-                    table[f"{metric}|{mode}|{novelty}"] = {"low": round(low, 4), "high": round(high, 4), "rows": len(errors), "pooled": said}
+                    table[f"{metric}|{mode}|{novelty}"] = {
+                        "low": round(low, 4),
+                        "high": round(high, 4),
+                        "rows": len(errors),
+                        "pooled": said,
+                    }
     return table
 
 

@@ -60,11 +60,11 @@ def _rate(experiment: Experiment, run: SoloResult) -> float:
     return load.clients * tokens / float(np.mean(life))
 
 
-def _mean(values: np.ndarray) -> float:  # type: ignore[type-arg]
+def _mean(values: np.ndarray) -> float:
     kept = values[np.isfinite(values)]
     return float(kept.mean()) if len(kept) else float("nan")
 
 
-def _median(values: np.ndarray) -> float:  # type: ignore[type-arg]
+def _median(values: np.ndarray) -> float:
     kept = values[np.isfinite(values)]
     return float(np.median(kept)) if len(kept) else float("nan")

@@ -30,7 +30,14 @@ def distinct(measured: Sequence[Measurement]) -> list[bool]:
     first = []
     for m in measured:
         t = m.targets
-        key = (configuration(m.row), m.row.dataset, t.output_tokens_s_gpu, t.tpot_ms_mean, t.tpot_ms_median, t.ttft_ms_mean)
+        key = (
+            configuration(m.row),
+            m.row.dataset,
+            t.output_tokens_s_gpu,
+            t.tpot_ms_mean,
+            t.tpot_ms_median,
+            t.ttft_ms_mean,
+        )
         first.append(key not in seen)
         seen.add(key)
     return first

@@ -91,7 +91,11 @@ def coverage(rows: Sequence[tuple[Measurement, Answer]]) -> dict[str, float]:
             ("throughput", t.output_tokens_s_gpu, a.rate[1:] if a.rate else None),
             ("tpot", t.tpot_ms_mean, a.tpot_band),
             ("ttft", t.ttft_ms_mean, a.ttft_band),
-            ("energy", t.joules_per_output_token if t.power_scope == "per-GPU board" else None, a.joules[1:] if a.joules else None),
+            (
+                "energy",
+                t.joules_per_output_token if t.power_scope == "per-GPU board" else None,
+                a.joules[1:] if a.joules else None,
+            ),
         )
         for name, truth, bounds in bands:
             if truth and bounds:
@@ -111,7 +115,15 @@ def _worst(rows: Sequence[tuple[Measurement, Answer]]) -> list[dict[str, Any]]:
                 break
     scored.sort(key=lambda s: -s[0])
     return [
-        {"id": m.id, "dataset": m.row.dataset, "gpu": m.row.gpu, "model": m.row.model, "metric": name, "predicted": round(p, 2), "measured": round(t, 2)}
+        {
+            "id": m.id,
+            "dataset": m.row.dataset,
+            "gpu": m.row.gpu,
+            "model": m.row.model,
+            "metric": name,
+            "predicted": round(p, 2),
+            "measured": round(t, 2),
+        }
         for _, m, name, p, t in scored[:WORST]
     ]
 
@@ -126,7 +138,13 @@ def table_text(table: dict[str, Any]) -> str:
         "Median / p90 of the absolute error in percent (bias), rows",
         f"{'':36}" + "".join(f"{name:>13}" for name in METRICS),
     ]
-    for name in ("all", "without assumptions", "with assumptions", "validation, distinct, no assumption", "validation as printed"):
+    for name in (
+        "all",
+        "without assumptions",
+        "with assumptions",
+        "validation, distinct, no assumption",
+        "validation as printed",
+    ):
         lines += _lines(name, table[name])
     lines.append("By dataset")
     for name, errors in table["datasets"].items():
@@ -134,7 +152,10 @@ def table_text(table: dict[str, Any]) -> str:
             lines += _lines("  " + name, errors)
     inside = ", ".join(f"{k} {v:.0f}%" for k, v in table["intervals"].items())
     lines += [f"80% intervals contain: {inside}", "Furthest off:"]
-    lines += [f"  {w['id']} {w['dataset']} {w['gpu']} {w['model']}: {w['metric']} {w['predicted']:g}, measured {w['measured']:g}" for w in table["worst"]]
+    lines += [
+        f"  {w['id']} {w['dataset']} {w['gpu']} {w['model']}: {w['metric']} {w['predicted']:g}, measured {w['measured']:g}"
+        for w in table["worst"]
+    ]
     lines.append("Not predicted:")
     lines += [f"  {count:5} {reason}" for reason, count in table["unsupported"].items()]
     return "\n".join(lines)

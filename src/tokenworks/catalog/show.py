@@ -37,7 +37,11 @@ def entry_text(entry: Entry) -> str:
     """Columns: fact, value with unit, status, date, source; notes below; sources spelled out at the end."""
     lines = [f"{entry.name}  [{entry.kind}/{entry.id}]", ""]
     for key, fact in entry.facts.items():
-        value = fact.value if not isinstance(fact.value, list) else "[" + ", ".join(map(str, fact.value[:4])) + (", …]" if len(fact.value) > 4 else "]")
+        value = (
+            fact.value
+            if not isinstance(fact.value, list)
+            else "[" + ", ".join(map(str, fact.value[:4])) + (", …]" if len(fact.value) > 4 else "]")
+        )
         lines.append(f"{key:30} {f'{value} {fact.unit}'[:34]:34} {fact.status:10} {fact.date:8} {fact.source}")
         lines += textwrap.wrap(fact.note, WIDTH, initial_indent=" " * 31, subsequent_indent=" " * 31)
     known = sources()

@@ -9,7 +9,11 @@ from typing import Any
 def register(verbs: Any) -> None:
     parser = verbs.add_parser("calibrate", help="fit the performance model on measurements")
     parser.add_argument("table", nargs="?", help="CSV of measurements (default: those shipped)")
-    parser.add_argument("--out", metavar="FOLDER", help="where effects.json and intervals.json go (default: the package's own)")
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help="where effects.json and intervals.json go (default: the package's own)",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="replays of all experiments (default: 5)")
     parser.add_argument("--every", type=int, default=1, help="use every N-th experiment, for a quick look (default: 1)")
     parser.add_argument("--start", metavar="JSON", help="effects to start from (default: none)")
@@ -27,5 +31,13 @@ def run(args: argparse.Namespace) -> int:
 
     measured = read_csv(Path(args.table)) if args.table else load_measurements()
     folder = Path(args.out) if args.out else CALIBRATION
-    calibrate(measured, folder, args.rounds, args.every, args.processes, print, Path(args.start) if args.start else None)
+    calibrate(
+        measured,
+        folder,
+        args.rounds,
+        args.every,
+        args.processes,
+        print,
+        Path(args.start) if args.start else None,
+    )
     return 0

@@ -14,7 +14,9 @@ def register(verbs: Any) -> None:
     parser.add_argument("--out", metavar="FOLDER", help="where report.html and result.json go (default: out/NAME)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, nothing else")
     parser.add_argument("--quiet", action="store_true", help="no progress, no report; only the files")
-    parser.add_argument("--set", metavar="PATH=VALUE", action="append", default=[], help="change a field, e.g. run.seed=3")
+    parser.add_argument(
+        "--set", metavar="PATH=VALUE", action="append", default=[], help="change a field, e.g. run.seed=3"
+    )
     parser.set_defaults(run=run)
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 def register(verbs: Any) -> None:
     parser = verbs.add_parser("validate", help="predict published measurements and show the errors")
-    parser.add_argument("table", nargs="?", help="CSV with the columns of the packed measurements (default: those shipped)")
+    parser.add_argument(
+        "table", nargs="?", help="CSV with the columns of the packed measurements (default: those shipped)"
+    )
     parser.add_argument("--predictions", metavar="CSV", help="write one line of predictions per row")
     parser.add_argument("--json", action="store_true", help="print the error table as JSON")
     parser.add_argument("--quiet", action="store_true")

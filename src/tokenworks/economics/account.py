@@ -113,7 +113,9 @@ def _energy(run: PhysicalRun, board: Floats, it: Floats, facility: Floats, rest:
     )
 
 
-def _cost_parts(run: PhysicalRun, factory: Factory, facility: Floats, tariff: object, it_peak: float) -> tuple[Share, ...]:
+def _cost_parts(
+    run: PhysicalRun, factory: Factory, facility: Floats, tariff: object, it_peak: float
+) -> tuple[Share, ...]:
     from tokenworks.economics.tariff import Tariff
 
     assert isinstance(tariff, Tariff)

@@ -79,7 +79,12 @@ def host_facts(systems: list[tuple[str, int]]) -> HostFacts:
     mean = lambda key: float(np.average([e[key] for e, _ in entries], weights=weight))  # noqa: E731
     add = lambda key: float(sum(e[key] * n for e, n in entries))  # noqa: E731
     return HostFacts(
-        add("host_idle_w"), add("host_active_w"), add("nic_w"), add("switch_w"), mean("fan_share"), mean("psu_efficiency")
+        add("host_idle_w"),
+        add("host_active_w"),
+        add("nic_w"),
+        add("switch_w"),
+        mean("fan_share"),
+        mean("psu_efficiency"),
     )
 
 

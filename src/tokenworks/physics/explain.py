@@ -77,7 +77,7 @@ def _changed(machine: Machine, fact: str, factor: float) -> Machine:
     return replace(machine, chip=chip)
 
 
-def _one(value: float) -> np.ndarray:  # type: ignore[type-arg]
+def _one(value: float) -> np.ndarray:
     return np.array([float(value)])
 
 
@@ -91,7 +91,15 @@ def _prefill(machine: Machine, tokens: int) -> Step:
     costs = {**local_costs(machine, _one(tokens)), **sequence_costs(machine, _one(1))}
     ranks = machine.deployment.dp
     host = machine.terms.step_s + machine.terms.prompt_s
-    return _step(machine, "prefill", tokens, costs, shared_costs(machine, _one(tokens * ranks)), (attention, flop, 0.0), host)
+    return _step(
+        machine,
+        "prefill",
+        tokens,
+        costs,
+        shared_costs(machine, _one(tokens * ranks)),
+        (attention, flop, 0.0),
+        host,
+    )
 
 
 def _limited(tokens: int, limit: int) -> float:
@@ -103,7 +111,9 @@ def _decode(machine: Machine, batch: int, context: int) -> Step:
     limits = machine.part.attention.limits
     keys = [batch * context, *(batch * min(context, limit) for limit in limits)]
     rates = core(machine)
-    parts = [sum(k * s for k, s in zip(keys, r, strict=True)) for r in (rates.key_s, rates.key_flop_s, rates.key_byte_s)]
+    parts = [
+        sum(k * s for k, s in zip(keys, r, strict=True)) for r in (rates.key_s, rates.key_flop_s, rates.key_byte_s)
+    ]
     queries = 1 + machine.deployment.draft_tokens
     costs = {**local_costs(machine, _one(batch * queries)), **sequence_costs(machine, _one(batch * queries))}
     host = machine.terms.step_s + machine.terms.seq_s * batch
@@ -123,7 +133,11 @@ def _step(
     speed, deployment = machine.terms.speed, machine.deployment
     operators = [_operator(machine, name, cost, deployment.gpus) for name, cost in {**local, **shared}.items()]
     seconds, flop, byte = attention
-    bound = "compute" if title == "prefill" or flop / machine.terms.flop_attention > byte / machine.terms.mem_kv else "memory"
+    bound = (
+        "compute"
+        if title == "prefill" or flop / machine.terms.flop_attention > byte / machine.terms.mem_kv
+        else "memory"
+    )
     operators.append(Operator("attention core", seconds / speed, _joules(machine, flop, byte), bound))
     operators.append(Operator("host", host_s, 0.0, "overhead"))
     total = sum(o.seconds for o in operators)

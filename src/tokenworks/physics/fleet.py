@@ -86,7 +86,10 @@ def deployment(service: Service, system: System) -> Deployment:
         draft_tokens=draft.draft_tokens if draft else 0,
         tokens_per_step=draft.tokens_per_step if draft else 1.0,
         gpus_per_node=int(accelerator["scale_up_domain"]),
-        tiers=tuple(_tier(tier.name, tier.capacity_bytes, tier.bandwidth_b_s, accelerator, hardware) for tier in service.kv_tiers),
+        tiers=tuple(
+            _tier(tier.name, tier.capacity_bytes, tier.bandwidth_b_s, accelerator, hardware)
+            for tier in service.kv_tiers
+        ),
     )
 
 

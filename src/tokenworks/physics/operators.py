@@ -35,9 +35,7 @@ class Cost:
 
     def __add__(self, other: Cost) -> Cost:
         compute = np.where(self.seconds >= other.seconds, self.bound_by_compute, other.bound_by_compute)
-        return Cost(
-            self.seconds + other.seconds, self.flop_s + other.flop_s, self.byte_s + other.byte_s, compute
-        )
+        return Cost(self.seconds + other.seconds, self.flop_s + other.flop_s, self.byte_s + other.byte_s, compute)
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,9 @@ def roofline(flop_s: Array, byte_s: Array, flop_share: float, memory_share: floa
 def covered(experts: Experts, tokens: Array) -> Array:
     """Expected share of experts that at least one of ``tokens`` picks, for uniform routing: 1 − (1 − k/E)^T."""
     chance = experts.top_k / experts.experts
-    return -np.expm1(tokens * np.log1p(-chance)) if chance < 1 else np.where(tokens > 0, 1.0, 0.0)
+    if chance >= 1:
+        return np.where(tokens > 0, 1.0, 0.0)
+    return np.asarray(-np.expm1(tokens * np.log1p(-chance)))
 
 
 def imbalance(experts: Experts, tokens: Array) -> Array:

@@ -71,9 +71,7 @@ def shared_costs(machine: Machine, tokens: Array) -> dict[str, Cost]:
         return {}
     pp = machine.deployment.pp
     rows = tokens / pp
-    costs = {
-        m.name: times(gemm(machine.chip, machine.terms, m, rows), pp) for m in machine.part.gemms if m.shared
-    }
+    costs = {m.name: times(gemm(machine.chip, machine.terms, m, rows), pp) for m in machine.part.gemms if m.shared}
     if machine.part.experts:
         costs["experts"] = times(routed(machine.chip, machine.terms, machine.part.experts, rows), pp)
     seconds = shared_collectives(machine.chip, machine.terms, machine.deployment, machine.part, rows)
@@ -110,7 +108,6 @@ def core(machine: Machine) -> Core:
     key_flop = tuple(flop * queries / peak for flop in attention.decode_flop)
     key_byte = tuple(size / chip.bandwidth for size in attention.decode_bytes)
     key = tuple(
-        max(flop / terms.flop_attention, byte / terms.mem_kv)
-        for flop, byte in zip(key_flop, key_byte, strict=True)
+        max(flop / terms.flop_attention, byte / terms.mem_kv) for flop, byte in zip(key_flop, key_byte, strict=True)
     )
     return Core(tuple(f / terms.flop_attention for f in pair_flop), pair_flop, key, key_flop, key_byte)

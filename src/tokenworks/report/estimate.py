@@ -33,7 +33,9 @@ def _step(step: Step, title: str) -> list[str]:
     for op in step.operators:
         share = op.seconds / step.seconds
         bar = "█" * round(share * BAR)
-        lines.append(f"  {op.name:22} {seconds(op.seconds):>9} {share:6.1%}  {short(op.joules):>7}J  {op.bound:9} {bar}")
+        lines.append(
+            f"  {op.name:22} {seconds(op.seconds):>9} {share:6.1%}  {short(op.joules):>7}J  {op.bound:9} {bar}"
+        )
     return lines
 
 
@@ -43,4 +45,6 @@ def _memory(found: Explanation) -> list[str]:
     parts = [("weights", m.weights), ("KV cache", m.kv), ("KV of windows and states", m.fixed_kv)]
     parts += [("reserve", m.reserve), ("left to others", unused)]
     lines = [f"Memory of one GPU: {m.device / 1e9:.1f} GB; KV cache for {found.kv_tokens:,} tokens a rank"]
-    return lines + [f"  {name:26} {size / 1e9:7.1f} GB {'█' * round(size / m.device * BAR)}" for name, size in parts if size > 1e6]
+    return lines + [
+        f"  {name:26} {size / 1e9:7.1f} GB {'█' * round(size / m.device * BAR)}" for name, size in parts if size > 1e6
+    ]

@@ -48,7 +48,11 @@ def six_figures(result: RunResult) -> list[tuple[str, str, str]]:
     return [
         ("output tokens/s", short(result.output_tokens_s.value), band(result.output_tokens_s)),
         ("tokens/s/user", short(result.tokens_s_user.value), band(result.tokens_s_user)),
-        ("$/Mtok output", usd(result.usd_per_mtok.value), band(result.usd_per_mtok, usd) or f"blended {usd(result.money.usd_per_mtok_blended)}"),
+        (
+            "$/Mtok output",
+            usd(result.usd_per_mtok.value),
+            band(result.usd_per_mtok, usd) or f"blended {usd(result.money.usd_per_mtok_blended)}",
+        ),
         ("tokens/J board", short(result.tokens_per_j.value), band(result.tokens_per_j) or scopes),
         ("power", power, budget),
         ("GPUs busy", f"{result.utilisation:.0%}", f"{result.gpus} GPUs"),
@@ -61,13 +65,20 @@ def verdict(result: RunResult) -> str:
         return "Interrupted: what follows covers only part of the run."
     if result.overloaded:
         late = [s for s in result.services if s.saturated]
-        names = ", ".join(f"{s.name} (sustains {short(s.sustainable_requests_s)} req/s, offered {short(s.arrived / result.horizon_s)})" for s in late)
+        names = ", ".join(
+            f"{s.name} (sustains {short(s.sustainable_requests_s)} req/s, offered {short(s.arrived / result.horizon_s)})"
+            for s in late
+        )
         return f"OVERLOADED: {names}. Queues grow without end; latencies below are not a steady state."
     parts = []
     for s in result.services:
         objectives = [("TTFT", s.ttft.p95_s, s.slo_ttft_s), ("TPOT", s.tpot.p95_s, s.slo_tpot_s)]
-        said = [f"{name} p95 {seconds(v)} (SLO {seconds(o)} {'✓' if v <= o else '✗'})" for name, v, o in objectives if o]
-        parts.append(f"{s.name}: {', '.join(said) or 'no SLO'}; bottleneck {s.bottleneck}; headroom {headroom(result, s.name):.0%}")
+        said = [
+            f"{name} p95 {seconds(v)} (SLO {seconds(o)} {'✓' if v <= o else '✗'})" for name, v, o in objectives if o
+        ]
+        parts.append(
+            f"{s.name}: {', '.join(said) or 'no SLO'}; bottleneck {s.bottleneck}; headroom {headroom(result, s.name):.0%}"
+        )
     return "Sustains the load. " + ". ".join(parts) + "."
 
 

@@ -14,8 +14,16 @@ def page(result: RunResult) -> str:
     """The whole page."""
     sections = [
         _head(result),
-        _section("What happened when", _timelines(result), "Move over a chart, or focus it and use the arrow keys: all charts show the same moment."),
-        _section("How long requests took", _latencies(result), "Dashed lines are the services' objectives for the 95th percentile."),
+        _section(
+            "What happened when",
+            _timelines(result),
+            "Move over a chart, or focus it and use the arrow keys: all charts show the same moment.",
+        ),
+        _section(
+            "How long requests took",
+            _latencies(result),
+            "Dashed lines are the services' objectives for the 95th percentile.",
+        ),
         _section("Services", _services(result)),
         _section("Where a joule goes", _energy(result)),
         _section("Where a dollar goes", _money(result)),
@@ -58,7 +66,10 @@ def _timelines(result: RunResult) -> str:
     t, names = result.timeline, [s.name for s in result.services]
     series = lambda values: [svg.Series(n, t.time_s, values[i], i) for i, n in enumerate(names)]  # noqa: E731
     charts = [
-        ("Output tokens per second", svg.timeline("Output tokens per second", "tokens/s", series(t.output_tokens_s))),
+        (
+            "Output tokens per second",
+            svg.timeline("Output tokens per second", "tokens/s", series(t.output_tokens_s)),
+        ),
         ("Requests waiting", svg.timeline("Requests waiting", "requests", series(t.waiting))),
         ("KV cache in use", svg.timeline("KV cache in use", "%", series(t.kv_use * 100))),
         ("Power", _power(result)),
@@ -81,8 +92,14 @@ def _power(result: RunResult) -> str:
 
 def _latencies(result: RunResult) -> str:
     figures = []
-    for key, title in (("ttft", "Time to first token"), ("tpot", "Time per output token"), ("e2e", "End to end")):
-        curves = [(s.name, getattr(s, key).bin_edges_s, getattr(s, key).bin_counts, i) for i, s in enumerate(result.services)]
+    for key, title in (
+        ("ttft", "Time to first token"),
+        ("tpot", "Time per output token"),
+        ("e2e", "End to end"),
+    ):
+        curves = [
+            (s.name, getattr(s, key).bin_edges_s, getattr(s, key).bin_counts, i) for i, s in enumerate(result.services)
+        ]
         limits = [(getattr(s, f"slo_{key}_s", 0.0), i) for i, s in enumerate(result.services)]
         chart = svg.cdf(title, curves, [(v, i) for v, i in limits if v])
         figures.append(f"<figure><figcaption>{title}</figcaption>{chart}</figure>")
@@ -106,7 +123,12 @@ def _cells(s: ServiceResult) -> list[str]:
     good = f"{s.within_slo / s.finished:.1%}" if s.finished else "–"
     cached = f"{s.cached_tokens / s.input_tokens:.0%}" if s.input_tokens else "–"
     lost = s.rejected_queue_full + s.rejected_too_long
-    counts = [f"{s.preemptions:,}", f"{lost:,}", f"{s.timed_out:,}", f"{short(s.sustainable_requests_s)} req/s"]
+    counts = [
+        f"{s.preemptions:,}",
+        f"{lost:,}",
+        f"{s.timed_out:,}",
+        f"{short(s.sustainable_requests_s)} req/s",
+    ]
     return [
         s.name, f"{s.gpus}", f"{s.arrived:,}", good, *lat, short(s.mean_waiting), short(s.mean_batch), f"{s.kv_use:.0%}",
         f"{s.busy_share:.0%}", cached, *counts,
@@ -134,7 +156,10 @@ def _tone(part: Share) -> int:
 
 
 def _money(result: RunResult) -> str:
-    parts = [(p.label, p.value, f"{usd(p.value)} ({p.value / (result.money.total_usd or 1):.0%})") for p in result.money.parts]
+    parts = [
+        (p.label, p.value, f"{usd(p.value)} ({p.value / (result.money.total_usd or 1):.0%})")
+        for p in result.money.parts
+    ]
     m = result.money
     rows = [
         ("per million output tokens", m.usd_per_mtok_output),
@@ -143,7 +168,8 @@ def _money(result: RunResult) -> str:
     ]
     table = "".join(f"<tr><td>{name}</td><td>{usd(value)}</td></tr>" for name, value in rows)
     shares = "".join(
-        f"<tr><td>{escape(s.name)}</td><td>{usd(v)}</td></tr>" for s, v in zip(result.services, m.by_service_usd, strict=True)
+        f"<tr><td>{escape(s.name)}</td><td>{usd(v)}</td></tr>"
+        for s, v in zip(result.services, m.by_service_usd, strict=True)
     )
     chart = svg.waterfall("Cost of the run", parts)
     return f'<figure class="wide">{chart}</figure><table class="small"><tbody>{table}{shares}</tbody></table>'

@@ -58,7 +58,9 @@ class Axes:
         return np.asarray(LEFT + (value - self.x0) / (self.x1 - self.x0) * (WIDTH - LEFT - RIGHT))
 
     def py(self, y: Floats | float) -> Floats:
-        return np.asarray(self.height - BOTTOM - (np.asarray(y, float) - self.y0) / (self.y1 - self.y0) * (self.height - TOP - BOTTOM))
+        return np.asarray(
+            self.height - BOTTOM - (np.asarray(y, float) - self.y0) / (self.y1 - self.y0) * (self.height - TOP - BOTTOM)
+        )
 
     def frame(self, x_title: str, y_title: str) -> str:
         parts = []
@@ -68,8 +70,12 @@ class Axes:
             parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{label(v)}</text>')
         for v in self._x_ticks():
             x = float(self.px(v))
-            parts.append(f'<text class="tick" x="{x:.1f}" y="{self.height - 12}" text-anchor="middle">{label(v)}</text>')
-        parts.append(f'<text class="tick" x="{WIDTH - RIGHT}" y="{self.height - 1}" text-anchor="end">{escape(x_title)}</text>')
+            parts.append(
+                f'<text class="tick" x="{x:.1f}" y="{self.height - 12}" text-anchor="middle">{label(v)}</text>'
+            )
+        parts.append(
+            f'<text class="tick" x="{WIDTH - RIGHT}" y="{self.height - 1}" text-anchor="end">{escape(x_title)}</text>'
+        )
         parts.append(f'<text class="tick" x="4" y="10">{escape(y_title)}</text>')
         return "".join(parts)
 
@@ -114,7 +120,9 @@ def timeline(title: str, unit: str, series: Sequence[Series], limit: float = 0.0
     body += f'<line class="cursor" x1="0" x2="0" y1="{TOP}" y2="{HEIGHT - BOTTOM}" visibility="hidden"/>'
     values = ";".join(",".join(f"{v:.4g}" for v in s.y) for s in series)
     names = ";".join(s.name for s in series)
-    data = f'class="timeline" tabindex="0" data-values="{values}" data-names="{escape(names)}" data-unit="{escape(unit)}"'
+    data = (
+        f'class="timeline" tabindex="0" data-values="{values}" data-names="{escape(names)}" data-unit="{escape(unit)}"'
+    )
     return wrap(body, title, extra=data)
 
 

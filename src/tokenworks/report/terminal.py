@@ -62,7 +62,16 @@ def _services(result: RunResult) -> RenderableType:
 
     table = Table(box=box.SIMPLE, expand=True, padding=(0, 1), collapse_padding=True)
     table.add_column("service", no_wrap=True)
-    for name in ("requests", "goodput", "TTFT p50/p95/p99", "TPOT p50/p95/p99", "queue", "batch", "KV", "lost"):
+    for name in (
+        "requests",
+        "goodput",
+        "TTFT p50/p95/p99",
+        "TPOT p50/p95/p99",
+        "queue",
+        "batch",
+        "KV",
+        "lost",
+    ):
         table.add_column(name, justify="right", no_wrap=True)
     for s in result.services:
         table.add_row(*_service_row(s))

@@ -26,7 +26,7 @@ def check(factory: Factory) -> list[Finding]:
 def _names(factory: Factory) -> Iterator[Finding]:
     for kind, items, key in (("systems", factory.systems, "id"), ("services", factory.services, "name")):
         seen: set[str] = set()
-        for i, item in enumerate(items):  # type: ignore[var-annotated, arg-type]
+        for i, item in enumerate(items):
             name = getattr(item, key)
             if name in seen:
                 yield (kind, i, key), f"{name!r} stands twice"
@@ -59,8 +59,9 @@ def _rack(factory: Factory, system: System, place: tuple[Any, ...]) -> Iterator[
     entry = catalog.load("systems", system.system)
     cooling, power = str(entry["cooling"]), float(entry["system_max_w"])
     if cooling == "liquid" and factory.site.cooling == "air":
-        yield place, (
-            f"{system.system} draws {power / 1e3:.0f} kW and needs liquid cooling; this site is cooled by air"
+        yield (
+            place,
+            (f"{system.system} draws {power / 1e3:.0f} kW and needs liquid cooling; this site is cooled by air"),
         )
     limit = factory.site.rack_limit_w
     if limit and power > limit:
@@ -90,7 +91,10 @@ def _fits(factory: Factory, service: Service, place: tuple[Any, ...]) -> Iterato
     accelerator = catalog.load("accelerators", entry["accelerator"])
     paths = catalog.load("precisions", service.precision)["paths"]
     if not any(f"peak_{p}_tflops" in accelerator or f"peak_{p}_tops" in accelerator for p in paths):
-        yield (*place, "precision"), f"{accelerator.id} cannot compute in {service.precision} (needs {' or '.join(paths)})"
+        yield (
+            (*place, "precision"),
+            f"{accelerator.id} cannot compute in {service.precision} (needs {' or '.join(paths)})",
+        )
     pools = {"prefill": service.prefill, "decode": service.decode} if service.prefill else {"": None}
     for name, pool in pools.items():
         yield from _degrees(service, pool, (*place, name) if name else place, int(entry["gpus"]))
@@ -102,12 +106,18 @@ def _degrees(service: Service, pool: Pool | None, place: tuple[Any, ...], gpus: 
     size = part.tp * part.pp * part.dp
     heads, experts = int(model["heads"]), int(model["experts"])
     if heads % part.tp:
-        yield (*place, "tp"), f"{service.model} has {heads} attention heads, which tp = {part.tp} does not divide"
+        yield (
+            (*place, "tp"),
+            f"{service.model} has {heads} attention heads, which tp = {part.tp} does not divide",
+        )
     if part.ep > 1 and not experts:
         yield (*place, "ep"), f"{service.model} has no experts to distribute"
     elif part.ep > part.tp * part.dp:
-        yield (*place, "ep"), (
-            f"{part.ep} expert-parallel ranks need {part.ep} GPUs; one worker has {part.tp * part.dp} (tp × dp_attention)"
+        yield (
+            (*place, "ep"),
+            (
+                f"{part.ep} expert-parallel ranks need {part.ep} GPUs; one worker has {part.tp * part.dp} (tp × dp_attention)"
+            ),
         )
     elif part.ep > 1 and experts % part.ep:
         yield (*place, "ep"), f"{service.model} has {experts} experts, which ep = {part.ep} does not divide"
@@ -137,9 +147,15 @@ def _gpu_count(factory: Factory) -> Iterator[Finding]:
         open_ended = [(i, s) for i, s in here if not fixed_gpus(s)]
         if taken > have:
             names = ", ".join(f"{s.name} {fixed_gpus(s)}" for _, s in here)
-            yield ("services", here[-1][0]), f"services need {taken} GPUs of {system.id} ({names}); it has {have}"
+            yield (
+                ("services", here[-1][0]),
+                f"services need {taken} GPUs of {system.id} ({names}); it has {have}",
+            )
         elif len(open_ended) > 1:
-            yield ("services", open_ended[1][0], "workers"), "only one service of a system may leave its workers open"
+            yield (
+                ("services", open_ended[1][0], "workers"),
+                "only one service of a system may leave its workers open",
+            )
         elif open_ended and have - taken < open_ended[0][1].gpus_per_worker:
             yield ("services", open_ended[0][0], "workers"), f"no GPUs of {system.id} are left for it"
 

@@ -52,7 +52,10 @@ def _problem(error: Any, marks: Marks) -> Problem:
         missing = error["loc"][-1]
         return marks.problem(place, f"needs {missing!r}")
     if kind == "literal_error":
-        near = _near((str(error["input"]),), [c.strip("' ") for c in message.split("be ")[-1].replace(" or ", ",").split(",")])
+        near = _near(
+            (str(error["input"]),),
+            [c.strip("' ") for c in message.split("be ")[-1].replace(" or ", ",").split(",")],
+        )
         message = message.replace("Input should be", f"{error['input']!r} is not one of") + near
     return marks.problem(place, message)
 

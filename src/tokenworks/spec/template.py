@@ -6,7 +6,22 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from tokenworks.spec.factory import Arrivals, Lengths, Own, Part, Pool, Power, Rent, Run, Service, Site, Slo, Speculative, System, Tier
+from tokenworks.spec.factory import (
+    Arrivals,
+    Lengths,
+    Own,
+    Part,
+    Pool,
+    Power,
+    Rent,
+    Run,
+    Service,
+    Site,
+    Slo,
+    Speculative,
+    System,
+    Tier,
+)
 
 PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("site", Site),

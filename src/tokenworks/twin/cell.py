@@ -129,7 +129,9 @@ class TwinTimeline:
 
     arrived: NDArray[np.int64]
     finished: NDArray[np.int64]
-    output_tokens: NDArray[np.int64]  # booked at the end of the step or leap that produced them, spread evenly over a leap
+    output_tokens: NDArray[
+        np.int64
+    ]  # booked at the end of the step or leap that produced them, spread evenly over a leap
     waiting: NDArray[np.int64]  # at the end of the bucket
     running: NDArray[np.int64]
     blocks: NDArray[np.int64]  # in use at the end of the bucket

@@ -96,7 +96,11 @@ class Reference:
         self.cell, self.options = cell, options
         owner = {w: s for s, plan in enumerate(cell.services) for w in plan.workers}
         self.workers = [
-            Worker(cell.models[m], owner.get(i, -1), [Rank(cell.models[m].kv_blocks) for _ in range(cell.models[m].ranks)])
+            Worker(
+                cell.models[m],
+                owner.get(i, -1),
+                [Rank(cell.models[m].kv_blocks) for _ in range(cell.models[m].ranks)],
+            )
             for i, m in enumerate(cell.workers)
         ]
         self.requests = [self._request(requests, i) for i in range(len(requests))]
@@ -111,7 +115,16 @@ class Reference:
 
     @staticmethod
     def _request(r: Requests, i: int) -> Request:
-        columns = (r.arrival, r.input_tokens, r.output_tokens, r.service, r.session, r.priority, r.timeout, r.think)
+        columns = (
+            r.arrival,
+            r.input_tokens,
+            r.output_tokens,
+            r.service,
+            r.session,
+            r.priority,
+            r.timeout,
+            r.think,
+        )
         return Request(i, *(int(column[i]) for column in columns))
 
     # ------------------------------------------------------------------ events
@@ -392,7 +405,7 @@ class Reference:
         self._release(now)
 
 
-def _at(table: np.ndarray, index: int) -> int:  # type: ignore[type-arg]
+def _at(table: np.ndarray, index: int) -> int:
     """Beyond the last entry a table goes on with its last difference."""
     if index < len(table):
         return int(table[index])
@@ -403,7 +416,7 @@ def _keys(position: int, limit: int) -> int:
     return min(position + 1, limit) if limit else position + 1
 
 
-def latencies(requests: list[Request], service: int, warmup: int) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def latencies(requests: list[Request], service: int, warmup: int) -> dict[str, np.ndarray]:
     """Histogram counts of TTFT, TPOT and E2E over requests that arrived outside the warm-up."""
     found = {name: np.zeros(BINS, np.int64) for name in ("ttft", "tpot", "e2e")}
     for r in requests:

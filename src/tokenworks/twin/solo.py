@@ -311,7 +311,6 @@ def _solo(  # type: ignore[no-untyped-def]
         # a leap of pure decode steps
         k = 1 << 40
         s0, s1, s2, g1, g2 = 0.0, 0.0, 0.0, 0, 0
-        phase_need = 0
         for i in range(nrun):
             r = run[i]
             keys = stored[r] + 1
@@ -329,7 +328,6 @@ def _solo(  # type: ignore[no-untyped-def]
                     k = min(k, limits[1] - keys)
         if not reserve:
             # stop before any block is missing: the free blocks last at least this many steps
-            phase_need = 0
             safe = 1
             if free > nrun:
                 safe = ((free // nrun) - 1) * size + 1
@@ -337,7 +335,9 @@ def _solo(  # type: ignore[no-untyped-def]
         if head < tail and nrun < max_seqs and interval > 1:
             k = min(k, interval - stepno % interval)
         for line in range(lines):
-            base[line] = decode[line, nrun] + context[line, 0] * s0 + context[line, 1] * s1 + context[line, 2] * s2
+            base[line] = (
+                decode[line, nrun] + context[line, 0] * s0 + context[line, 1] * s1 + context[line, 2] * s2
+            )
             slope[line] = context[line, 0] * nrun + context[line, 1] * g1 + context[line, 2] * g2
         if next_arrival < known and nrun < max_seqs:
             gap = arrival[next_arrival] - t

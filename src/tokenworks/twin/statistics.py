@@ -59,6 +59,8 @@ def latency(counts: NDArray[np.int64], total_ticks: int, max_ticks: int) -> Late
     used = np.flatnonzero(counts)
     first, last = (int(used[0]), int(used[-1])) if count else (0, 0)
     edges = np.concatenate([[0], EDGES, [EDGES[-1] * GROWTH]])[first : last + 2] / TICKS_PER_S
-    p50, p90, p95, p99 = (min(quantile(counts, q), max_ticks / TICKS_PER_S) if count else math.nan for q in (0.5, 0.9, 0.95, 0.99))
+    p50, p90, p95, p99 = (
+        min(quantile(counts, q), max_ticks / TICKS_PER_S) if count else math.nan for q in (0.5, 0.9, 0.95, 0.99)
+    )
     mean = total_ticks / count / TICKS_PER_S if count else math.nan
     return Latency(count, mean, p50, p90, p95, p99, max_ticks / TICKS_PER_S, edges, counts[first : last + 1])

@@ -121,7 +121,9 @@ def from_trace(trace: Trace, rate_s: float, horizon_s: float, rng: np.random.Gen
     return _with_hashes(made, trace, index, owner)
 
 
-def _copy(trace: Trace, horizon_s: float, rng: np.random.Generator, copy: int, share: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _copy(
+    trace: Trace, horizon_s: float, rng: np.random.Generator, copy: int, share: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Indices and times of one copy up to the horizon. The first copy keeps the trace's own start."""
     span = trace.span_s
     offset = 0.0 if copy == 0 and share == 1.0 else float(rng.uniform(0, span))
@@ -149,7 +151,17 @@ def merge(streams: list[Requests]) -> Requests:
     order = np.argsort(np.concatenate([s.arrival for s in streams]), kind="stable")
     joined = {
         name: np.concatenate([getattr(s, name) for s in streams])[order]
-        for name in ("arrival", "input_tokens", "output_tokens", "service", "tenant", "session", "priority", "timeout", "think")
+        for name in (
+            "arrival",
+            "input_tokens",
+            "output_tokens",
+            "service",
+            "tenant",
+            "session",
+            "priority",
+            "timeout",
+            "think",
+        )
     }
     counts = np.concatenate([np.diff(s.block_start) for s in streams])
     bases = np.concatenate([s.block_start[:-1] + b for s, b in zip(streams, _bases(streams), strict=True)])

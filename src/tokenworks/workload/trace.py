@@ -21,7 +21,13 @@ MOONCAKE_BLOCK = 512  # tokens of one hash block in the Mooncake release
 _COLUMNS = {
     "arrival_s": ("arrival_s", "timestamp", "time", "arrived_at"),
     "input_tokens": ("input_tokens", "contexttokens", "input_length", "request tokens", "prompt_tokens"),
-    "output_tokens": ("output_tokens", "generatedtokens", "output_length", "response tokens", "completion_tokens"),
+    "output_tokens": (
+        "output_tokens",
+        "generatedtokens",
+        "output_length",
+        "response tokens",
+        "completion_tokens",
+    ),
 }
 
 
@@ -81,7 +87,9 @@ def _shipped(name: str) -> Trace:
     return _trace(name, arrival, inputs, outputs, start, hashes, MOONCAKE_BLOCK, origin)
 
 
-def _trace(name: str, arrival: Any, inputs: Any, outputs: Any, start: Any, hashes: Any, block: int, origin: str) -> Trace:
+def _trace(
+    name: str, arrival: Any, inputs: Any, outputs: Any, start: Any, hashes: Any, block: int, origin: str
+) -> Trace:
     inputs = np.maximum(1, np.asarray(inputs, np.int64)).astype(np.int32)
     outputs = np.maximum(1, np.asarray(outputs, np.int64)).astype(np.int32)
     return Trace(name, np.asarray(arrival, float), inputs, outputs, start, hashes, block, origin)
@@ -97,7 +105,9 @@ def _number(path: Path, line: int, key: str, text: Any, lowest: float) -> float:
     return value
 
 
-def _rows(path: Path, records: Iterable[tuple[int, Mapping[str, Any]]], names: Mapping[str, str], unit_s: float) -> Trace:
+def _rows(
+    path: Path, records: Iterable[tuple[int, Mapping[str, Any]]], names: Mapping[str, str], unit_s: float
+) -> Trace:
     times, inputs, outputs, starts, hashes = [], [], [], [0], list[int]()
     for line, record in records:
         times.append(_number(path, line, names["arrival_s"], record.get(names["arrival_s"]), 0) * unit_s)
@@ -112,7 +122,16 @@ def _rows(path: Path, records: Iterable[tuple[int, Mapping[str, Any]]], names: M
         raise TraceError(f"{path}: requests with hash_ids must be sorted by arrival")
     arrival = np.array(times)[order] - min(times)
     start, marks = np.array(starts, np.int64), np.array(hashes, np.uint64)
-    return _trace(path.name, arrival, np.array(inputs)[order], np.array(outputs)[order], start, marks, MOONCAKE_BLOCK, str(path))
+    return _trace(
+        path.name,
+        arrival,
+        np.array(inputs)[order],
+        np.array(outputs)[order],
+        start,
+        marks,
+        MOONCAKE_BLOCK,
+        str(path),
+    )
 
 
 def _csv(path: Path) -> Trace:

@@ -7,8 +7,8 @@ from numba import njit
 
 from tokenworks.control.routing import choose
 from tokenworks.control.tournament import update, winner
-from tokenworks.twin.first.batch import decoding, never_fits, plan
 from tokenworks.twin.cell import FINISHED, IN_SYSTEM, REJECTED_QUEUE_FULL, REJECTED_TOO_LONG
+from tokenworks.twin.first.batch import decoding, never_fits, plan
 from tokenworks.twin.first.cost import (
     decode_joules,
     decode_line,
@@ -485,7 +485,20 @@ def run(tables, layout, load, seq, rank, worker, books, clock, loads, trees, tre
                 known = release(left, now, arrived, known, load)
             w = winner(times)
         while arrived < known and load.arrival[load.order[arrived]] == now:
-            a = arrive(load.order[arrived], tables, layout, seq, rank, worker, load, books, clock, loads, trees, tree_start)
+            a = arrive(
+                load.order[arrived],
+                tables,
+                layout,
+                seq,
+                rank,
+                worker,
+                load,
+                books,
+                clock,
+                loads,
+                trees,
+                tree_start,
+            )
             arrived += 1
             if a < 0:
                 if clock.clients:

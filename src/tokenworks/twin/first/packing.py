@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tokenworks.control import tournament
 from tokenworks.errors import UnsupportedError
-from tokenworks.physics.worker_model import CLASSES, WorkerModel
+from tokenworks.physics.worker_model import WorkerModel
 from tokenworks.twin.cell import Cell
 
 Ints = NDArray[np.int64]

@@ -9,8 +9,6 @@ from tokenworks.control import tournament
 from tokenworks.errors import ConservationError, InputError
 from tokenworks.events.requests import Requests
 from tokenworks.physics.worker_model import MICROJOULES_PER_J, TICKS_PER_S
-from tokenworks.twin.first import kernel
-from tokenworks.twin.first import state as st
 from tokenworks.twin.cell import (
     IN_SYSTEM,
     Cell,
@@ -21,6 +19,8 @@ from tokenworks.twin.cell import (
     TwinTimeline,
     WorkerStats,
 )
+from tokenworks.twin.first import kernel
+from tokenworks.twin.first import state as st
 from tokenworks.twin.first.packing import MAX_SEQS, pack_layout, pack_tables, pool_trees
 from tokenworks.twin.statistics import EDGES
 

@@ -115,7 +115,20 @@ def new_seq(n: int) -> Seq:
     zero = lambda: np.zeros(n, np.int64)  # noqa: E731
     never = lambda: np.full(n, -1, np.int64)  # noqa: E731
     return Seq(
-        zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero(), never(), never(), never(), zero(), zero(), never()
+        zero(),
+        zero(),
+        zero(),
+        zero(),
+        zero(),
+        zero(),
+        zero(),
+        zero(),
+        never(),
+        never(),
+        never(),
+        zero(),
+        zero(),
+        never(),
     )
 
 
@@ -125,7 +138,14 @@ def new_rank(tables: Tables, layout: Layout) -> Rank:
     widest = int(tables.number[:, MAX_SEQS].max())
     queue = np.full((count, PRIORITIES), -1, np.int64)
     zero = np.zeros(count, np.int64)
-    return Rank(np.zeros((count, widest), np.int64), zero, tables.number[model, 2].copy(), queue, queue.copy(), zero.copy())
+    return Rank(
+        np.zeros((count, widest), np.int64),
+        zero,
+        tables.number[model, 2].copy(),
+        queue,
+        queue.copy(),
+        zero.copy(),
+    )
 
 
 def new_worker(count: int) -> Worker:
