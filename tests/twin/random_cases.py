@@ -19,6 +19,7 @@ def random_table(rng: np.random.Generator, seqs: int, budget: int, ranks: int, l
         if rng.random() < 0.7:
             values = np.sort(values, axis=-1)
         values[..., 0] = 0
+        values[..., -2:].sort(axis=-1)  # tables go on with their last difference: time never runs backwards
         return values.astype(np.int64)
 
     n, b = seqs + 1, budget + seqs + 1

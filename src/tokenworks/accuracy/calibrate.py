@@ -65,8 +65,10 @@ def calibrate(
         say(f"round {number}, {time.perf_counter() - began:.0f} s\n{summary(problem, data)}")
         for _ in range(INNER if number < rounds else 0):
             goal = fit.solve(problem, data.plan, values, data.seen[problem.case])
-            values, predicted = best_step(data, values, goal, processes, say)
-            problem = fit.moved(problem, data.cases, predicted)
+            step = best_step(data, problem, values, goal, processes, say)
+            if step is None:
+                break
+            values, problem = step
     assert problem is not None
     out = left_out(data, problem, values, processes, say)
     _write(folder / "effects.json", _effects_file(data, values, every))
@@ -85,31 +87,28 @@ def _start(plan: Design, path: Path | None) -> Array:
 
 
 def best_step(
-    data: Table, old: Array, goal: Array, processes: int, say: Callable[[str], None]
-) -> tuple[Array, list[Array]]:
-    """The best of several steps towards the linearised solution, by the true objective of replayed experiments."""
-    best: tuple[float, Array, list[Array], float] | None = None
-    for share in (0.7, 0.35):
+    data: Table, problem: System, old: Array, goal: Array, processes: int, say: Callable[[str], None]
+) -> tuple[Array, System] | None:
+    """The first of ever shorter steps towards the linearised solution that lowers the true objective of replayed
+    experiments, with the problem around it; None where none does."""
+    before = objective(data, problem, old)
+    for share in (0.7, 0.3, 0.1):
         new = old + share * (goal - old)
         predicted = fit.predict_all(data.cases, fit.terms_of(data.cases, data.plan, new), processes)
-        loss = objective(data, new, predicted)
-        if best is None or loss < best[0]:
-            best = (loss, new, predicted, share)
-    assert best is not None
-    say(f"  step {best[3]:g}, objective {best[0]:.1f}")
-    return best[1], best[2]
+        moved = fit.moved(problem, data.cases, predicted)
+        after = objective(data, moved, new)
+        if after < before - 1.0:
+            say(f"  step {share:g}, objective {before:.1f} to {after:.1f}")
+            return new, moved
+    return None
 
 
-def objective(data: Table, values: Array, predicted: list[Array]) -> float:
-    """Soft-L1 loss plus priors, on replayed experiments that may be seen."""
-    loss = float(((values / data.plan.spread) ** 2).sum())
-    for case, logs, seen in zip(data.cases, predicted, data.seen, strict=True):
-        if not seen:
-            continue
-        ok = np.isfinite(case.log_target) & np.isfinite(logs)
-        residual = (case.log_target - logs)[ok] / fit.SCALE[ok]
-        loss += float((case.weight * fit.WEIGHT[ok] * 2 * (np.sqrt(1 + residual**2) - 1)).sum())
-    return loss
+def objective(data: Table, problem: System, values: Array) -> float:
+    """Soft-L1 loss plus priors, on what may be seen."""
+    keep = data.seen[problem.case]
+    residual = problem.gap[keep] / fit.SCALE[problem.metric[keep]]
+    loss = (problem.weight[keep] * 2 * (np.sqrt(1 + residual**2) - 1)).sum()
+    return float(loss + ((values / data.plan.spread) ** 2).sum())
 
 
 def left_out(data: Table, problem: System, values: Array, processes: int, say: Callable[[str], None]) -> Array:

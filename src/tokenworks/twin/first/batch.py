@@ -121,6 +121,7 @@ def plan(w, now, number, first, last, seq, rank, worker, books, load):  # type: 
     for g in range(first, last):
         running += decoding(g, seq, rank)
     look = number[INTERVAL] <= 1 or running == 0 or worker.step[w] % number[INTERVAL] == 0
+    worker.preempted[w] = 0
     for g in range(first, last):
         hit, room = False, number[BUDGET]
         if not number[ALONE]:
@@ -131,9 +132,12 @@ def plan(w, now, number, first, last, seq, rank, worker, books, load):  # type: 
         if look and not hit:
             tokens = admit(g, w, now, number, room, tokens, seq, rank, worker, books, load)
         total += tokens
+        if hit:
+            worker.preempted[w] = 1
     if number[ALONE] and total == 0 and not number[RESERVE]:
         for g in range(first, last):
-            take_decode_blocks(g, number, seq, rank, books, load)
+            if take_decode_blocks(g, number, seq, rank, books, load):
+                worker.preempted[w] = 1
     return total
 
 

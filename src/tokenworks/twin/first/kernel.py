@@ -121,7 +121,7 @@ def start_leap(w, m, tables, layout, seq, rank, worker, load, max_leap):  # type
             base[g - first, line] = decode_line(tables, m, line, n, s0, s1, s2)
             c = tables.context
             slope[g - first, line] = c[m, line, 0] * n + c[m, line, 1] * g1 + c[m, line, 2] * g2
-    if number[SPECULATES]:
+    if number[SPECULATES] or worker.preempted[w]:
         k = 1
     if waiting > 0 and number[INTERVAL] > 1:
         k = min(k, number[INTERVAL] - worker.step[w] % number[INTERVAL])

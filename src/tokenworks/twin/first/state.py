@@ -73,6 +73,7 @@ class Worker(NamedTuple):
     joule_base: Ints
     joule_slope: Ints
     step: Ints  # steps since it last was idle
+    preempted: Ints  # 1 where building the present step preempted: admission is due again at the next boundary
     outstanding: Ints  # waiting + running
     steps: Ints
     decode_steps: Ints
