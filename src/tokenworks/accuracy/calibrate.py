@@ -118,9 +118,11 @@ def left_out(data: Table, problem: System, values: Array, processes: int, say: C
     """
     folds = np.array([fold(group(c.row), FOLDS) for c in data.cases])
     residual = np.full((len(data.cases), len(METRICS)), np.nan)
+    whole = fit.solve(problem, data.plan, values, data.seen[problem.case])
     for number in range(FOLDS):
         keep = data.seen & (folds != number)
-        effects = fit.solve(problem, data.plan, values, keep[problem.case])
+        # The difference of two solutions of one linearisation: what the fold's rows contributed.
+        effects = values + fit.solve(problem, data.plan, values, keep[problem.case]) - whole
         members = np.flatnonzero(folds == number)
         chosen = [data.cases[i] for i in members]
         predicted = fit.predict_all(chosen, fit.terms_of_some(data.cases, data.plan, effects, members), processes)

@@ -113,6 +113,13 @@ def era(version: str, date: str) -> str:
     return date[:7] if date else "unknown"
 
 
+def quarter(date: str) -> str:
+    """"2025Q4" from an ISO date or month; the image behind a benchmark is often known by its date alone."""
+    if len(date) < 7:
+        return "unknown"
+    return f"{date[:4]}Q{(int(date[5:7]) + 2) // 3}"
+
+
 def model_kind(model: catalog.Entry) -> str:
     if model["attention"] == "mla":
         return "mla"
@@ -131,7 +138,7 @@ def attributes(deployment: Deployment, client: str = "") -> dict[str, str]:
         "vendor": str(accelerator["vendor"]).lower(),
         "engine": str(engine["base"]),
         "era": era(deployment.engine_version, deployment.date),
-        "month": deployment.date[:7] if deployment.date else "unknown",
+        "quarter": quarter(deployment.date),
         "weights": deployment.weights,
         "kind": model_kind(model),
         "model": deployment.model,
