@@ -9,17 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks import catalog
+from tokenworks.accuracy.certainty import band, sentence
 from tokenworks.economics.account import Books, PhysicalRun, ServiceUse, account
 from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
 from tokenworks.events.results import Assumption, Interval, RunResult, ServiceResult, Timeline
 from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.fleet import Replicas, fleet
+from tokenworks.physics.terms import resolve
 from tokenworks.physics.worker_model import MICROJOULES_PER_J, TICKS_PER_S, WorkerModel
 from tokenworks.spec.factory import ROUTING, Factory, Service, Workload
 from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions, TwinResult
 from tokenworks.twin.first.simulate import simulate
-from tokenworks.twin.statistics import latency
+from tokenworks.twin.statistics import latency, shifted
 from tokenworks.workload.generate import base_rate_s, generate, merge
 
 BUCKETS = 240  # of a timeline: enough for a chart, few enough for a file
@@ -35,6 +37,7 @@ class Plant:
     replicas: tuple[Replicas, ...]
     models: tuple[WorkerModel, ...]
     cell: Cell
+    ingress_s: tuple[float, ...]  # a request's way to the engine and its first token's way back, by service
 
     @property
     def gpus(self) -> int:
@@ -47,21 +50,24 @@ def plant(factory: Factory) -> Plant:
     models = tuple(compile_worker(r.deployment, name=r.service.name) for r in replicas)
     workers = tuple(i for i, r in enumerate(replicas) for _ in range(r.count))
     start = np.concatenate([[0], np.cumsum([r.count for r in replicas])])
-    plans = tuple(_plan(r.service, range(start[i], start[i + 1])) for i, r in enumerate(replicas))
-    return Plant(factory, replicas, models, Cell(models, workers, plans, seed=factory.run.seed))
+    ingress = tuple(resolve(r.deployment).ingress_s for r in replicas)
+    plans = tuple(_plan(r.service, range(start[i], start[i + 1]), ingress[i]) for i, r in enumerate(replicas))
+    return Plant(factory, replicas, models, Cell(models, workers, plans, seed=factory.run.seed), ingress)
 
 
-def _plan(service: Service, workers: range) -> ServicePlan:
+def _plan(service: Service, workers: range, ingress_s: float) -> ServicePlan:
+    """The twin sees a request when the engine does: objectives at the caller are that much tighter there."""
     slo = service.slo
+    inside = lambda objective: max(1e-9, objective - ingress_s) if objective else None  # noqa: E731
     return ServicePlan(
         service.name,
         workers=tuple(workers),
         policy=ROUTING.index(service.routing),
         kv_weight_256=round(service.kv_weight * 256),
         max_waiting=service.max_waiting,
-        slo_ttft_ticks=_ticks(slo.ttft_p95_s),
+        slo_ttft_ticks=_ticks(inside(slo.ttft_p95_s)),
         slo_tpot_ticks=_ticks(slo.tpot_p95_s),
-        slo_e2e_ticks=_ticks(slo.e2e_p95_s),
+        slo_e2e_ticks=_ticks(inside(slo.e2e_p95_s)),
     )
 
 
@@ -236,9 +242,9 @@ def _service_result(made: Plant, twin: TwinResult, service: int, use: ServiceUse
         cached_tokens=stats.cached_tokens,
         output_tokens=stats.output_tokens,
         preemptions=stats.preemptions,
-        ttft=latency(stats.ttft_counts, stats.ttft_sum, stats.ttft_max),
+        ttft=shifted(latency(stats.ttft_counts, stats.ttft_sum, stats.ttft_max), made.ingress_s[service]),
         tpot=latency(stats.tpot_counts, stats.tpot_sum, stats.tpot_max),
-        e2e=latency(stats.e2e_counts, stats.e2e_sum, stats.e2e_max),
+        e2e=shifted(latency(stats.e2e_counts, stats.e2e_sum, stats.e2e_max), made.ingress_s[service]),
         busy_share=use.busy_share,
         mean_batch=float(w.batch_steps[ids].sum() / max(1, w.steps[ids].sum())),
         kv_use=float(line.blocks[service].mean() / blocks),
@@ -283,6 +289,7 @@ def _result(
     output = sum(s.output_tokens for s in services)
     tpot = np.average([s.tpot.mean_s for s in services], weights=[max(1, s.tpot.count) for s in services])
     power = factory.site.power
+    known = [r.deployment for r in made.replicas]
     return RunResult(
         factory=factory.name,
         title=", ".join(f"{r.service.model} on {r.gpus} x {r.deployment.accelerator}" for r in made.replicas),
@@ -299,8 +306,8 @@ def _result(
         mean_power_w=books.mean_w[power.scope],
         utilisation=sum(u.busy_share * u.gpus for u in physical.services) / made.gpus,
         output_tokens_s=_point(output / horizon),
-        tokens_s_user=_point(1.0 / float(tpot) if tpot else 0.0),
-        tokens_per_j=_point(output / books.energy.board_j),
+        tokens_s_user=band("tpot", known, 1.0 / float(tpot) if tpot else 0.0, inverse=True),
+        tokens_per_j=band("energy", known, output / books.energy.board_j, inverse=True),
         usd_per_mtok=_point(books.money.usd_per_mtok_output),
         tokens_per_j_it=output / books.energy.it_j,
         tokens_per_j_facility=output / books.energy.facility_j,
@@ -311,6 +318,7 @@ def _result(
         interrupted=False,
         trace_note="; ".join(notes),
         assumptions=assumptions(made),
+        accuracy_note=sentence(known),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numba import njit
@@ -64,3 +65,9 @@ def latency(counts: NDArray[np.int64], total_ticks: int, max_ticks: int) -> Late
     )
     mean = total_ticks / count / TICKS_PER_S if count else math.nan
     return Latency(count, mean, p50, p90, p95, p99, max_ticks / TICKS_PER_S, edges, counts[first : last + 1])
+
+
+def shifted(found: Latency, seconds: float) -> Latency:
+    """The same distribution, every sample later by a constant."""
+    moved = {name: getattr(found, name) + seconds for name in ("mean_s", "p50_s", "p90_s", "p95_s", "p99_s", "max_s")}
+    return replace(found, **moved, bin_edges_s=found.bin_edges_s + seconds)
