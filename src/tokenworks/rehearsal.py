@@ -124,9 +124,13 @@ def _streams(made: Plant) -> tuple[list[float], list[Requests], list[str]]:
         source = load.trace or (load.arrivals.kind if load.arrivals else "")
         share = rate / sustainable[service]
         notes.append(
-            f"{load.service}: {source} at {rate:.3g} req/s, {share:.0%} of the sustainable {sustainable[service]:.3g}"
+            f"{load.service}: {source} at {_number(rate)} req/s, {share:.0%} of the sustainable {_number(sustainable[service])}"
         )
     return sustainable, streams, notes
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _rate(load: Workload, sustainable: float) -> float:

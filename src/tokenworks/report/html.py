@@ -87,7 +87,9 @@ def _power(result: RunResult) -> str:
         svg.Series("GPU boards", t.time_s, board / 1e3, 0),
     ]
     budget = result.power_budget_w / 1e3
-    return svg.timeline("Power: facility, IT, GPU boards", "kW", lines, budget, f"budget ({result.power_scope})")
+    return svg.timeline(
+        "Power: facility, IT, GPU boards", "kW", lines, budget, f"budget ({result.power_scope})", named=True
+    )
 
 
 def _latencies(result: RunResult) -> str:

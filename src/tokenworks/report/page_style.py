@@ -18,7 +18,7 @@ color:var(--fg);border-radius:6px;font-size:18px;padding:2px 10px;cursor:pointer
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));gap:14px}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:8px}figcaption{font-size:13px;color:var(--dim)}
 figure.wide{max-width:860px}svg{width:100%;height:auto;display:block}svg:focus{outline:2px solid var(--c0)}
-svg text{fill:var(--fg);font:12px system-ui,sans-serif}svg .tick{fill:var(--dim);font-size:11px}.grid{stroke:var(--line)}
+svg text{fill:var(--fg);font:13px system-ui,sans-serif}svg .tick{fill:var(--dim);font-size:12.5px}.grid{stroke:var(--line)}
 .line{fill:none;stroke-width:1.8}.limit{stroke:var(--bad);stroke-dasharray:5 4;stroke-width:1.4}.cursor{stroke:var(--dim)}
 .c0{stroke:var(--c0)}.c1{stroke:var(--c1);stroke-dasharray:none}.c2{stroke:var(--c2)}.c3{stroke:var(--c3)}.c4{stroke:var(--c4)}.c5{stroke:var(--c5)}
 .limit.c0,.limit.c1,.limit.c2,.limit.c3{stroke-dasharray:5 4}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 WIDTH, HEIGHT = 720, 210
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 30
+LEFT, RIGHT, TOP, BOTTOM = 58, 12, 18, 34
 
 
 @dataclass(frozen=True)
@@ -71,19 +71,22 @@ class Axes:
         for v in self._x_ticks():
             x = float(self.px(v))
             parts.append(
-                f'<text class="tick" x="{x:.1f}" y="{self.height - 12}" text-anchor="middle">{label(v)}</text>'
+                f'<text class="tick" x="{x:.1f}" y="{self.height - 17}" text-anchor="middle">{label(v)}</text>'
             )
         parts.append(
-            f'<text class="tick" x="{WIDTH - RIGHT}" y="{self.height - 1}" text-anchor="end">{escape(x_title)}</text>'
+            f'<text class="tick" x="{WIDTH - RIGHT}" y="{self.height - 3}" text-anchor="end">{escape(x_title)}</text>'
         )
-        parts.append(f'<text class="tick" x="4" y="10">{escape(y_title)}</text>')
+        parts.append(f'<text class="tick" x="4" y="9">{escape(y_title)}</text>')
         return "".join(parts)
 
     def _x_ticks(self) -> list[float]:
         if not self.log_x:
             return nice_ticks(self.x0, self.x1, 7)
         decades = range(math.ceil(self.x0 - 1e-9), math.floor(self.x1 + 1e-9) + 1)
-        return [10.0**d for d in decades]
+        if self.x1 - self.x0 > 3:
+            return [10.0**d for d in decades]
+        fine = [m * 10.0**d for d in range(math.floor(self.x0), math.ceil(self.x1) + 1) for m in (1, 2, 5)]
+        return [v for v in fine if self.x0 - 1e-9 <= math.log10(v) <= self.x1 + 1e-9]
 
 
 def path(axes: Axes, x: Floats, y: Floats, step: bool = False) -> str:
@@ -105,7 +108,9 @@ def wrap(body: str, title: str, height: int = HEIGHT, extra: str = "") -> str:
     )
 
 
-def timeline(title: str, unit: str, series: Sequence[Series], limit: float = 0.0, limit_name: str = "") -> str:
+def timeline(
+    title: str, unit: str, series: Sequence[Series], limit: float = 0.0, limit_name: str = "", named: bool = False
+) -> str:
     """Lines over time; a cursor (drawn by the page's script) is shared by all timelines."""
     top = max([float(s.y.max()) for s in series] + [limit]) * 1.06 or 1.0
     x = series[0].x
@@ -113,6 +118,9 @@ def timeline(title: str, unit: str, series: Sequence[Series], limit: float = 0.0
     body = axes.frame("s", unit)
     for s in series:
         body += f'<path class="line c{s.colour}" d="{path(axes, s.x, s.y)}"/>'
+        if named:
+            y = float(axes.py(s.y[-1])) - 5
+            body += f'<text class="tick" x="{WIDTH - RIGHT - 4}" y="{y:.1f}" text-anchor="end">{escape(s.name)}</text>'
     if limit:
         y = float(axes.py(limit))
         body += f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
@@ -166,8 +174,8 @@ def sankey(title: str, columns: Sequence[Sequence[tuple[str, float, str, int]]])
     """Energy from left to right. Each column: (label, value, parent label, colour); values of children sum to
     their parent's. Ribbons keep their order, so none cross."""
     height, total = 330, sum(v for _, v, _, _ in columns[0]) or 1.0
-    gap, bar = 12, 14
-    scale = (height - 60) / total
+    gap, bar = 26, 14
+    scale = (height - 90) / total
     step = (WIDTH - 230) / max(1, len(columns) - 1)
     place: dict[str, tuple[float, float]] = {}
     taken: dict[str, float] = {}
