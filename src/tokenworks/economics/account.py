@@ -1,20 +1,21 @@
-"""The books of one run: energy from the board to the meter, dollars by cause and by service, $/Mtok, carbon."""
+"""The books of one run: energy from the board to the meter, dollars by cause and by service, $/Mtok, carbon, water."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworks import catalog
-from tokenworks.economics.capital import hardware_cost
-from tokenworks.economics.power import host_facts, provisioned_w, site_facts
-from tokenworks.economics.tariff import JOULES_PER_KWH, MONTH_S, tariff_of
+from tokenworks.economics.allocation import GpuTime, allocate
+from tokenworks.economics.facts import Facts, facts_of
+from tokenworks.economics.tariff import JOULES_PER_KWH
 from tokenworks.events.results import Energy, Money, Share
 from tokenworks.spec.factory import Factory
 
 Floats = NDArray[np.float64]
+CAUSES = ("depreciation", "maintenance", "rent", "space and cooling plant", "energy", "demand charge", "staff")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class ServiceUse:
     prefill_j: float  # dynamic
     decode_j: float
     static_j: float
+    system: str = ""  # id in the factory file; none: the first
+    reload_share: float = 0.0  # of its busy time: cached blocks brought back from a slower tier
 
 
 @dataclass(frozen=True)
@@ -58,113 +61,112 @@ class Books:
     water_l: float
     peak_w: dict[str, float]  # by scope
     mean_w: dict[str, float]
-    stranded_w: float
+    stranded_w: float  # of the budget, above the percentile that the power is planned for
+    nameplate_w: float = 0.0  # IT watts provisioned
+    billed_peak_w: float = 0.0  # what the demand charge is for
+    pue: float = 1.0  # energy-weighted mean
 
 
 def account(run: PhysicalRun, factory: Factory) -> Books:
     """Energy, money, carbon and water of a run under the factory's site, systems and tariff."""
-    systems = [(s.system, s.count) for s in factory.systems]
-    hosts, site, tariff = host_facts(systems), site_facts(factory.site), tariff_of(factory.site)
+    return books(run, facts_of(factory))
+
+
+def books(run: PhysicalRun, facts: Facts) -> Books:
+    """The same from plain facts."""
     board = run.board_w.sum(axis=0) + run.spare_board_w
-    it = hosts.it_w(board, run.activity)
-    facility = it * site.pue(it / provisioned_w(systems))
+    it = facts.hosts.it_w(board, run.activity)
+    facility = facts.site.facility_w(it)
     series = {"board": board, "it": it, "facility": facility}
-    energy = _energy(run, board, it, facility, hosts.rest_w(run.activity), site.path_efficiency)
-    parts = _cost_parts(run, factory, facility, tariff, float(it.max()))
-    peak = {scope: float(w.max()) for scope, w in series.items()}
-    power = factory.site.power
-    typical = float(np.percentile(series[power.scope], factory.site.oversubscription_percentile))
-    kwh = energy.it_j / JOULES_PER_KWH
+    energy = _energy(run, facts, board, it, facility)
+    billed = facts.tariff.demand_w(facility, run.bucket_s)
+    typical = float(np.percentile(series[facts.budget_scope], facts.typical_percentile))
+    kwh_it, kwh = energy.it_j / JOULES_PER_KWH, energy.facility_j / JOULES_PER_KWH
     return Books(
-        money=_money(run, parts),
+        money=_money(run, facts, facility, billed),
         energy=energy,
         it_w=it,
         facility_w=facility,
-        carbon_kg=tariff.carbon_kg(facility, run.bucket_s),
-        water_l=kwh * site.water_l_kwh + energy.facility_j / JOULES_PER_KWH * tariff.grid_water_l_kwh,
-        peak_w=peak,
+        carbon_kg=facts.tariff.carbon_kg(facility, run.bucket_s),
+        water_l=kwh_it * facts.site.water_l_kwh + kwh * facts.tariff.grid_water_l_kwh,
+        peak_w={scope: float(w.max()) for scope, w in series.items()},
         mean_w={scope: float(w.mean()) for scope, w in series.items()},
-        stranded_w=max(0.0, power.budget_w - typical) if power.budget_w else 0.0,
+        stranded_w=max(0.0, facts.budget_w - typical) if facts.budget_w else 0.0,
+        nameplate_w=facts.site.design_w,
+        billed_peak_w=billed,
+        pue=energy.facility_j / energy.it_j,
     )
 
 
-def _energy(run: PhysicalRun, board: Floats, it: Floats, facility: Floats, rest: Floats, path: float) -> Energy:
+def _energy(run: PhysicalRun, facts: Facts, board: Floats, it: Floats, facility: Floats) -> Energy:
     """Joules of each part; children sum to their parent."""
-    dt = run.bucket_s
-    board_j, it_j, facility_j = (float(w.sum() * dt) for w in (board, it, facility))
-    rest_j = float(rest.sum() * dt)
-    prefill, decode = (sum(getattr(s, key) for s in run.services) for key in ("prefill_j", "decode_j"))
-    losses = it_j * (1 / path - 1)
-    return Energy(
-        board_j,
-        it_j,
-        facility_j,
-        (
-            Share("electrical losses", losses, "facility"),
-            Share("cooling and building", facility_j - it_j - losses, "facility"),
-            Share("IT", it_j, "facility"),
-            Share("fans and power supplies", it_j - board_j - rest_j, "IT"),
-            Share("hosts, NICs, switches", rest_j, "IT"),
-            Share("GPU boards", board_j, "IT"),
-            Share("prefill", prefill, "GPU boards"),
-            Share("decode", decode, "GPU boards"),
-            Share("static and idle", board_j - prefill - decode, "GPU boards"),
-        ),
-    )
 
+    def joules(watts: Floats) -> float:
+        return float(watts.sum() * run.bucket_s)
 
-def _cost_parts(
-    run: PhysicalRun, factory: Factory, facility: Floats, tariff: object, it_peak: float
-) -> tuple[Share, ...]:
-    from tokenworks.economics.tariff import Tariff
-
-    assert isinstance(tariff, Tariff)
-    hardware = [hardware_cost(s) for s in factory.systems]
-    staff = float(catalog.load("sites", "default")["staff_share"])
-    seconds = run.horizon_s
-    owned = sum(h.depreciation_usd_s + h.maintenance_usd_s for h in hardware) > 0
-    space = 0.0
-    for system in factory.systems:
-        if system.rent:
-            continue
-        price = system.colocation_usd_kw_month
-        watts = provisioned_w([(system.system, system.count)])
-        space += watts / 1e3 * (tariff.colocation_usd_kw_month if price is None else price) / MONTH_S
-    depreciation = sum(h.depreciation_usd_s for h in hardware) * seconds
+    board_j, it_j, facility_j = joules(board), joules(it), joules(facility)
+    rest_j, losses_j = joules(facts.hosts.rest_w(run.activity)), joules(facts.site.path_w(it))
+    prefill_j, decode_j = sum(s.prefill_j for s in run.services), sum(s.decode_j for s in run.services)
     parts = (
-        Share("depreciation", depreciation),
-        Share("maintenance", sum(h.maintenance_usd_s for h in hardware) * seconds),
-        Share("rent", sum(h.rent_usd_s for h in hardware) * seconds),
-        Share("space and cooling plant", space * seconds),
-        Share("energy", tariff.energy_usd(facility, run.bucket_s) if owned else 0.0),
-        Share("demand charge", tariff.demand_usd(float(facility.max()), seconds) if owned else 0.0),
-        Share("staff", depreciation * staff),
+        Share("electrical losses", losses_j, "facility"),
+        Share("cooling and building", facility_j - it_j - losses_j, "facility"),
+        Share("IT", it_j, "facility"),
+        Share("fans and power supplies", it_j - board_j - rest_j, "IT"),
+        Share("hosts, NICs, switches", rest_j, "IT"),
+        Share("GPU boards", board_j, "IT"),
+        Share("prefill", prefill_j, "GPU boards"),
+        Share("decode", decode_j, "GPU boards"),
+        Share("static and idle", board_j - prefill_j - decode_j, "GPU boards"),
     )
-    return tuple(part for part in parts if part.value > 0)
+    return Energy(board_j, it_j, facility_j, parts)
 
 
-def _money(run: PhysicalRun, parts: tuple[Share, ...]) -> Money:
-    """Allocation by GPU time: each service pays for its GPUs, split into prefill and decode by busy time; what
-    the output tokens of a service cost is its decode share, what its uncached input costs its prefill share."""
-    total = sum(part.value for part in parts)
-    assigned = sum(s.gpus for s in run.services) or 1
-    by_service = tuple(total * s.gpus / assigned for s in run.services)
-    output = sum(s.output_tokens for s in run.services)
-    inputs = sum(s.input_tokens for s in run.services)
-    cached = sum(s.cached_tokens for s in run.services)
-    fill = sum(usd * s.prefill_share for usd, s in zip(by_service, run.services, strict=True))
-    computed = inputs - cached
+def _costs(run: PhysicalRun, facts: Facts, facility: Floats, billed_w: float) -> dict[str, dict[str, float]]:
+    """Dollars by system and cause. Electricity goes to systems by nameplate; that of rented ones is in the rent."""
+    energy = facts.tariff.energy_usd(facility, run.bucket_s)
+    demand = facts.tariff.demand_usd(billed_w, run.horizon_s)
+    found = {}
+    for system in facts.systems:
+        causes = system.costs_usd(run.horizon_s)
+        if system.owned:
+            part = system.nameplate_w / facts.site.design_w
+            causes |= {"energy": energy * part, "demand charge": demand * part}
+        found[system.id] = causes
+    return found
+
+
+def _money(run: PhysicalRun, facts: Facts, facility: Floats, billed_w: float) -> Money:
+    """All cost over all output is the headline; the other prices are what the busy time of their purpose costs."""
+    costs = _costs(run, facts, facility, billed_w)
+    by_cause = {cause: math.fsum(c.get(cause, 0.0) for c in costs.values()) for cause in CAUSES}
+    first = facts.systems[0].id
+    uses = [
+        GpuTime(s.name, s.system or first, s.gpus, s.busy_share, s.prefill_share, s.reload_share) for s in run.services
+    ]
+    system_usd = {name: math.fsum(c.values()) for name, c in costs.items()}
+    rows = allocate(system_usd, {s.id: s.gpus for s in facts.systems}, uses)
+    total = math.fsum(by_cause.values())
+    paid = {p: math.fsum(r.value for r in rows if r.label == p) for p in {r.label for r in rows}}
+    inputs, cached, output = (
+        sum(getattr(s, key) for s in run.services) for key in ("input_tokens", "cached_tokens", "output_tokens")
+    )
     return Money(
         total_usd=total,
-        parts=parts,
-        usd_per_mtok_output=_per_million(total, output),
-        usd_per_mtok_blended=_per_million(total, output + inputs),
-        usd_per_mtok_input=_per_million(fill, computed),
-        usd_per_mtok_cached=0.0,
+        parts=tuple(Share(cause, usd) for cause, usd in by_cause.items() if usd > 0),
+        usd_per_mtok_output=per_million(total, output),
+        usd_per_mtok_blended=per_million(total, output + inputs),
+        usd_per_mtok_input=per_million(paid["prefill"], inputs - cached),
+        usd_per_mtok_cached=per_million(paid["cache reload"], cached),
         tokens_per_usd=output / total if total else 0.0,
-        by_service_usd=by_service,
+        by_service_usd=tuple(math.fsum(r.value for r in rows if r.parent == s.name) for s in run.services),
+        allocation=rows,
+        idle_usd=math.fsum(r.value for r in rows if r.label not in ("prefill", "cache reload", "decode")),
+        usd_per_mtok_decode=per_million(paid["decode"], output),
     )
 
 
-def _per_million(usd: float, tokens: float) -> float:
-    return usd / tokens * 1e6 if tokens else float("inf")
+def per_million(usd: float, tokens: float) -> float:
+    """Dollars per million tokens; infinite where something was paid and nothing made, 0 where neither."""
+    if tokens:
+        return usd / tokens * 1e6
+    return math.inf if usd else 0.0

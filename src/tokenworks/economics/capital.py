@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tokenworks import catalog
-from tokenworks.spec.factory import Own, System
+from tokenworks.economics.tariff import MONTH_S
 
 YEAR_S = 31_557_600.0
-HOUR_S = 3600.0
 
 
 def straight_line_usd_s(price_usd: float, residual_share: float, life_s: float) -> float:
@@ -34,27 +32,29 @@ def annuity(price_usd: float, rate_year: float, years: float) -> float:
 
 
 @dataclass(frozen=True)
-class HardwareCost:
-    """Dollars per second of one group of systems."""
+class SystemFacts:
+    """All systems of one entry of the factory file: what they are and what they cost, energy apart."""
 
-    system: str
-    depreciation_usd_s: float
-    maintenance_usd_s: float
-    rent_usd_s: float
+    id: str
+    owned: bool  # else rented: space and energy are in the rent
+    gpus: int
+    nameplate_w: float  # IT watts
+    price_usd: float
+    residual_share: float
+    life_s: float
+    maintenance_share_year: float
+    staff_share: float  # of depreciation
+    rent_usd_gpu_s: float
+    colocation_usd_kw_month: float
 
-    @property
-    def usd_s(self) -> float:
-        return self.depreciation_usd_s + self.maintenance_usd_s + self.rent_usd_s
-
-
-def hardware_cost(system: System) -> HardwareCost:
-    """Cost of all systems of one entry of the factory file; owned unless it says rent."""
-    entry = catalog.load("systems", system.system)
-    if system.rent:
-        price = system.rent.usd_gpu_h
-        hourly = float(catalog.load("prices", entry["accelerator"])["usd_gpu_h"]) if price is None else price
-        return HardwareCost(system.id, 0.0, 0.0, hourly * entry["gpus"] * system.count / HOUR_S)
-    own = system.own or Own()  # type: ignore[call-arg]
-    price_usd = (float(entry["price_usd"]) if own.price_usd is None else own.price_usd) * system.count
-    lost = straight_line_usd_s(price_usd, own.residual_share, own.depreciation_s)
-    return HardwareCost(system.id, lost, price_usd * own.maintenance_share_year / YEAR_S, 0.0)
+    def costs_usd(self, horizon_s: float) -> dict[str, float]:
+        """Dollars over the horizon by cause."""
+        if not self.owned:
+            return {"rent": self.rent_usd_gpu_s * self.gpus * horizon_s}
+        lost = straight_line_usd_s(self.price_usd, self.residual_share, self.life_s) * horizon_s
+        return {
+            "depreciation": lost,
+            "maintenance": self.price_usd * self.maintenance_share_year / YEAR_S * horizon_s,
+            "space and cooling plant": self.nameplate_w / 1e3 * self.colocation_usd_kw_month / MONTH_S * horizon_s,
+            "staff": lost * self.staff_share,
+        }

@@ -1,18 +1,37 @@
-"""Electricity: energy by the hour, demand charge, carbon by the hour, water."""
+"""Electricity: energy by the hour of the day, demand charge, carbon by the hour."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworks import catalog
-from tokenworks.spec.factory import Site
-
 Floats = NDArray[np.float64]
-MONTH_S = 2_629_800.0
+HOUR_S = 3600.0
+DAY_S = 86_400.0
+MONTH_S = 2_629_800.0  # a twelfth of a Julian year
 JOULES_PER_KWH = 3.6e6
+
+
+def day_integral(hourly: Sequence[float], until_s: Floats) -> Floats:
+    """∫ of 24 hourly values from midnight to a time, in value × seconds; exact, the day repeats.
+
+    >>> day_integral([1.0] * 12 + [3.0] * 12, np.array([0.0, 43_200.0, 86_400.0, 90_000.0])).tolist()
+    [0.0, 43200.0, 172800.0, 176400.0]
+    """
+    edges = np.arange(25) * HOUR_S
+    sums = np.concatenate([[0.0], np.cumsum(np.asarray(hourly, float)) * HOUR_S])
+    days, rest = np.divmod(until_s, DAY_S)
+    return np.asarray(days * sums[-1] + np.interp(rest, edges, sums))
+
+
+def bucket_means(hourly: Sequence[float], buckets: int, bucket_s: float, start_s: float = 0.0) -> Floats:
+    """Mean of a daily curve over each bucket of a series that starts ``start_s`` after midnight."""
+    edges = np.asarray(start_s + np.arange(buckets + 1) * bucket_s, np.float64)
+    total = day_integral(hourly, edges)
+    return np.asarray(np.diff(total) / bucket_s)
 
 
 @dataclass(frozen=True)
@@ -21,6 +40,7 @@ class Tariff:
 
     energy_usd_kwh: tuple[float, ...]
     demand_charge_usd_kw_month: float
+    demand_interval_s: float  # the peak is the highest mean over such an interval
     carbon_g_kwh: tuple[float, ...]
     colocation_usd_kw_month: float
     grid_water_l_kwh: float
@@ -28,31 +48,25 @@ class Tariff:
     def energy_usd(self, watts: Floats, bucket_s: float) -> float:
         """Cost of a power series that starts at midnight; runs shorter than a day are charged the day's mean
         price, so that the answer does not depend on the hour at which a rehearsal happens to start."""
-        return self._integral(watts, bucket_s, self.energy_usd_kwh)
+        return _by_hour(watts, bucket_s, self.energy_usd_kwh)
 
     def carbon_kg(self, watts: Floats, bucket_s: float) -> float:
-        return self._integral(watts, bucket_s, self.carbon_g_kwh) / 1000
+        """Emissions of a power series, by the hour like the energy price."""
+        return _by_hour(watts, bucket_s, self.carbon_g_kwh) / 1000
 
-    def _integral(self, watts: Floats, bucket_s: float, hourly: tuple[float, ...]) -> float:
-        kwh = watts * bucket_s / JOULES_PER_KWH
-        if len(watts) * bucket_s < 24 * 3600 * 0.999:
-            return float(kwh.sum() * np.mean(hourly))
-        hours = (np.arange(len(watts)) * bucket_s // 3600).astype(int) % 24
-        return float((kwh * np.array(hourly)[hours]).sum())
+    def demand_w(self, watts: Floats, bucket_s: float) -> float:
+        """The billed peak: highest mean over an interval of the meter; the whole series where that is shorter."""
+        per = max(1, min(len(watts), round(self.demand_interval_s / bucket_s)))
+        sums = np.concatenate([[0.0], np.cumsum(watts)])
+        return float((sums[per:] - sums[:-per]).max() / per)
 
     def demand_usd(self, peak_w: float, horizon_s: float) -> float:
-        """The month's demand charge, its share for the horizon."""
+        """The month's demand charge, the horizon's share of it."""
         return peak_w / 1e3 * self.demand_charge_usd_kw_month * horizon_s / MONTH_S
 
 
-def tariff_of(site: Site) -> Tariff:
-    entry = catalog.load("tariffs", site.region)
-    flat = site.energy_price_usd_kwh
-    demand = site.demand_charge_usd_kw_month
-    return Tariff(
-        tuple(entry["energy_usd_kwh"]) if flat is None else (flat,) * 24,
-        float(entry["demand_charge_usd_kw_month"]) if demand is None else demand,
-        tuple(entry["carbon_g_kwh"]),
-        float(entry["colocation_usd_kw_month"]),
-        float(entry["water_l_kwh"]),
-    )
+def _by_hour(watts: Floats, bucket_s: float, hourly: Sequence[float]) -> float:
+    kwh = watts * bucket_s / JOULES_PER_KWH
+    if len(watts) * bucket_s < DAY_S * (1 - 1e-9):
+        return float(kwh.sum() * np.mean(hourly))
+    return float(kwh @ bucket_means(hourly, len(watts), bucket_s))

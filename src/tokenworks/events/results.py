@@ -112,7 +112,10 @@ class Money:
     usd_per_mtok_input: float  # cost allocated to uncached input
     usd_per_mtok_cached: float
     tokens_per_usd: float
-    by_service_usd: tuple[float, ...]
+    by_service_usd: tuple[float, ...]  # each for its GPUs, idle time included; unused GPUs belong to nobody
+    allocation: tuple[Share, ...] = ()  # prefill, cache reload, decode, idle by service (the parent), unused GPUs
+    idle_usd: float = 0.0  # idle rows and unused GPUs: the price of idleness
+    usd_per_mtok_decode: float = 0.0  # cost of decode time alone over output tokens
 
 
 @dataclass(frozen=True)
