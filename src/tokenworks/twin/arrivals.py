@@ -1,0 +1,208 @@
+"""Requests come in: routed, bound to a rank, queued; a leap that they could join is cut."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from tokenworks.control.routing import choose
+from tokenworks.control.tournament import update
+from tokenworks.twin.blocks import blocks_for, needed, take
+from tokenworks.twin.cell import KV_AWARE, REJECTED_QUEUE_FULL, REJECTED_TOO_LONG
+from tokenworks.twin.columns import (
+    ARRIVAL,
+    ARRIVED,
+    BLOCK,
+    BLOCKS,
+    BUCKET,
+    BUCKETS,
+    EVICTS,
+    EXTRA,
+    FIRST_RANK,
+    FULL,
+    GOAL,
+    HASHES,
+    ID,
+    IDLE,
+    INPUT,
+    KV_WEIGHT,
+    LEAP,
+    LONG,
+    MAX_SEQS,
+    MAX_WAITING,
+    MODE,
+    OUT_TOKENS,
+    OUTPUT,
+    PHASE,
+    POLICY,
+    POOL_A,
+    POOL_B,
+    POOL_COUNT,
+    POOL_START,
+    POOL_TURN,
+    PREFIX,
+    QUEUED,
+    RANK,
+    RANK_COUNT,
+    RANK_WORKER,
+    RESERVED,
+    RUNNING,
+    SEED,
+    SERVICE,
+    SESSION,
+    SMALLEST,
+    SMALLEST_BLOCK,
+    STEPS_AHEAD,
+    STORED,
+    T_ARRIVED,
+    TAKEN,
+    TREE_END,
+    TREE_START,
+    UNIT,
+    VARIANT,
+    WAITING_N,
+    WAITING_S,
+    WOKEN,
+    WOKEN_N,
+)
+from tokenworks.twin.leap import end_of, look_at
+from tokenworks.twin.leaving import change_load, leave_system
+from tokenworks.twin.prefix import runs
+from tokenworks.twin.sequences import release_blocks
+from tokenworks.twin.timeline import steps_begun
+from tokenworks.twin.waiting import enqueue
+
+
+@njit(cache=True)
+def rank_for(w, worker, rank):  # type: ignore[no-untyped-def]
+    """The rank with the fewest outstanding requests, the first on ties."""
+    best = worker[w, FIRST_RANK]
+    for g in range(best + 1, best + worker[w, RANK_COUNT]):
+        if rank[g, RUNNING] + rank[g, WAITING_N] < rank[best, RUNNING] + rank[best, WAITING_N]:
+            best = g
+    return best
+
+
+@njit(cache=True)
+def catch_up(w, now, t, st, cache):  # type: ignore[no-untyped-def]
+    """Take the blocks of steps that a leap has begun before ``now``, so that the prefix cache stands as it is now."""
+    worker = st.worker
+    begun, first = steps_begun(worker, w, now), worker[w, FIRST_RANK]
+    for g in range(first, first + worker[w, RANK_COUNT]):
+        more = needed(st.phase, st.rank, t.number, worker[w, VARIANT], g, worker[w, TAKEN], begun - worker[w, TAKEN])
+        take(st.rank, t.number, worker[w, VARIANT], g, more, cache, st.g)
+    worker[w, TAKEN] = max(worker[w, TAKEN], begun)
+
+
+@njit(cache=True)
+def choose_kv_aware(p, s, now, matching, t, st, pools, cache):  # type: ignore[no-untyped-def]
+    """Place of the worker of lowest cost: outstanding tokens in blocks less the prefix that its cache holds."""
+    slots, number, worker, start = st.slot, t.number, st.worker, pools.pool[p, POOL_START]
+    best, lowest = 0, 0
+    for place in range(pools.pool[p, POOL_COUNT]):
+        w = pools.member[start + place]
+        v = worker[w, VARIANT]
+        cost = 256 * (worker[w, OUT_TOKENS] // number[v, BLOCK])
+        if matching and number[v, PREFIX] == 1 and slots[s, HASHES] > 0:
+            if worker[w, MODE] == LEAP and worker[w, EVICTS]:
+                catch_up(w, now, t, st, cache)
+            usable = (slots[s, GOAL] - 1) // (number[v, UNIT] * number[v, BLOCK])
+            device, _, _ = runs(cache, slots, s, rank_for(w, worker, st.rank), usable)
+            cost -= pools.pool[p, KV_WEIGHT] * number[v, UNIT] * device
+        if place == 0 or cost < lowest:
+            best, lowest = place, cost
+    return best
+
+
+@njit(cache=True)
+def route(p, s, now, matching, t, st, pools, cache):  # type: ignore[no-untyped-def]
+    """The worker of pool ``p`` that takes request ``s``."""
+    pool, start = pools.pool, pools.pool[p, POOL_START]
+    stop = start + pool[p, POOL_COUNT]
+    if stop == start + 1:
+        return pools.member[start]
+    if pool[p, POLICY] == KV_AWARE:
+        return pools.member[start + choose_kv_aware(p, s, now, matching, t, st, pools, cache)]
+    tree = pools.tree[pool[p, TREE_START] : pool[p, TREE_END]]
+    place = choose(
+        pool[p, POLICY], pools.load[start:stop], tree, pool[p, POOL_TURN], st.g[SEED], st.slot[s, ID], st.slot[s, SESSION]
+    )
+    return pools.member[start + place]
+
+
+@njit(cache=True)
+def hand_over(s, w, now, t, st, books, pools, agenda):  # type: ignore[no-untyped-def]
+    """Queue a routed request at its worker, and see to it that it is looked at in time."""
+    slots, worker = st.slot, st.worker
+    change_load(w, 1, slots[s, INPUT] + slots[s, OUTPUT], worker, pools)
+    g = rank_for(w, worker, st.rank)
+    slots[s, RANK], slots[s, PHASE], slots[s, EXTRA] = g, QUEUED, -1
+    leads = enqueue(st.queue, st.rank, slots, g, s)
+    books.service[slots[s, SERVICE], WAITING_S] += 1
+    if worker[w, MODE] == IDLE:
+        wake(w, st, agenda)
+    elif worker[w, MODE] == LEAP and leads and st.rank[g, RUNNING] < t.number[worker[w, VARIANT], MAX_SEQS]:
+        k = look_at(w, worker[w, VARIANT], worker[w, STEPS_AHEAD], now, t.number, worker)
+        if k < worker[w, STEPS_AHEAD]:
+            worker[w, STEPS_AHEAD] = k
+            st.ready[w] = end_of(worker, w, k)
+            update(agenda.times, st.ready, w)
+
+
+@njit(cache=True)
+def wake(w, st, agenda):  # type: ignore[no-untyped-def]
+    """An idle worker builds a step after all events of this tick."""
+    if st.worker[w, WOKEN] == 0:
+        st.worker[w, WOKEN] = 1
+        agenda.woken[st.g[WOKEN_N]] = w
+        st.g[WOKEN_N] += 1
+
+
+@njit(cache=True)
+def arrive(s, t, st, books, pools, cache, agenda):  # type: ignore[no-untyped-def]
+    """A request reaches the router."""
+    slots, service, now = st.slot, st.slot[s, SERVICE], st.slot[s, ARRIVAL]
+    count = books.service
+    count[service, ARRIVED] += 1
+    if st.g[BUCKETS] > 0 and now // st.g[BUCKET] < st.g[BUCKETS]:
+        books.line[T_ARRIVED, service, now // st.g[BUCKET]] += 1
+    if count[service, MAX_WAITING] > 0 and count[service, WAITING_S] >= count[service, MAX_WAITING]:
+        count[service, FULL] += 1
+        leave_system(s, -1, now, REJECTED_QUEUE_FULL, st, books, pools, cache)
+        return
+    p = count[service, POOL_A]
+    w = route(p, s, now, True, t, st, pools, cache)
+    if never_fits(s, w, t.number, st, count):
+        count[service, LONG] += 1
+        leave_system(s, -1, now, REJECTED_TOO_LONG, st, books, pools, cache)
+        return
+    pools.pool[p, POOL_TURN] += 1
+    hand_over(s, w, now, t, st, books, pools, agenda)
+
+
+@njit(cache=True)
+def never_fits(s, w, number, st, count):  # type: ignore[no-untyped-def]
+    """Sets what the request reserves at worker ``w``; True where no empty worker could hold it."""
+    slots, v, service = st.slot, st.worker[w, VARIANT], st.slot[s, SERVICE]
+    whole = slots[s, INPUT] + slots[s, OUTPUT] - 1
+    split = count[service, POOL_B] >= 0
+    slots[s, RESERVED] = slots[s, INPUT] if split else whole
+    if split and slots[s, OUTPUT] > 1 and blocks_for(whole, count[service, SMALLEST_BLOCK]) > count[service, SMALLEST]:
+        return True
+    return blocks_for(slots[s, RESERVED], number[v, BLOCK]) > number[v, BLOCKS]
+
+
+@njit(cache=True)
+def arrive_at_decode(s, now, t, st, books, pools, cache, agenda):  # type: ignore[no-untyped-def]
+    """A KV transfer ends: blocks of the prefill worker are freed, the request goes to a decode worker."""
+    slots = st.slot
+    g = slots[s, RANK]
+    source = st.rank[g, RANK_WORKER]
+    release_blocks(g, s, st.worker[source, VARIANT], t.number, st.rank, slots, cache)
+    if st.worker[source, MODE] == IDLE:
+        wake(source, st, agenda)
+    p = books.service[slots[s, SERVICE], POOL_B]
+    w = route(p, s, now, False, t, st, pools, cache)
+    pools.pool[p, POOL_TURN] += 1
+    slots[s, RESERVED] = slots[s, INPUT] + slots[s, OUTPUT] - 1
+    slots[s, GOAL], slots[s, STORED] = slots[s, INPUT], slots[s, INPUT]
+    hand_over(s, w, now, t, st, books, pools, agenda)

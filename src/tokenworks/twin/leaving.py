@@ -1,0 +1,139 @@
+"""A request leaves the cell: latencies booked, loads lowered, its slot recycled."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from tokenworks.control.tournament import update
+from tokenworks.twin.cell import FINISHED
+from tokenworks.twin.columns import (
+    ARRIVAL,
+    BUCKET,
+    BUCKETS,
+    CACHED,
+    CACHED_S,
+    CLIENTS,
+    FINISHED_S,
+    FIRST,
+    FREE_SLOT,
+    HASHES,
+    HASHES_IN,
+    ID,
+    INPUT,
+    INPUT_S,
+    L_ARRIVAL,
+    L_CACHED,
+    L_FINISH,
+    L_FIRST,
+    L_PREEMPTED,
+    L_PRODUCED,
+    L_STATUS,
+    L_WORKER,
+    NEXT,
+    OUT_TOKENS,
+    OUTPUT,
+    OUTSTANDING,
+    PHASE,
+    PLACE,
+    POOL_COUNT,
+    POOL_OF,
+    POOL_START,
+    PREEMPTED,
+    PRODUCED,
+    RECORD,
+    RELEASED,
+    SERVICE,
+    SLO_E2E,
+    SLO_TPOT,
+    SLO_TTFT,
+    SLOT_HEAD,
+    SLOTS_USED,
+    T_FINISHED,
+    TREE_END,
+    TREE_START,
+    WARMUP,
+    WITHIN,
+)
+from tokenworks.twin.prefix import drop_hashes
+from tokenworks.twin.statistics import bin_of
+
+
+@njit(cache=True)
+def change_load(w, count, tokens, worker, pools):  # type: ignore[no-untyped-def]
+    """Outstanding requests and tokens of a worker changed: its pool's tournament follows."""
+    worker[w, OUTSTANDING] += count
+    worker[w, OUT_TOKENS] += tokens
+    p = worker[w, POOL_OF]
+    start, place = pools.pool[p, POOL_START], worker[w, PLACE]
+    stop = start + pools.pool[p, POOL_COUNT]
+    pools.load[start + place] = worker[w, OUTSTANDING]
+    if stop - start > 1:
+        tree = pools.tree[pools.pool[p, TREE_START] : pools.pool[p, TREE_END]]
+        update(tree, pools.load[start:stop], place)
+
+
+@njit(cache=True)
+def book(service, kind, ticks, books):  # type: ignore[no-untyped-def]
+    """One latency (0 TTFT, 1 TPOT, 2 E2E) into the histogram of its service."""
+    books.hist[service, kind, bin_of(ticks, books.edges)] += 1
+    books.total[service, kind] += ticks
+    if ticks > books.most[service, kind]:
+        books.most[service, kind] = ticks
+
+
+@njit(cache=True)
+def book_first_token(s, tick, slots, scalars, books):  # type: ignore[no-untyped-def]
+    slots[s, FIRST] = tick
+    if slots[s, ARRIVAL] >= scalars[WARMUP]:
+        book(slots[s, SERVICE], 0, tick - slots[s, ARRIVAL], books)
+
+
+@njit(cache=True)
+def book_finish(s, tick, slots, scalars, books):  # type: ignore[no-untyped-def]
+    service, count = slots[s, SERVICE], books.service
+    count[service, FINISHED_S] += 1
+    count[service, INPUT_S] += slots[s, INPUT]
+    count[service, CACHED_S] += max(0, slots[s, CACHED])
+    if scalars[BUCKETS] > 0 and tick // scalars[BUCKET] < scalars[BUCKETS]:
+        books.line[T_FINISHED, service, tick // scalars[BUCKET]] += 1
+    life, n = tick - slots[s, ARRIVAL], slots[s, OUTPUT]
+    ttft = slots[s, FIRST] - slots[s, ARRIVAL]
+    tpot = (life - ttft) // (n - 1) if n > 1 else 0
+    late = count[service, SLO_TTFT] > 0 and ttft > count[service, SLO_TTFT]
+    late = late or (count[service, SLO_TPOT] > 0 and tpot > count[service, SLO_TPOT])
+    late = late or (count[service, SLO_E2E] > 0 and life > count[service, SLO_E2E])
+    count[service, WITHIN] += not late
+    if slots[s, ARRIVAL] < scalars[WARMUP]:
+        return
+    book(service, 2, life, books)
+    if n > 1:
+        book(service, 1, tpot, books)
+
+
+@njit(cache=True)
+def write_log(s, w, tick, status, slots, log):  # type: ignore[no-untyped-def]
+    row = log[slots[s, ID]]
+    row[L_ARRIVAL], row[L_FIRST], row[L_FINISH] = slots[s, ARRIVAL], slots[s, FIRST], tick
+    row[L_STATUS], row[L_PRODUCED], row[L_CACHED] = status, slots[s, PRODUCED], max(0, slots[s, CACHED])
+    row[L_PREEMPTED], row[L_WORKER] = slots[s, PREEMPTED], w
+
+
+@njit(cache=True)
+def leave_system(s, w, tick, status, st, books, pools, cache):  # type: ignore[no-untyped-def]
+    """``w`` is the worker whose load it was, or −1."""
+    slots, g = st.slot, st.g
+    if w >= 0:
+        change_load(w, -1, -(slots[s, INPUT] + slots[s, OUTPUT]), st.worker, pools)
+    if status == FINISHED:
+        slots[s, PRODUCED] = slots[s, OUTPUT]
+        book_finish(s, tick, slots, g, books)
+    if g[RECORD] == 1:
+        write_log(s, w, tick, status, slots, books.log)
+    if slots[s, HASHES] > 0:
+        g[HASHES_IN] -= slots[s, HASHES]
+        drop_hashes(cache, g, slots, s)
+    slots[s, PHASE], slots[s, NEXT] = FREE_SLOT, g[SLOT_HEAD]
+    g[SLOT_HEAD] = s
+    g[SLOTS_USED] -= 1
+    if g[CLIENTS] > 0:
+        g[RELEASED] += 1

@@ -1,0 +1,210 @@
+"""`simulate`: one cell through the compiled kernel, in constant memory, its books checked and unpacked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from tokenworks.control import tournament
+from tokenworks.errors import ConservationError, InputError, UnsupportedError
+from tokenworks.events.requests import Requests
+from tokenworks.twin import columns as c
+from tokenworks.twin import kernel
+from tokenworks.twin.audit import missing_blocks
+from tokenworks.twin.cell import Cell, TwinOptions, TwinResult
+from tokenworks.twin.feeding import Feeder
+from tokenworks.twin.layout import Ints, Pools, Tables, pack_pools, pack_services, pack_tables, pack_workers
+from tokenworks.twin.memory import Agenda, Books, Cache, Caps, State, grow_list, grow_rows, new_books, new_state
+from tokenworks.twin.prefix import rehash
+from tokenworks.twin.unpacking import result_of
+
+UNLIMITED_LEAP = 1 << 40
+SLOTS, PAGES, NODES = 512, 64, 256  # to begin with; they double where needed
+
+
+def simulate(
+    cell: Cell, requests: Requests | Iterable[Requests], options: TwinOptions, max_leap: int = UNLIMITED_LEAP
+) -> TwinResult:
+    """Run a stream of requests through a cell. ``max_leap`` = 1 forces single steps (for tests: same result, slower).
+
+    Raises InputError for unsorted or impossible requests, ConservationError when an invariant breaks.
+    """
+    run = Run(cell, requests, options, max_leap)
+    run.play()
+    return run.result()
+
+
+class Run:
+    """One run of one cell: the kernel's arrays, and what it asks for."""
+
+    def __init__(self, cell: Cell, requests: Requests | Iterable[Requests], options: TwinOptions, max_leap: int):
+        self.cell, self.options = cell, options
+        self.tables: Tables = pack_tables(cell.models)
+        self.pools: Pools = pack_pools(cell)
+        self.state: State = new_state(self.tables, pack_workers(cell, self.tables, self.pools), SLOTS)
+        self.books: Books = new_books(pack_services(cell), len(self.tables.number), options.buckets)
+        hashed = any(m.prefix_cache for m in cell.models)
+        self.feeder = Feeder(requests, len(cell.services), options.clients, hashed)
+        self.cache = self._cache(hashed)
+        self.caps = self._caps()
+        self.agenda = self._agenda()
+        self._scalars(max_leap)
+
+    def _scalars(self, max_leap: int) -> None:
+        g, options = self.state.g, self.options
+        g[c.SLOT_HEAD], g[c.MORE] = 0, 1
+        g[c.RELEASED] = g[c.CLIENTS] = options.clients
+        g[c.HORIZON], g[c.BUCKET], g[c.BUCKETS] = options.horizon_ticks, max(1, options.bucket_ticks), options.buckets
+        g[c.WARMUP], g[c.MAX_LEAP], g[c.RECORD] = options.warmup_ticks, max_leap, int(options.record)
+        g[c.SEED], g[c.TICK_STEP] = self.cell.seed, options.control_ticks
+        g[c.TICK_NEXT] = options.control_ticks if self.cell.caps else c.NEVER
+        g[c.NODES_FREE] = len(self.cache.node)
+        g[c.PAGES_FREE] = len(self.cache.page)
+        if not self.cache.page.size:
+            g[c.PAGE_HEAD] = g[c.NODE_HEAD] = -1
+            g[c.PAGES_FREE] = 2
+
+    def _cache(self, hashed: bool) -> Cache:
+        pages, nodes = (PAGES, NODES) if hashed else (0, 0)
+        node = np.zeros((nodes, c.NODE_COLUMNS), np.int64)
+        node[:, c.N_RANK] = -1
+        node[:, c.N_CHAIN] = np.arange(1, nodes + 1)
+        node[-1:, c.N_CHAIN] = -1
+        following = np.arange(1, pages + 1)
+        following[-1:] = -1
+        table = np.full(max(2, 2 * nodes), -1, np.int64)
+        return Cache(node, table, self._tiers(), np.zeros((pages, 2, c.PAGE_UNITS), np.int64), following)
+
+    def _tiers(self) -> Ints:
+        depth = 1 + max(len(m.tiers) for m in self.cell.models)
+        tier = np.zeros((len(self.state.rank), depth, c.TIER_COLUMNS), np.int64)
+        tier[:, :, c.TIER_HEAD] = tier[:, :, c.TIER_TAIL] = -1
+        return tier
+
+    def _set_unit(self) -> None:
+        """Prefix units hold as many blocks as a hash covers."""
+        tokens = self.feeder.unit_tokens
+        for g, row in enumerate(self.state.rank):
+            w = row[c.RANK_WORKER]
+            model = self.cell.models[self.cell.workers[w]]
+            if not model.prefix_cache:
+                continue
+            if tokens % model.block_tokens:
+                raise UnsupportedError(f"prompt hashes of {tokens} tokens do not fit KV blocks of {model.block_tokens} tokens")
+            unit = tokens // model.block_tokens
+            first = self.tables.first[self.cell.workers[w]]
+            self.tables.number[first : first + len(model.levels), c.UNIT] = unit
+            for k, tier in enumerate(model.tiers):
+                self.cache.tier[g, k + 1, c.TIER_LIMIT] = tier.capacity_blocks // unit
+                self.cache.tier[g, k + 1, c.TIER_TICKS] = tier.ticks_per_block * unit
+
+    def _caps(self) -> Caps:
+        caps, models = self.cell.caps, self.cell.models
+        return Caps(
+            np.cumsum([0, *(len(x.workers) for x in caps)]).astype(np.int64),
+            np.array([w for x in caps for w in x.workers], np.int64),
+            np.array([x.watts for x in caps], np.float64),
+            np.array([x.raise_below_percent for x in caps], np.int64),
+            np.array([level.active_w for m in models for level in m.levels], np.float64),
+            np.array([models[m].idle_w for m in self.cell.workers], np.float64),
+            np.zeros_like(self.state.level_ticks),
+        )
+
+    def _agenda(self) -> Agenda:
+        workers = len(self.cell.workers)
+        times = tournament.tree_for(workers)
+        tournament.rebuild(times, self.state.ready)
+        return Agenda(
+            np.zeros((0, c.CHUNK_COLUMNS), np.int64),
+            np.zeros(1, np.int64),
+            np.zeros(0, np.int64),
+            np.zeros((SLOTS, 3), np.int64),
+            np.zeros((SLOTS, 3), np.int64),
+            np.zeros(workers + 1, np.int64),
+            times,
+        )
+
+    def play(self) -> None:
+        """Run the kernel to the end, giving it what it asks for."""
+        joules, votes = np.zeros(len(self.cell.workers)), np.zeros(len(self.cell.workers), np.int64)
+        while True:
+            need = kernel.run(
+                self.tables, self.state, self.books, self.pools, self.cache, self.agenda, self.caps, joules, votes
+            )
+            if need == c.DONE:
+                break
+            self._provide(need)
+        if self.feeder.count == 0:
+            raise InputError("there are no requests to simulate")
+        kernel.settle(self.tables, self.state, self.books, self.pools, self.cache, self.agenda)
+        self._conserved()
+
+    def _provide(self, need: int) -> None:
+        if need == c.NEED_CHUNK:
+            self._next_chunk()
+        elif need == c.NEED_SLOTS:
+            self._grow_slots()
+        elif need == c.NEED_PAGES:
+            self._grow_pages()
+        else:
+            self._grow_nodes()
+
+    def _next_chunk(self) -> None:
+        g, unit = self.state.g, self.feeder.unit_tokens
+        seen = self.feeder.count
+        chunk = self.feeder.next_chunk()
+        if chunk is None:
+            g[c.MORE] = 0
+            return
+        g[c.BASE_ID], g[c.CURSOR] = seen, 0
+        self.agenda = self.agenda._replace(chunk=chunk[0], hash_start=chunk[1], hashes=chunk[2])
+        if self.feeder.unit_tokens != unit:
+            self._set_unit()
+        if self.options.record and len(self.books.log) < self.feeder.count:
+            log = grow_rows(self.books.log, max(self.feeder.count, 2 * len(self.books.log)))
+            self.books = self.books._replace(log=log)
+
+    def _grow_slots(self) -> None:
+        slot, head = grow_list(self.state.slot, int(self.state.g[c.SLOT_HEAD]), c.NEXT)
+        self.state = self.state._replace(slot=slot)
+        self.state.g[c.SLOT_HEAD] = head
+        pending, moving = (grow_rows(rows, len(slot)) for rows in (self.agenda.pending, self.agenda.moving))
+        self.agenda = self.agenda._replace(pending=pending, moving=moving)
+
+    def _grow_pages(self) -> None:
+        g, old = self.state.g, len(self.cache.page)
+        following = np.concatenate([self.cache.page_next, np.arange(old + 1, 2 * old + 1)])
+        following[-1] = g[c.PAGE_HEAD]
+        g[c.PAGE_HEAD] = old
+        g[c.PAGES_FREE] += old
+        self.cache = self.cache._replace(page=grow_rows(self.cache.page, 2 * old), page_next=following)
+
+    def _grow_nodes(self) -> None:
+        g, old = self.state.g, len(self.cache.node)
+        node, head = grow_list(self.cache.node, int(g[c.NODE_HEAD]), c.N_CHAIN)
+        node[old:, c.N_RANK] = -1
+        g[c.NODE_HEAD] = head
+        g[c.NODES_FREE] += old
+        table = np.full(4 * old, -1, np.int64)
+        self.cache = self.cache._replace(node=node, table=table)
+        rehash(self.cache, old)
+
+    def _conserved(self) -> None:
+        """Requests, tokens, blocks and ticks: what came in is somewhere."""
+        st, count = self.state, self.books.service
+        inside = np.bincount(st.slot[st.slot[:, c.PHASE] > c.PENDING, c.SERVICE], minlength=len(count))
+        out = count[:, c.FINISHED_S] + count[:, c.FULL] + count[:, c.LONG] + count[:, c.TIMED]
+        for s, plan in enumerate(self.cell.services):
+            if count[s, c.ARRIVED] != out[s] + inside[s]:
+                raise ConservationError(f"{plan.name}: {count[s, c.ARRIVED]} requests arrived, {out[s]} left, {inside[s]} inside")
+        if missing_blocks(self.tables, st, self.cache, np.zeros(len(st.rank), np.int64)):
+            raise ConservationError("KV blocks were lost or doubled")
+        if not np.array_equal(st.level_ticks.sum(axis=1), st.worker[:, c.BUSY]):
+            raise ConservationError("busy ticks by clock level and in all differ")
+        if (self.pools.load != st.worker[self.pools.member, c.OUTSTANDING]).any():
+            raise ConservationError("loads of routers and workers differ")
+
+    def result(self) -> TwinResult:
+        end = self.options.horizon_ticks or int(self.state.g[c.LAST])
+        return result_of(self.cell, self.tables, self.state, self.books, self.options, self.feeder.count, end)

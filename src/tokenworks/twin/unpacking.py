@@ -1,0 +1,158 @@
+"""From the kernel's arrays to a TwinResult."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenworks.errors import ConservationError
+from tokenworks.twin import columns as c
+from tokenworks.twin.cell import (
+    FINISHED,
+    IN_SYSTEM,
+    WAITING,
+    Cell,
+    RequestLog,
+    ServiceStats,
+    TwinOptions,
+    TwinResult,
+    TwinTimeline,
+    WorkerStats,
+)
+from tokenworks.twin.layout import Ints, Tables
+from tokenworks.twin.memory import Books, State
+
+MICROWATTS_TICKS_PER_MICROJOULE = 10**11
+MICROWATTS_TICKS_PER_J = 10**17
+
+
+def result_of(
+    cell: Cell, tables: Tables, st: State, books: Books, options: TwinOptions, count: int, end: int
+) -> TwinResult:
+    log = _log(st, books, count) if options.record else None
+    inside = np.bincount(st.slot[st.slot[:, c.PHASE] > c.PENDING, c.SERVICE], minlength=len(cell.services))
+    services = tuple(_service(s, books, int(inside[s])) for s in range(len(cell.services)))
+    timeline = _timeline(cell, tables, books, options, end) if options.buckets else None
+    return TwinResult(end, services, _workers(cell, st, end), timeline, log)
+
+
+def _service(s: int, books: Books, inside: int) -> ServiceStats:
+    count, hist, total, most = ([int(x) for x in books.service[s]], books.hist[s], books.total[s], books.most[s])
+    return ServiceStats(
+        arrived=count[c.ARRIVED],
+        finished=count[c.FINISHED_S],
+        rejected_queue_full=count[c.FULL],
+        rejected_too_long=count[c.LONG],
+        timed_out=count[c.TIMED],
+        in_system=inside,
+        within_slo=count[c.WITHIN],
+        input_tokens=count[c.INPUT_S],
+        cached_tokens=count[c.CACHED_S],
+        output_tokens=count[c.OUTPUT_S],
+        preemptions=count[c.PREEMPTED_S],
+        ttft_counts=hist[0],
+        tpot_counts=hist[1],
+        e2e_counts=hist[2],
+        ttft_sum=int(total[0]),
+        tpot_sum=int(total[1]),
+        e2e_sum=int(total[2]),
+        ttft_max=int(most[0]),
+        tpot_max=int(most[1]),
+        e2e_max=int(most[2]),
+    )
+
+
+def _microwatts(watts: float) -> int:
+    return round(watts * 10**6)
+
+
+def static_microjoules(cell: Cell, st: State, end: int) -> Ints:
+    """Static draw of each worker, exact: active by clock level while stepping, idle otherwise."""
+    static = np.zeros(len(cell.workers), np.int64)
+    for w, m in enumerate(cell.workers):
+        model, ticks = cell.models[m], [int(x) for x in st.level_ticks[w]]
+        total = _microwatts(model.idle_w) * (end - sum(ticks))
+        total += sum(_microwatts(level.active_w) * x for level, x in zip(model.levels, ticks, strict=False))
+        static[w] = total // MICROWATTS_TICKS_PER_MICROJOULE
+    return static
+
+
+def _workers(cell: Cell, st: State, end: int) -> WorkerStats:
+    column = lambda k: st.worker[:, k].copy()  # noqa: E731
+    return WorkerStats(
+        steps=column(c.STEPS_DONE),
+        decode_steps=column(c.DECODE_STEPS),
+        busy_ticks=column(c.BUSY),
+        prefill_tokens=column(c.PREFILL_TOKENS),
+        decode_tokens=column(c.DECODE_TOKENS),
+        dynamic_uj=column(c.JOULES),
+        static_uj=static_microjoules(cell, st, end),
+        batch_steps=column(c.BATCH_STEPS),
+        level_ticks=st.level_ticks,
+    )
+
+
+def _timeline(cell: Cell, tables: Tables, books: Books, options: TwinOptions, end: int) -> TwinTimeline:
+    line = books.line
+    return TwinTimeline(
+        arrived=line[c.T_ARRIVED],
+        finished=line[c.T_FINISHED],
+        output_tokens=line[c.T_TOKENS],
+        waiting=line[c.T_WAITING],
+        running=line[c.T_RUNNING],
+        blocks=line[c.T_BLOCKS],
+        joules=_joules(cell, tables, line, options, end),
+    )
+
+
+def _joules(cell: Cell, tables: Tables, line: Ints, options: TwinOptions, end: int) -> NDArray[np.float64]:
+    """Joules per service and bucket, dynamic and static, from exact integers."""
+    span = np.clip(end - np.arange(options.buckets) * options.bucket_ticks, 0, options.bucket_ticks).astype(object)
+    active = [_microwatts(level.active_w) for m in cell.models for level in m.levels]
+    joules = np.zeros((len(cell.services), options.buckets))
+    for s, plan in enumerate(cell.services):
+        workers = (*plan.workers, *plan.prefill, *plan.decode)
+        total = line[c.T_JOULES, s].astype(object) * MICROWATTS_TICKS_PER_MICROJOULE
+        for m in sorted({cell.workers[w] for w in workers}):
+            model, first = cell.models[m], int(tables.first[m])
+            idle, count = _microwatts(model.idle_w), sum(cell.workers[w] == m for w in workers)
+            busy = [line[c.T_BUSY + first + k, s].astype(object) for k in range(len(model.levels))]
+            total = total + idle * (count * span - sum(busy))
+            total = total + sum(active[first + k] * ticks for k, ticks in enumerate(busy))
+        joules[s] = [int(x) / MICROWATTS_TICKS_PER_J for x in total]
+    return joules
+
+
+def _log(st: State, books: Books, count: int) -> RequestLog:
+    """The log, completed by the requests that are still in the system or never came."""
+    log = books.log[:count]
+    known = log[:, c.L_STATUS] != WAITING
+    log[~known, c.L_ARRIVAL] = log[~known, c.L_FIRST] = log[~known, c.L_FINISH] = log[~known, c.L_WORKER] = -1
+    for row in st.slot[st.slot[:, c.PHASE] > c.FREE_SLOT]:
+        entry = log[row[c.ID]]
+        entry[c.L_ARRIVAL] = row[c.ARRIVAL]
+        if row[c.PHASE] == c.PENDING:
+            continue
+        entry[c.L_FIRST], entry[c.L_STATUS], entry[c.L_PRODUCED] = row[c.FIRST], IN_SYSTEM, _produced(row, st)
+        entry[c.L_CACHED], entry[c.L_PREEMPTED] = max(0, row[c.CACHED]), row[c.PREEMPTED]
+        entry[c.L_WORKER] = st.rank[row[c.RANK], c.RANK_WORKER]
+    if (log[log[:, c.L_STATUS] == FINISHED, c.L_FIRST] < 0).any():
+        raise ConservationError("a request finished without a first token")
+    small = lambda k: log[:, k].astype(np.int32)  # noqa: E731
+    return RequestLog(
+        arrival=log[:, c.L_ARRIVAL].copy(),
+        first_token=log[:, c.L_FIRST].copy(),
+        finish=log[:, c.L_FINISH].copy(),
+        status=log[:, c.L_STATUS].astype(np.int8),
+        produced=small(c.L_PRODUCED),
+        cached=small(c.L_CACHED),
+        preemptions=small(c.L_PREEMPTED),
+        worker=small(c.L_WORKER),
+    )
+
+
+def _produced(row: Ints, st: State) -> int:
+    if row[c.PHASE] != c.DECODING:
+        return int(row[c.PRODUCED])
+    done = int(row[c.STEPS] - (row[c.DUE] - st.rank[row[c.RANK], c.D]))
+    return int(row[c.BEFORE]) + done * int(row[c.OUTPUT] - row[c.BEFORE]) // int(row[c.STEPS])
