@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tokenworks.accuracy.experiments import Experiment, experiment
 from tokenworks.accuracy.replay import Prediction, rehearse
 from tokenworks.accuracy.rows import Measurement, Row
+from tokenworks.accuracy.splits import suspicious
 from tokenworks.errors import InputError
 from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.deployment import Deployment
@@ -87,7 +88,8 @@ def _case(measurements: Sequence[Measurement], members: list[int], found: Experi
         mean = np.where(counts > 0, np.nansum(logs, axis=0) / np.maximum(counts, 1), np.nan)
     # Rows that mix runs with and without speculation say nothing about either.
     mixed = "speculative" in found.assumed
-    weight = 0.0 if mixed else 0.5 if found.assumed else 1.0
+    unfit = mixed or suspicious(measurements[members[0]].row)
+    weight = 0.0 if unfit else 0.5 if found.assumed else 1.0
     split = "validation" if any(measurements[i].split == "validation" for i in members) else "calibration"
     return Case(found, measurements[members[0]].row, mean, weight, tuple(members), split)
 

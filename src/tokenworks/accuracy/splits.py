@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 
+from tokenworks import catalog
 from tokenworks.accuracy.rows import Measurement, Row
 
 Key = tuple[object, ...]
@@ -41,6 +42,17 @@ def distinct(measured: Sequence[Measurement]) -> list[bool]:
         first.append(key not in seen)
         seen.add(key)
     return first
+
+
+def suspicious(row: Row) -> str:
+    """Why a published row contradicts itself or its neighbours; "" for the others."""
+    for rule in catalog.load("harnesses", "suspicious").extra["rules"]:
+        if (row.tp or 0) < rule.get("min_tp", 0) or (row.concurrency or 0) < rule.get("min_concurrency", 0):
+            continue
+        keys = (key for key in rule if key != "reason" and not key.startswith("min_"))
+        if all(getattr(row, key) == rule[key] for key in keys):
+            return str(rule["reason"])
+    return ""
 
 
 def group(row: Row) -> Key:

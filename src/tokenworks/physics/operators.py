@@ -69,10 +69,11 @@ def gemm(chip: Chip, terms: Terms, matrix: Gemm, rows: Array) -> Cost:
     """Dense GEMM: 2·M·n·k FLOP against the stream of its weights and activations."""
     peak = peak_flop_s(chip.entry, matrix.precision)
     padded = np.ceil(rows / GEMM_TILE) * GEMM_TILE
+    edges = (1.0 + terms.gemm_edge / matrix.n) * (1.0 + terms.gemm_edge / matrix.k)
     flop_s = 2.0 * padded * matrix.weights / peak
     moved = matrix.weight_bytes + rows * (matrix.n + matrix.k) * 2.0 * matrix.count
     byte_s = np.where(rows > 0, moved / chip.bandwidth, 0.0)
-    return roofline(flop_s, byte_s, terms.flop_dense, terms.mem_dense)
+    return roofline(flop_s, byte_s, terms.flop_dense / edges, terms.mem_dense)
 
 
 def roofline(flop_s: Array, byte_s: Array, flop_share: float, memory_share: float) -> Cost:

@@ -32,6 +32,7 @@ class Terms:
     mem_experts: float  # … when expert weights are streamed
     mem_kv: float  # … when decode attention reads the KV cache
     flop_dense: float  # share of the precision's dense peak in large dense GEMMs
+    gemm_edge: float  # columns of a dense GEMM lost to pipeline fill and tile edges, along each of its sides
     flop_experts: float  # … in grouped expert GEMMs
     flop_attention: float  # share of the bf16 peak in prefill attention
     link: float  # share of the usable link bandwidth in collectives

@@ -36,11 +36,17 @@ def _validated(data: dict[str, Any], marks: Marks) -> Factory:
     try:
         factory = Factory.model_validate(data)
     except ValidationError as error:
-        raise SpecError([_problem(e, marks) for e in error.errors()]) from None
+        raise SpecError([_problem(e, marks) for e in _own(error.errors())]) from None
     problems = [marks.problem(field, message) for field, message in check(factory)]
     if problems:
         raise SpecError(problems)
     return factory
+
+
+def _own(errors: list[Any]) -> list[Any]:
+    """Without echoes: a list is not "too short" because its items are wrong."""
+    places = [e["loc"] for e in errors if e["type"] != "too_short"]
+    return [e for e in errors if e["type"] != "too_short" or not any(p[: len(e["loc"])] == e["loc"] for p in places)]
 
 
 def _problem(error: Any, marks: Marks) -> Problem:

@@ -1,0 +1,130 @@
+"""The factory file: quantities, validation, messages made by hand."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokenworks import spec
+from tokenworks.errors import InputError, SpecError
+from tokenworks.spec import quantities as q
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+GOOD = """factory: tulsa
+site:
+  power: {budget: 1 MW, scope: facility}
+systems:
+  - {id: rack, system: gb200-nvl72}
+services:
+  - name: reasoner
+    model: deepseek-r1
+    precision: nvfp4
+    engine: tensorrt-llm
+    workers: 9
+    tp: 8
+    ep: 8
+    slo: {ttft_p95: 2 s, tpot_p95: 25 ms}
+workload:
+  - {service: reasoner, trace: azure-2023-conversation, scale: 70% of sustainable}
+run: {horizon: 1 h, seed: 7}
+"""
+
+
+def problems(text: str) -> str:
+    with pytest.raises(SpecError) as caught:
+        spec.loads(text, "factory.yaml")
+    return str(caught.value)
+
+
+def test_values_arrive_in_si_units():
+    factory = spec.loads(GOOD)
+    assert factory.site.power.budget_w == 1e6
+    assert factory.services[0].slo.tpot_p95_s == 0.025
+    assert factory.run.horizon_s == 3600
+    assert factory.workload[0].scale.kind == "sustainable"
+    assert factory.workload[0].scale.value == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_examples_are_right_and_survive_a_round_trip(path):
+    factory = spec.load(path)
+    again = spec.loads(factory.to_yaml(), factory.source_file)
+    assert again == factory
+
+
+MESSAGES = [
+    (("deepseek-r1", "deepseek-r1-0905"), 'factory.yaml:8:12  services[0].model: no model "deepseek-r1-0905". Did you mean deepseek-r1, deepseek-v3.1, deepseek-v3?'),
+    (("ep: 8", "ep: 32"), "factory.yaml:13:9  services[0].ep: 32 expert-parallel ranks need 32 GPUs; one worker has 8 (tp × dp_attention)"),
+    (("ep: 8", "ep: 5"), "factory.yaml:13:9  services[0].ep: deepseek-r1 has 256 experts, which ep = 5 does not divide"),
+    (("tp: 8", "tp: 7"), "factory.yaml:12:9  services[0].tp: deepseek-r1 has 128 attention heads, which tp = 7 does not divide"),
+    (("workers: 9", "workers: 10"), "factory.yaml:7:5  services[0]: services need 80 GPUs of rack (reasoner 80); it has 72"),
+    (("1 MW", "-1 MW"), "factory.yaml:3:19  site.power.budget: '-1 MW' is negative"),
+    (("1 MW", "1 MJ"), "factory.yaml:3:19  site.power.budget: unknown unit 'MJ' in '1 MJ'; known are 'W', 'kW', 'MW', 'GW'"),
+    (("25 ms", "nan ms"), "factory.yaml:14:36  services[0].slo.tpot_p95: 'nan ms' is not a quantity; write for example '25 ms'"),
+    (("25 ms", "25"), "factory.yaml:14:36  services[0].slo.tpot_p95: 25 has no unit; write for example '25 ms'"),
+    (("    engine:", "    enginee:"), "factory.yaml:10:14  services[0].enginee: unknown key. Did you mean engine, engine_version?"),
+    (("service: reasoner", "service: reasoners"), "factory.yaml:16:15  workload[0].service: no service 'reasoners'; known are reasoner"),
+    (("70% of sustainable", "70 percent"), "factory.yaml:16:64  workload[0].scale: '70 percent' is not a scale; write \"70% of sustainable\", \"2x\" or \"12 req/s\""),
+    (("nvfp4", "fp99"), 'factory.yaml:9:16  services[0].precision: no precision "fp99". Did you mean'),
+    (("site:\n", "site:\n  cooling: air\n"), "systems[0].system: gb200-nvl72 draws 125 kW and needs liquid cooling; this site is cooled by air"),
+    (("site:\n", "site:\n  rack_limit: 60 kW\n"), "systems[0].system: gb200-nvl72 draws 125 kW; a rack here may draw 60 kW"),
+    (("    workers: 9\n", "    workers: 9\n    workers: 3\n"), "factory.yaml:12:5  services[0].workers: this key stands twice"),
+    (("trace: azure-2023-conversation, ", ""), "factory.yaml:16:5  workload[0]: give either a trace or arrivals"),
+    (("factory: tulsa", "factory: [tulsa"), "not valid YAML"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "message"), MESSAGES, ids=[m[0][1].strip()[:24] for m in MESSAGES])
+def test_messages(change, message):
+    assert change[0] in GOOD
+    assert message in problems(GOOD.replace(change[0], change[1], 1))
+
+
+def test_several_errors_at_once():
+    text = problems(GOOD.replace("1 MW", "1 MJ").replace("25 ms", "-25 ms").replace("seed: 7", "sed: 7"))
+    assert text.endswith("3 errors. Nothing was run.")
+
+
+def test_no_mapping_no_file():
+    assert "a factory file is a mapping" in problems("- a\n- b\n")
+    with pytest.raises(InputError, match="no such file"):
+        spec.load("/nowhere/factory.yaml")
+
+
+def test_replace_revalidates():
+    factory = spec.loads(GOOD)
+    changed = factory.replace("services.reasoner.precision", "fp8")
+    assert (changed.services[0].precision, factory.services[0].precision) == ("fp8", "nvfp4")
+    assert factory.replace("run.seed", "9").run.seed == 9
+    assert factory.replace("site.power.budget", "2 MW").site.power.budget_w == 2e6
+    with pytest.raises(SpecError, match="which tp = 7 does not divide"):
+        factory.replace("services.0.tp", 7)
+    with pytest.raises(SpecError, match="Did you mean reasoner"):
+        factory.replace("services.reasonr.tp", 4)
+    with pytest.raises(SpecError, match="unknown key"):
+        factory.replace("services.reasoner.tpp", 4)
+
+
+@settings(derandomize=True, max_examples=80)
+@given(value=st.floats(1e-6, 1e15), unit=st.sampled_from(sorted(q.WATTS)))
+def test_watts_round_trip(value, unit):
+    watts = q.parse(f"{value!r} {unit}", q.WATTS, "1 kW")
+    assert watts == pytest.approx(value * q.WATTS[unit])
+    assert q.parse(f"{watts:.12g} W", q.WATTS, "1 kW") == pytest.approx(watts, rel=1e-9)
+
+
+@settings(derandomize=True, max_examples=80)
+@given(text=st.text(max_size=12))
+def test_any_text_is_a_quantity_or_a_value_error(text):
+    try:
+        assert q.parse(text, q.SECONDS, "25 ms") >= 0
+    except ValueError as error:
+        assert str(error)
+
+
+@settings(derandomize=True, max_examples=60, deadline=None)
+@given(text=st.text(max_size=60))
+def test_any_file_answers_with_problems(text):
+    with pytest.raises(SpecError):
+        spec.loads(text, "f.yaml")
