@@ -29,7 +29,7 @@ def test_decode_of_one_sequence_streams_the_weights_once():
 
 def test_prefill_is_bound_by_tensor_cores():
     """2 FLOP a parameter and token: 2,048 tokens of 6.98 G layer parameters at 65% of 989.4 TFLOP/s."""
-    sharp = terms(layer_s=0.0, step_s=0.0, prompt_s=0.0, seq_s=0.0, flop_dense=0.65)
+    sharp = terms(layer_s=0.0, step_s=0.0, prompt_s=0.0, seq_s=0.0, flop_dense=0.65, gemm_edge=0.0)
     model = compile_worker(deployment(token_budget=2048), terms=sharp)
     seconds = model.levels[0].mixed[0, 2048] / FINE_PER_S
     layers = 32 * (4096 * (32 + 16) * 128 + 4096 * 4096 + 3 * 4096 * 14336)
