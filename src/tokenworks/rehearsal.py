@@ -205,6 +205,7 @@ def _use(made: Plant, twin: TwinResult, service: int, horizon_s: float) -> Servi
         prefill_j=dynamic * share,
         decode_j=dynamic * (1 - share),
         static_j=float(w.static_uj[ids].sum()) / MICROJOULES_PER_J,
+        system=made.replicas[service].system.id,
     )
 
 
