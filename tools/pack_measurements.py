@@ -58,7 +58,7 @@ NUMBERS = [
 
 
 def number(text: str) -> float | None:
-    return float(text) if text not in ("", "inf") else None
+    return float(text) if text else None
 
 
 def main() -> None:

@@ -25,8 +25,9 @@ def bounds(errors: list[float]) -> tuple[float, float]:
     """Split-conformal bounds of the log error at LEVEL: the ⌈(n + 1)·q⌉-th order statistics."""
     ordered = np.sort(np.array(errors))
     n, tail = len(ordered), (1 - LEVEL) / 2
-    low = max(0, math.floor((n + 1) * tail) - 1)
-    high = min(n - 1, math.ceil((n + 1) * (1 - tail)) - 1)
+    # 1e-9: 100 · 0.1 must not count as a little less than 10
+    low = max(0, math.floor((n + 1) * tail + 1e-9) - 1)
+    high = min(n - 1, math.ceil((n + 1) * (1 - tail) - 1e-9) - 1)
     return float(ordered[low]), float(ordered[high])
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from tokenworks.errors import InputError
 
 Cells = Mapping[str, str]
+ALL_AT_ONCE = 1e9  # requests per second
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,14 @@ def number(text: str | None) -> float | None:
         value = float(text)
     except ValueError:
         raise CellError(f"{text!r} is not a number") from None
-    if text.strip().lower() == "inf":
-        return None  # "all at once": the serving mode says so
     if not math.isfinite(value) or value < 0:
         raise CellError(f"{text!r} is not a finite, non-negative number")
     return value
+
+
+def rate(text: str | None) -> float | None:
+    """Requests per second; "inf", all at once, becomes a rate at which no request waits for another."""
+    return ALL_AT_ONCE if text is not None and text.strip().lower() == "inf" else number(text)
 
 
 def whole(text: str | None) -> int | None:
@@ -110,7 +114,7 @@ def read_row(cells: Cells) -> Row:
     """Inputs of one line. Raises CellError naming the column."""
     values: dict[str, object] = {}
     for field in fields(Row):
-        reader = _READERS.get(str(field.type))
+        reader = rate if field.name == "request_rate" else _READERS.get(str(field.type))
         text = cells.get(field.name)
         try:
             values[field.name] = reader(text) if reader else (text or "").strip()
