@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from tokenworks.control.routing import choose
 from tokenworks.control.tournament import update
 from tokenworks.twin.blocks import blocks_for, needed, take
@@ -64,6 +62,7 @@ from tokenworks.twin.columns import (
     WOKEN,
     WOKEN_N,
 )
+from tokenworks.twin.compiled import compiled, hot
 from tokenworks.twin.leap import end_of, look_at
 from tokenworks.twin.leaving import change_load, leave_system
 from tokenworks.twin.prefix import runs
@@ -72,7 +71,7 @@ from tokenworks.twin.timeline import steps_begun
 from tokenworks.twin.waiting import enqueue
 
 
-@njit(cache=True)
+@hot
 def rank_for(w, worker, rank):  # type: ignore[no-untyped-def]
     """The rank with the fewest outstanding requests, the first on ties."""
     best = worker[w, FIRST_RANK]
@@ -82,7 +81,7 @@ def rank_for(w, worker, rank):  # type: ignore[no-untyped-def]
     return best
 
 
-@njit(cache=True)
+@compiled
 def catch_up(w, now, t, st, cache):  # type: ignore[no-untyped-def]
     """Take the blocks of steps that a leap has begun before ``now``, so that the prefix cache stands as it is now."""
     worker = st.worker
@@ -93,7 +92,7 @@ def catch_up(w, now, t, st, cache):  # type: ignore[no-untyped-def]
     worker[w, TAKEN] = max(worker[w, TAKEN], begun)
 
 
-@njit(cache=True)
+@compiled
 def choose_kv_aware(p, s, now, matching, t, st, pools, cache):  # type: ignore[no-untyped-def]
     """Place of the worker of lowest cost: outstanding tokens in blocks less the prefix that its cache holds."""
     slots, number, worker, start = st.slot, t.number, st.worker, pools.pool[p, POOL_START]
@@ -113,7 +112,7 @@ def choose_kv_aware(p, s, now, matching, t, st, pools, cache):  # type: ignore[n
     return best
 
 
-@njit(cache=True)
+@hot
 def route(p, s, now, matching, t, st, pools, cache):  # type: ignore[no-untyped-def]
     """The worker of pool ``p`` that takes request ``s``."""
     pool, start = pools.pool, pools.pool[p, POOL_START]
@@ -129,7 +128,7 @@ def route(p, s, now, matching, t, st, pools, cache):  # type: ignore[no-untyped-
     return pools.member[start + place]
 
 
-@njit(cache=True)
+@hot
 def hand_over(s, w, now, t, st, books, pools, agenda):  # type: ignore[no-untyped-def]
     """Queue a routed request at its worker, and see to it that it is looked at in time."""
     slots, worker = st.slot, st.worker
@@ -148,7 +147,7 @@ def hand_over(s, w, now, t, st, books, pools, agenda):  # type: ignore[no-untype
             update(agenda.times, st.ready, w)
 
 
-@njit(cache=True)
+@hot
 def wake(w, st, agenda):  # type: ignore[no-untyped-def]
     """An idle worker builds a step after all events of this tick."""
     if st.worker[w, WOKEN] == 0:
@@ -157,10 +156,10 @@ def wake(w, st, agenda):  # type: ignore[no-untyped-def]
         st.g[WOKEN_N] += 1
 
 
-@njit(cache=True)
+@hot
 def arrive(s, t, st, books, pools, cache, agenda):  # type: ignore[no-untyped-def]
     """A request reaches the router."""
-    slots, service, now = st.slot, st.slot[s, SERVICE], st.slot[s, ARRIVAL]
+    service, now = st.slot[s, SERVICE], st.slot[s, ARRIVAL]
     count = books.service
     count[service, ARRIVED] += 1
     if st.g[BUCKETS] > 0 and now // st.g[BUCKET] < st.g[BUCKETS]:
@@ -179,7 +178,7 @@ def arrive(s, t, st, books, pools, cache, agenda):  # type: ignore[no-untyped-de
     hand_over(s, w, now, t, st, books, pools, agenda)
 
 
-@njit(cache=True)
+@hot
 def never_fits(s, w, number, st, count):  # type: ignore[no-untyped-def]
     """Sets what the request reserves at worker ``w``; True where no empty worker could hold it."""
     slots, v, service = st.slot, st.worker[w, VARIANT], st.slot[s, SERVICE]
@@ -191,7 +190,7 @@ def never_fits(s, w, number, st, count):  # type: ignore[no-untyped-def]
     return blocks_for(slots[s, RESERVED], number[v, BLOCK]) > number[v, BLOCKS]
 
 
-@njit(cache=True)
+@compiled
 def arrive_at_decode(s, now, t, st, books, pools, cache, agenda):  # type: ignore[no-untyped-def]
     """A KV transfer ends: blocks of the prefill worker are freed, the request goes to a decode worker."""
     slots = st.slot

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from tokenworks.twin.blocks import held, needed, needed_now
 from tokenworks.twin.columns import (
     ALONE,
@@ -28,9 +26,10 @@ from tokenworks.twin.columns import (
     VARIANT,
     YOUNGER,
 )
+from tokenworks.twin.compiled import compiled, entry
 
 
-@njit(cache=True)
+@entry
 def missing_blocks(t, st, cache, used):  # type: ignore[no-untyped-def]
     """Σ over ranks of the difference between blocks taken and blocks held; ``used`` is scratch, one per rank."""
     rank, number = st.rank, t.number
@@ -57,7 +56,7 @@ def missing_blocks(t, st, cache, used):  # type: ignore[no-untyped-def]
     return wrong
 
 
-@njit(cache=True)
+@compiled
 def under_way(g, w, v, t, st):  # type: ignore[no-untyped-def]
     """Blocks taken for the tokens of the step under way."""
     mode = st.worker[w, MODE]

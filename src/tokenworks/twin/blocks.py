@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from tokenworks.twin.columns import (
     AHEAD,
     BLOCK,
@@ -24,22 +22,23 @@ from tokenworks.twin.columns import (
     D,
     N,
 )
+from tokenworks.twin.compiled import compiled, hot, inlined
 from tokenworks.twin.prefix import evict
 from tokenworks.twin.step_cost import grown
 
 
-@njit(cache=True, inline="always")
+@inlined
 def blocks_for(tokens, block):  # type: ignore[no-untyped-def]
     return (tokens + block - 1) // block
 
 
-@njit(cache=True, inline="always")
+@inlined
 def available(rank, number, v, g):  # type: ignore[no-untyped-def]
     """Blocks that can be taken: wholly free ones and prefix blocks that nobody uses."""
     return rank[g, FREE] + number[v, UNIT] * rank[g, LRU_N]
 
 
-@njit(cache=True, inline="always")
+@inlined
 def take(rank, number, v, g, count, cache, scalars):  # type: ignore[no-untyped-def]
     """Take blocks that are known to be available."""
     rank[g, FREE] -= count
@@ -47,7 +46,7 @@ def take(rank, number, v, g, count, cache, scalars):  # type: ignore[no-untyped-
         evict(rank, number, v, g, cache, scalars)
 
 
-@njit(cache=True)
+@hot
 def held(slots, s, rank, number, v, g):  # type: ignore[no-untyped-def]
     """Private blocks of a running sequence, pinned prefix units left out."""
     block, shared = number[v, BLOCK], slots[s, PINNED] * number[v, UNIT]
@@ -59,14 +58,14 @@ def held(slots, s, rank, number, v, g):  # type: ignore[no-untyped-def]
     return blocks + growth(slots, s, rank[g, D], block) if slots[s, EXTRA] == rank[g, D] else blocks
 
 
-@njit(cache=True)
+@hot
 def growth(slots, s, d, block):  # type: ignore[no-untyped-def]
     """Blocks that the step after step ``d`` adds to a decode sequence."""
     goal = slots[s, GOAL]
     return blocks_for(goal + grown(slots, s, d + 1), block) - blocks_for(goal + grown(slots, s, d), block)
 
 
-@njit(cache=True)
+@hot
 def needed(phase, rank, number, v, g, start, steps):  # type: ignore[no-untyped-def]
     """Blocks that the decode sequences need for ``steps`` steps, the first at D + ``start`` (no speculation)."""
     block = number[v, BLOCK]
@@ -83,7 +82,7 @@ def needed(phase, rank, number, v, g, start, steps):  # type: ignore[no-untyped-
     return total
 
 
-@njit(cache=True)
+@hot
 def needed_now(phase, rank, slots, number, v, g):  # type: ignore[no-untyped-def]
     """Blocks that the decode sequences need for the next step."""
     if number[v, RESERVE] == 1 or rank[g, N] == 0:
@@ -97,7 +96,7 @@ def needed_now(phase, rank, slots, number, v, g):  # type: ignore[no-untyped-def
     return total
 
 
-@njit(cache=True)
+@compiled
 def needs(slots, s, rank, number, v, g):  # type: ignore[no-untyped-def]
     """Blocks that one running sequence needs for the next step."""
     if slots[s, PHASE] != DECODING or slots[s, EXTRA] == rank[g, D]:
@@ -105,7 +104,7 @@ def needs(slots, s, rank, number, v, g):  # type: ignore[no-untyped-def]
     return growth(slots, s, rank[g, D], number[v, BLOCK])
 
 
-@njit(cache=True)
+@hot
 def steps_within(phase, rank, number, v, g, most):  # type: ignore[no-untyped-def]
     """How many of ``most`` steps have their blocks; those of the first are taken already."""
     n, block = rank[g, N], number[v, BLOCK]
@@ -125,6 +124,6 @@ def steps_within(phase, rank, number, v, g, most):  # type: ignore[no-untyped-de
     return steps
 
 
-@njit(cache=True, inline="always")
+@inlined
 def phase_of(slots, s, number, v):  # type: ignore[no-untyped-def]
     return slots[s, OFF] % number[v, BLOCK]

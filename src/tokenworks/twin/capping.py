@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from tokenworks.control.tournament import update
 from tokenworks.twin.columns import (
     CLOCK,
@@ -20,13 +18,14 @@ from tokenworks.twin.columns import (
     VARIANT,
     WANTED,
 )
+from tokenworks.twin.compiled import compiled, inlined
 from tokenworks.twin.leap import end_of, first_end_at
 from tokenworks.twin.timeline import joules_after
 
 PER_TICK = 1e-5  # watts × ticks of 10 ps → microjoules
 
 
-@njit(cache=True)
+@compiled
 def spent(w, t, st, caps):  # type: ignore[no-untyped-def]
     """Microjoules of a worker since the last tick, of steps that ended before now; the marks move on."""
     worker, now, level = st.worker, st.g[NOW], st.worker[w, LEVEL]
@@ -48,7 +47,7 @@ def spent(w, t, st, caps):  # type: ignore[no-untyped-def]
     return total + caps.idle_w[w] * (st.g[TICK_STEP] - busy) * PER_TICK
 
 
-@njit(cache=True)
+@compiled
 def control_tick(t, st, caps, agenda, joules, votes):  # type: ignore[no-untyped-def]
     """One level down for workers with a cap that is exceeded, one up where all caps have room."""
     worker, now = st.worker, st.g[NOW]
@@ -71,14 +70,14 @@ def control_tick(t, st, caps, agenda, joules, votes):  # type: ignore[no-untyped
             end_leap(w, now, st, agenda)
 
 
-@njit(cache=True, inline="always")
+@inlined
 def vote(votes, w, above, below):  # type: ignore[no-untyped-def]
     """0 no cap, 1 room, 2 stay, 3 down; the sternest wins."""
     mine = 3 if above else 1 if below else 2
     votes[w] = max(votes[w], mine)
 
 
-@njit(cache=True)
+@compiled
 def end_leap(w, now, st, agenda):  # type: ignore[no-untyped-def]
     """A new clock level counts from the next step."""
     if st.worker[w, MODE] == LEAP:
@@ -88,7 +87,7 @@ def end_leap(w, now, st, agenda):  # type: ignore[no-untyped-def]
         update(agenda.times, st.ready, w)
 
 
-@njit(cache=True)
+@compiled
 def set_level(w, worker):  # type: ignore[no-untyped-def]
     """At the start of a step the wanted level becomes the level."""
     if worker[w, MODE] == IDLE and worker[w, WANTED] != worker[w, LEVEL]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from tokenworks.twin.blocks import needed, take
 from tokenworks.twin.cell import FINISHED
 from tokenworks.twin.columns import (
@@ -67,6 +65,7 @@ from tokenworks.twin.columns import (
     D,
     N,
 )
+from tokenworks.twin.compiled import compiled, hot, inlined
 from tokenworks.twin.heaps import pop, push_event
 from tokenworks.twin.leap import sum_of
 from tokenworks.twin.leaving import book_first_token, change_load, leave_system
@@ -77,7 +76,7 @@ from tokenworks.twin.timeline import book_steps
 from tokenworks.twin.waiting import stop_filling, stop_running
 
 
-@njit(cache=True)
+@compiled
 def tokens_of_step(g, rank, slots):  # type: ignore[no-untyped-def]
     """Tokens that one step of a rank that speculates produces."""
     total, s = 0, rank[g, RUN_HEAD]
@@ -88,7 +87,7 @@ def tokens_of_step(g, rank, slots):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True)
+@hot
 def advance(w, k, tick, worker, level_ticks):  # type: ignore[no-untyped-def]
     """Clock, joules and counters of the worker over ``k`` steps."""
     fine = worker[w, CARRY] + sum_of(worker[w, BASE], worker[w, SLOPE], k)
@@ -103,7 +102,7 @@ def advance(w, k, tick, worker, level_ticks):  # type: ignore[no-untyped-def]
     worker[w, STEP] += k
 
 
-@njit(cache=True)
+@hot
 def decode_steps(g, w, v, k, tick, t, st, books, pools, cache):  # type: ignore[no-untyped-def]
     """``k`` decode steps of a rank; sequences that owe nothing more finish, in order of admission."""
     number, rank, slots, worker = t.number, st.rank, st.slot, st.worker
@@ -128,7 +127,7 @@ def decode_steps(g, w, v, k, tick, t, st, books, pools, cache):  # type: ignore[
     return tokens
 
 
-@njit(cache=True)
+@hot
 def end_prefills(g, w, v, tick, t, st, books, pools, cache, agenda):  # type: ignore[no-untyped-def]
     """Chunks of a rank's step are stored; full prompts yield a token. Returns how many did."""
     rank, slots = st.rank, st.slot
@@ -145,7 +144,7 @@ def end_prefills(g, w, v, tick, t, st, books, pools, cache, agenda):  # type: ig
     return samples
 
 
-@njit(cache=True)
+@hot
 def end_prefill(s, g, w, v, tick, t, st, books, pools, cache, agenda):  # type: ignore[no-untyped-def]
     """The prompt is stored: first token, then decode, the end, or a transfer."""
     number, rank, slots = t.number, st.rank, st.slot
@@ -170,14 +169,14 @@ def end_prefill(s, g, w, v, tick, t, st, books, pools, cache, agenda):  # type: 
         join_decode(g, s, v, number, t.rate, rank, slots, st.heap, st.phase)
 
 
-@njit(cache=True, inline="always")
+@inlined
 def prefills_only(w, worker, service):  # type: ignore[no-untyped-def]
     """True for a worker of a prefill pool."""
     own = worker[w, SERVICE_OF]
     return service[own, POOL_B] >= 0 and service[own, POOL_A] == worker[w, POOL_OF]
 
 
-@njit(cache=True)
+@hot
 def end_step(w, tick, t, st, books, pools, cache, agenda):  # type: ignore[no-untyped-def]
     """Apply the step or leap of a worker that ends at ``tick``; the worker is idle then."""
     number, worker = t.number, st.worker

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from tokenworks.twin.columns import HEAP_N, ORDER
+from tokenworks.twin.compiled import compiled, hot, inlined
 
 
-@njit(cache=True)
+@hot
 def earlier(key, slot, other_key, other_slot, slots):  # type: ignore[no-untyped-def]
     """Order of a rank's heap: by key, then by admission."""
     if key != other_key:
@@ -15,7 +14,7 @@ def earlier(key, slot, other_key, other_slot, slots):  # type: ignore[no-untyped
     return slots[slot, ORDER] < slots[other_slot, ORDER]
 
 
-@njit(cache=True)
+@hot
 def sift_up(heap, g, which, i, key, slot, slots):  # type: ignore[no-untyped-def]
     while i > 0:
         parent = (i - 1) >> 1
@@ -28,7 +27,7 @@ def sift_up(heap, g, which, i, key, slot, slots):  # type: ignore[no-untyped-def
     heap[g, which, i, 1] = slot
 
 
-@njit(cache=True)
+@hot
 def sift_down(heap, g, which, i, count, key, slot, slots):  # type: ignore[no-untyped-def]
     while True:
         child = 2 * i + 1
@@ -48,14 +47,14 @@ def sift_down(heap, g, which, i, count, key, slot, slots):  # type: ignore[no-un
     heap[g, which, i, 1] = slot
 
 
-@njit(cache=True)
+@hot
 def push(heap, rank, g, which, key, slot, slots):  # type: ignore[no-untyped-def]
     count = rank[g, HEAP_N + which]
     rank[g, HEAP_N + which] = count + 1
     sift_up(heap, g, which, count, key, slot, slots)
 
 
-@njit(cache=True)
+@hot
 def pop(heap, rank, g, which, slots):  # type: ignore[no-untyped-def]
     """Remove the first; its slot."""
     top = heap[g, which, 0, 1]
@@ -66,7 +65,7 @@ def pop(heap, rank, g, which, slots):  # type: ignore[no-untyped-def]
     return top
 
 
-@njit(cache=True)
+@compiled
 def remove(heap, rank, g, which, slot, slots):  # type: ignore[no-untyped-def]
     """Remove a slot from anywhere (linear search: rare)."""
     count = rank[g, HEAP_N + which] - 1
@@ -84,12 +83,17 @@ def remove(heap, rank, g, which, slot, slots):  # type: ignore[no-untyped-def]
         sift_down(heap, g, which, i, count, key, last, slots)
 
 
-@njit(cache=True)
+@compiled
 def before(row, i, tick, request):  # type: ignore[no-untyped-def]
     return row[i, 0] < tick or (row[i, 0] == tick and row[i, 1] < request)
 
 
-@njit(cache=True)
+@inlined
+def copy(row, to, source):  # type: ignore[no-untyped-def]
+    row[to, 0], row[to, 1], row[to, 2] = row[source, 0], row[source, 1], row[source, 2]
+
+
+@compiled
 def push_event(row, g, counter, tick, request, slot):  # type: ignore[no-untyped-def]
     """Into a heap of events ordered by (tick, request); its length is the scalar ``counter``."""
     i = g[counter]
@@ -98,12 +102,12 @@ def push_event(row, g, counter, tick, request, slot):  # type: ignore[no-untyped
         parent = (i - 1) >> 1
         if before(row, parent, tick, request):
             break
-        row[i] = row[parent]
+        copy(row, i, parent)
         i = parent
     row[i, 0], row[i, 1], row[i, 2] = tick, request, slot
 
 
-@njit(cache=True)
+@compiled
 def pop_event(row, g, counter):  # type: ignore[no-untyped-def]
     """Remove the first event; its slot."""
     top = row[0, 2]
@@ -119,7 +123,7 @@ def pop_event(row, g, counter):  # type: ignore[no-untyped-def]
             child += 1
         if not before(row, child, tick, request):
             break
-        row[i] = row[child]
+        copy(row, i, child)
         i = child
     row[i, 0], row[i, 1], row[i, 2] = tick, request, slot
     return top

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from tokenworks.control.tournament import update, winner
 from tokenworks.twin import columns as c
 from tokenworks.twin.arrivals import arrive, arrive_at_decode, wake
@@ -44,6 +42,7 @@ from tokenworks.twin.columns import (
     WOKEN,
     WOKEN_N,
 )
+from tokenworks.twin.compiled import compiled, entry, hot
 from tokenworks.twin.endings import end_step
 from tokenworks.twin.heaps import pop_event, push_event
 from tokenworks.twin.leap import end_of, first_end_at, start_leap
@@ -53,7 +52,7 @@ from tokenworks.twin.step_cost import mixed_cost
 from tokenworks.twin.timeline import sample
 
 
-@njit(cache=True)
+@hot
 def begin(w, t, st, cache, books, pools):  # type: ignore[no-untyped-def]
     """Build the next step of an idle worker; it stays idle where there is nothing to do."""
     worker = st.worker
@@ -73,12 +72,22 @@ def begin(w, t, st, cache, books, pools):  # type: ignore[no-untyped-def]
         worker[w, STEP] = 0
 
 
-@njit(cache=True)
+@hot
+def sort(values, count):  # type: ignore[no-untyped-def]
+    """Insertion sort in place: rarely more than a few values."""
+    for i in range(1, count):
+        value, j = values[i], i
+        while j > 0 and values[j - 1] > value:
+            values[j] = values[j - 1]
+            j -= 1
+        values[j] = value
+
+
+@hot
 def build_steps(t, st, cache, books, pools, agenda):  # type: ignore[no-untyped-def]
     """After all events of a tick: woken workers build their steps, by index."""
     count, woken = st.g[WOKEN_N], agenda.woken
-    if count > 1:
-        woken[:count].sort()
+    sort(woken, count)
     st.g[WOKEN_N] = 0
     for i in range(count):
         w = woken[i]
@@ -88,7 +97,7 @@ def build_steps(t, st, cache, books, pools, agenda):  # type: ignore[no-untyped-
         update(agenda.times, st.ready, w)
 
 
-@njit(cache=True)
+@hot
 def load_slot(st, cache, agenda, arrival):  # type: ignore[no-untyped-def]
     """The next request of the chunk into a slot."""
     g, slots, row, i = st.g, st.slot, agenda.chunk, st.g[CURSOR]
@@ -110,7 +119,7 @@ def load_slot(st, cache, agenda, arrival):  # type: ignore[no-untyped-def]
     return s
 
 
-@njit(cache=True)
+@hot
 def shortage(st, agenda, cache):  # type: ignore[no-untyped-def]
     """What is missing to take the next request of the chunk in, or DONE."""
     g = st.g
@@ -124,7 +133,7 @@ def shortage(st, agenda, cache):  # type: ignore[no-untyped-def]
     return DONE
 
 
-@njit(cache=True)
+@compiled
 def release(st, agenda, cache):  # type: ignore[no-untyped-def]
     """Closed loop: each completion lets the next request come, after its think time."""
     g = st.g
@@ -144,7 +153,7 @@ def release(st, agenda, cache):  # type: ignore[no-untyped-def]
     return DONE
 
 
-@njit(cache=True)
+@hot
 def next_arrival(st, agenda, cache):  # type: ignore[no-untyped-def]
     """(tick of the next arrival or NEVER, what is missing to know or to take it)."""
     g = st.g
@@ -156,7 +165,7 @@ def next_arrival(st, agenda, cache):  # type: ignore[no-untyped-def]
     return (NEVER if lack == NEED_CHUNK else agenda.chunk[g[CURSOR], c.C_ARRIVAL]), lack
 
 
-@njit(cache=True)
+@hot
 def take_arrival(st, agenda, cache):  # type: ignore[no-untyped-def]
     """The slot of the request that arrives now."""
     if st.g[CLIENTS] > 0:
@@ -164,7 +173,7 @@ def take_arrival(st, agenda, cache):  # type: ignore[no-untyped-def]
     return load_slot(st, cache, agenda, agenda.chunk[st.g[CURSOR], c.C_ARRIVAL])
 
 
-@njit(cache=True)
+@compiled
 def sample_until(tick, t, st, books):  # type: ignore[no-untyped-def]
     """Buckets that end at or before ``tick`` show the state just before its events."""
     g = st.g
@@ -173,7 +182,7 @@ def sample_until(tick, t, st, books):  # type: ignore[no-untyped-def]
         g[BUCKET_NEXT] += 1
 
 
-@njit(cache=True)
+@entry
 def run(t, st, books, pools, cache, agenda, caps, joules, votes):  # type: ignore[no-untyped-def]
     """Process events until the horizon, until every request has left, or until something is missing."""
     g, ready, times = st.g, st.ready, agenda.times
@@ -218,7 +227,7 @@ def run(t, st, books, pools, cache, agenda, caps, joules, votes):  # type: ignor
             arrive(take_arrival(st, agenda, cache), t, st, books, pools, cache, agenda)
 
 
-@njit(cache=True)
+@entry
 def settle(t, st, books, pools, cache, agenda):  # type: ignore[no-untyped-def]
     """At the horizon: steps of a leap that ended before it did happen; the rest of the timeline holds the final state."""
     horizon = st.g[HORIZON]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
 from tokenworks.twin.blocks import needed, steps_within
 from tokenworks.twin.columns import (
     ARRIVAL,
@@ -39,25 +37,26 @@ from tokenworks.twin.columns import (
     D,
     N,
 )
+from tokenworks.twin.compiled import compiled, hot, inlined
 from tokenworks.twin.step_cost import decode_keys, decode_line, decode_slope, shared_decode
 from tokenworks.twin.waiting import head_of
 
 SAFE = 4.6e18  # fine sums stay below 2**62
 
 
-@njit(cache=True, inline="always")
+@inlined
 def sum_of(base, slope, k):  # type: ignore[no-untyped-def]
     """Cost of k steps whose cost grows by ``slope`` a step."""
     return k * base + slope * (k * (k - 1) // 2)
 
 
-@njit(cache=True, inline="always")
+@inlined
 def end_of(worker, w, k):  # type: ignore[no-untyped-def]
     """Tick at which the k-th step ends."""
     return worker[w, CLOCK] + ((worker[w, CARRY] + sum_of(worker[w, BASE], worker[w, SLOPE], k)) >> FINE_BITS)
 
 
-@njit(cache=True)
+@hot
 def first_end_at(worker, w, most, tick):  # type: ignore[no-untyped-def]
     """The smallest k ≤ most whose end is at or after ``tick`` (most, if none is): a float guesses, integers decide."""
     if tick > end_of(worker, w, most):
@@ -79,7 +78,7 @@ def first_end_at(worker, w, most, tick):  # type: ignore[no-untyped-def]
     return k
 
 
-@njit(cache=True)
+@hot
 def lead(w, v, first, last, total, most, t, st):  # type: ignore[no-untyped-def]
     """Set the cost of the leading (rank, line) in the next step; how many of ``most`` steps it leads."""
     number, flat, line, rank, worker = t.number, t.flat, t.line, st.rank, st.worker
@@ -106,13 +105,13 @@ def lead(w, v, first, last, total, most, t, st):  # type: ignore[no-untyped-def]
     return most
 
 
-@njit(cache=True)
+@hot
 def too_big(base, slope, k):  # type: ignore[no-untyped-def]
     """True where the sum of k > 1 steps may pass 2**62."""
     return k > 1 and float(k) * base + 0.5 * float(slope) * k * k > SAFE
 
 
-@njit(cache=True)
+@hot
 def start_leap(w, total, hit, look, t, st):  # type: ignore[no-untyped-def]
     """Plan as many pure decode steps as have one closed form and no admission, drop or preemption among them."""
     number, rank, worker = t.number, st.rank, st.worker
@@ -146,7 +145,7 @@ def start_leap(w, total, hit, look, t, st):  # type: ignore[no-untyped-def]
     st.ready[w] = end_of(worker, w, k)
 
 
-@njit(cache=True)
+@compiled
 def before_timeouts(w, v, first, last, k, number, st):  # type: ignore[no-untyped-def]
     """Cut a leap where the head of a queue that is looked at gives up."""
     for g in range(first, last):
@@ -157,7 +156,7 @@ def before_timeouts(w, v, first, last, k, number, st):  # type: ignore[no-untype
     return k
 
 
-@njit(cache=True)
+@hot
 def look_at(w, v, most, tick, number, worker):  # type: ignore[no-untyped-def]
     """Steps of the leap up to the first boundary at or after ``tick`` at which admission is tried."""
     k, interval = first_end_at(worker, w, most, tick), number[v, INTERVAL]

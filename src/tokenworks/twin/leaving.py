@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from tokenworks.control.tournament import update
 from tokenworks.twin.cell import FINISHED
 from tokenworks.twin.columns import (
@@ -54,11 +52,12 @@ from tokenworks.twin.columns import (
     WARMUP,
     WITHIN,
 )
+from tokenworks.twin.compiled import compiled, hot
 from tokenworks.twin.prefix import drop_hashes
 from tokenworks.twin.statistics import bin_of
 
 
-@njit(cache=True)
+@hot
 def change_load(w, count, tokens, worker, pools):  # type: ignore[no-untyped-def]
     """Outstanding requests and tokens of a worker changed: its pool's tournament follows."""
     worker[w, OUTSTANDING] += count
@@ -72,7 +71,7 @@ def change_load(w, count, tokens, worker, pools):  # type: ignore[no-untyped-def
         update(tree, pools.load[start:stop], place)
 
 
-@njit(cache=True)
+@hot
 def book(service, kind, ticks, books):  # type: ignore[no-untyped-def]
     """One latency (0 TTFT, 1 TPOT, 2 E2E) into the histogram of its service."""
     books.hist[service, kind, bin_of(ticks, books.edges)] += 1
@@ -81,14 +80,14 @@ def book(service, kind, ticks, books):  # type: ignore[no-untyped-def]
         books.most[service, kind] = ticks
 
 
-@njit(cache=True)
+@hot
 def book_first_token(s, tick, slots, scalars, books):  # type: ignore[no-untyped-def]
     slots[s, FIRST] = tick
     if slots[s, ARRIVAL] >= scalars[WARMUP]:
         book(slots[s, SERVICE], 0, tick - slots[s, ARRIVAL], books)
 
 
-@njit(cache=True)
+@hot
 def book_finish(s, tick, slots, scalars, books):  # type: ignore[no-untyped-def]
     service, count = slots[s, SERVICE], books.service
     count[service, FINISHED_S] += 1
@@ -110,7 +109,7 @@ def book_finish(s, tick, slots, scalars, books):  # type: ignore[no-untyped-def]
         book(service, 1, tpot, books)
 
 
-@njit(cache=True)
+@compiled
 def write_log(s, w, tick, status, slots, log):  # type: ignore[no-untyped-def]
     row = log[slots[s, ID]]
     row[L_ARRIVAL], row[L_FIRST], row[L_FINISH] = slots[s, ARRIVAL], slots[s, FIRST], tick
@@ -118,7 +117,7 @@ def write_log(s, w, tick, status, slots, log):  # type: ignore[no-untyped-def]
     row[L_PREEMPTED], row[L_WORKER] = slots[s, PREEMPTED], w
 
 
-@njit(cache=True)
+@compiled
 def leave_system(s, w, tick, status, st, books, pools, cache):  # type: ignore[no-untyped-def]
     """``w`` is the worker whose load it was, or −1."""
     slots, g = st.slot, st.g

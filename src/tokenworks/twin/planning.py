@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from tokenworks.twin.blocks import available, blocks_for, needed_now, needs, take
 from tokenworks.twin.cell import TIMED_OUT
 from tokenworks.twin.columns import (
@@ -51,6 +49,7 @@ from tokenworks.twin.columns import (
     D,
     N,
 )
+from tokenworks.twin.compiled import compiled, hot
 from tokenworks.twin.leaving import leave_system
 from tokenworks.twin.prefix import pin, runs
 from tokenworks.twin.sequences import first_growth, join_decode, preempt
@@ -58,7 +57,7 @@ from tokenworks.twin.step_cost import pairs
 from tokenworks.twin.waiting import dequeue, head_of, start_filling, start_running
 
 
-@njit(cache=True)
+@hot
 def take_decode_blocks(g, v, t, st, cache, books):  # type: ignore[no-untyped-def]
     """Rule 2. True where something was preempted."""
     number, rank = t.number, st.rank
@@ -79,7 +78,7 @@ def take_decode_blocks(g, v, t, st, cache, books):  # type: ignore[no-untyped-de
     return True
 
 
-@njit(cache=True)
+@hot
 def plan_chunk(g, s, v, chunk, number, rank, slots):  # type: ignore[no-untyped-def]
     """Count one prefill chunk into the rank's step."""
     start = slots[s, STORED]
@@ -92,7 +91,7 @@ def plan_chunk(g, s, v, chunk, number, rank, slots):  # type: ignore[no-untyped-
         rank[g, PAIR0 + 2] += pairs(start, chunk, number[v, LIMIT2])
 
 
-@njit(cache=True)
+@hot
 def plan_prefills(g, v, room, number, rank, slots):  # type: ignore[no-untyped-def]
     """Rule 3: chunks of running prefills; blocks were taken at admission."""
     rank[g, CHUNK_TOKENS], rank[g, SAMPLES], rank[g, RELOAD] = 0, 0, 0
@@ -104,7 +103,7 @@ def plan_prefills(g, v, room, number, rank, slots):  # type: ignore[no-untyped-d
         s = slots[s, NEXT]
 
 
-@njit(cache=True)
+@compiled
 def drop_expired(g, w, st, books, pools, cache):  # type: ignore[no-untyped-def]
     """Drop heads of the queue that gave up; a request that already produced a token waits on. Returns the head."""
     slots, now = st.slot, st.g[NOW]
@@ -118,7 +117,7 @@ def drop_expired(g, w, st, books, pools, cache):  # type: ignore[no-untyped-def]
         leave_system(s, w, now, TIMED_OUT, st, books, pools, cache)
 
 
-@njit(cache=True)
+@hot
 def admit(g, w, v, room, t, st, cache, books, pools):  # type: ignore[no-untyped-def]
     """Rule 4: requests from the queue while limits allow. Returns the room that transferred requests left."""
     number, rank, slots = t.number, st.rank, st.slot
@@ -158,7 +157,7 @@ def admit(g, w, v, room, t, st, cache, books, pools):  # type: ignore[no-untyped
     return room
 
 
-@njit(cache=True)
+@compiled
 def admit_ready(g, s, v, t, st):  # type: ignore[no-untyped-def]
     """A transferred request decodes at once; it may hold the block of its next token already. Returns its tokens."""
     number, rank, slots = t.number, st.rank, st.slot
@@ -169,7 +168,7 @@ def admit_ready(g, s, v, t, st):  # type: ignore[no-untyped-def]
     return 1 - number[v, ALONE]
 
 
-@njit(cache=True)
+@hot
 def plan(w, t, st, cache, books, pools):  # type: ignore[no-untyped-def]
     """Plan the next step of a worker over its ranks. Returns (prefill tokens, decode sequences, a rank preempted,
     admission was tried)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from tokenworks.twin.columns import (
     FREE,
@@ -31,20 +30,21 @@ from tokenworks.twin.columns import (
     TIERS,
     UNIT,
 )
+from tokenworks.twin.compiled import compiled, entry, inlined
 
 MIX = np.uint64(0x9E3779B97F4A7C15)
 SPREAD = np.uint64(0xD1B54A32D192ED03)
 SHIFT = np.uint64(20)
 
 
-@njit(cache=True, inline="always")
+@inlined
 def home(table, g, value):  # type: ignore[no-untyped-def]
     """Chain of (rank, hash)."""
     mixed = (np.uint64(value) ^ (np.uint64(g + 1) * SPREAD)) * MIX
     return np.int64((mixed >> SHIFT) & np.uint64(len(table) - 1))
 
 
-@njit(cache=True)
+@compiled
 def find(cache, g, value):  # type: ignore[no-untyped-def]
     """The node of a hash in a rank's device cache or tiers, or −1."""
     x = cache.table[home(cache.table, g, value)]
@@ -53,7 +53,7 @@ def find(cache, g, value):  # type: ignore[no-untyped-def]
     return x
 
 
-@njit(cache=True)
+@compiled
 def create(cache, scalars, g, value):  # type: ignore[no-untyped-def]
     """A device node with one reference."""
     x, place = scalars[NODE_HEAD], home(cache.table, g, value)
@@ -66,7 +66,7 @@ def create(cache, scalars, g, value):  # type: ignore[no-untyped-def]
     return x
 
 
-@njit(cache=True)
+@compiled
 def destroy(cache, scalars, x):  # type: ignore[no-untyped-def]
     node = cache.node
     place = home(cache.table, node[x, N_RANK], node[x, N_HASH])
@@ -82,7 +82,7 @@ def destroy(cache, scalars, x):  # type: ignore[no-untyped-def]
     scalars[NODES_FREE] += 1
 
 
-@njit(cache=True)
+@compiled
 def insert_after(cache, g, t, anchor, x):  # type: ignore[no-untyped-def]
     """Into the LRU of tier ``t``, next younger than ``anchor`` (−1: as the oldest)."""
     node, tier = cache.node, cache.tier
@@ -99,7 +99,7 @@ def insert_after(cache, g, t, anchor, x):  # type: ignore[no-untyped-def]
     tier[g, t, TIER_N] += 1
 
 
-@njit(cache=True)
+@compiled
 def unlink(cache, x):  # type: ignore[no-untyped-def]
     """Out of the LRU that holds it."""
     node, tier = cache.node, cache.tier
@@ -115,7 +115,7 @@ def unlink(cache, x):  # type: ignore[no-untyped-def]
     tier[g, t, TIER_N] -= 1
 
 
-@njit(cache=True)
+@compiled
 def evict(rank, number, v, g, cache, scalars):  # type: ignore[no-untyped-def]
     """Evict least recently used units until no taken block is missing."""
     while rank[g, FREE] < 0:
@@ -126,7 +126,7 @@ def evict(rank, number, v, g, cache, scalars):  # type: ignore[no-untyped-def]
         demote(number, v, g, x, cache, scalars)
 
 
-@njit(cache=True)
+@compiled
 def demote(number, v, g, x, cache, scalars):  # type: ignore[no-untyped-def]
     """A unit that left a place goes one tier down, and pushes that tier's oldest further where it is full."""
     t = cache.node[x, N_TIER] + 1
@@ -141,7 +141,7 @@ def demote(number, v, g, x, cache, scalars):  # type: ignore[no-untyped-def]
     destroy(cache, scalars, x)
 
 
-@njit(cache=True)
+@compiled
 def runs(cache, slots, s, g, usable):  # type: ignore[no-untyped-def]
     """(units of the device run, those of them at reference 0, units of the whole run with tiers)."""
     device, idle, i, t = 0, 0, 0, 0
@@ -162,7 +162,7 @@ def runs(cache, slots, s, g, usable):  # type: ignore[no-untyped-def]
     return device, idle, i
 
 
-@njit(cache=True)
+@compiled
 def pin(cache, rank, slots, s, g, units):  # type: ignore[no-untyped-def]
     """Pin the first units of a prompt, all of which are cached somewhere; returns the ticks that reloads take."""
     node, page, ticks = cache.node, slots[s, PAGE], 0
@@ -183,7 +183,7 @@ def pin(cache, rank, slots, s, g, units):  # type: ignore[no-untyped-def]
     return ticks
 
 
-@njit(cache=True)
+@compiled
 def publish(cache, scalars, slots, s, g):  # type: ignore[no-untyped-def]
     """At the end of a prefill: its prompt's units enter the cache; a unit that is present stays private."""
     node, page, pinned = cache.node, slots[s, PAGE], slots[s, PINNED]
@@ -205,7 +205,7 @@ def publish(cache, scalars, slots, s, g):  # type: ignore[no-untyped-def]
         slots[s, PINNED] += x >= 0
 
 
-@njit(cache=True)
+@compiled
 def unpin(cache, rank, slots, s, g):  # type: ignore[no-untyped-def]
     """Release a sequence's units. Each goes just before the one released last, so that the prompt's end is the oldest."""
     left, node, page = slots[s, PINNED], cache.node, slots[s, PAGE]
@@ -224,7 +224,7 @@ def unpin(cache, rank, slots, s, g):  # type: ignore[no-untyped-def]
     slots[s, PINNED] = 0
 
 
-@njit(cache=True)
+@compiled
 def store_hashes(cache, scalars, slots, s, hashes, start, count):  # type: ignore[no-untyped-def]
     """Copy a request's hashes into pages of its own."""
     slots[s, HASHES], slots[s, PINNED] = count, 0
@@ -245,7 +245,7 @@ def store_hashes(cache, scalars, slots, s, hashes, start, count):  # type: ignor
         cache.page_next[page] = -1
 
 
-@njit(cache=True)
+@compiled
 def drop_hashes(cache, scalars, slots, s):  # type: ignore[no-untyped-def]
     page = slots[s, PAGE]
     for _ in range((slots[s, HASHES] + PAGE_UNITS - 1) // PAGE_UNITS):
@@ -257,7 +257,7 @@ def drop_hashes(cache, scalars, slots, s):  # type: ignore[no-untyped-def]
     slots[s, HASHES] = 0
 
 
-@njit(cache=True)
+@entry
 def rehash(cache, nodes):  # type: ignore[no-untyped-def]
     """Fill a new table with the nodes that are in use. ``N_RANK`` of a free node is −1."""
     for x in range(nodes):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from tokenworks.twin.blocks import held, phase_of
 from tokenworks.twin.columns import (
@@ -37,13 +36,14 @@ from tokenworks.twin.columns import (
     D,
     N,
 )
+from tokenworks.twin.compiled import compiled, hot, inlined
 from tokenworks.twin.heaps import pop, push, remove
 from tokenworks.twin.prefix import unpin
 from tokenworks.twin.step_cost import grown
 from tokenworks.twin.waiting import enqueue_front, stop_filling, stop_running
 
 
-@njit(cache=True, inline="always")
+@inlined
 def stretch(rest, v, number, rate):  # type: ignore[no-untyped-def]
     """Decode steps for ``rest`` tokens."""
     if number[v, SPECULATES] == 0:
@@ -51,14 +51,14 @@ def stretch(rest, v, number, rate):  # type: ignore[no-untyped-def]
     return max(1, int(np.floor(rest / rate[v] + 0.5)))
 
 
-@njit(cache=True)
+@compiled
 def first_growth(s, v, number, rate, slots):  # type: ignore[no-untyped-def]
     """Tokens of the first decode step of a sequence that is about to join."""
     rest = slots[s, OUTPUT] - slots[s, PRODUCED]
     return rest // stretch(rest, v, number, rate)
 
 
-@njit(cache=True)
+@hot
 def join_decode(g, s, v, number, rate, rank, slots, heap, phase):  # type: ignore[no-untyped-def]
     """A prefilled sequence that still owes tokens decodes from the next step on."""
     d, rest = rank[g, D], slots[s, OUTPUT] - slots[s, PRODUCED]
@@ -80,7 +80,7 @@ def join_decode(g, s, v, number, rate, rank, slots, heap, phase):  # type: ignor
             push(heap, rank, g, 1 + k, limit - 1 - off, s, slots)
 
 
-@njit(cache=True)
+@hot
 def leave_decode(g, s, v, number, rank, slots, heap, phase):  # type: ignore[no-untyped-def]
     """Out of the sums (its place in the heap of finishes is the caller's)."""
     rank[g, N] -= 1
@@ -96,7 +96,7 @@ def leave_decode(g, s, v, number, rank, slots, heap, phase):  # type: ignore[no-
             remove(heap, rank, g, 1 + k, s, slots)
 
 
-@njit(cache=True)
+@hot
 def cross_limits(g, v, number, rank, slots, heap):  # type: ignore[no-untyped-def]
     """Sequences whose keys have reached a limit grow no more in that class."""
     for k in range(2):
@@ -108,7 +108,7 @@ def cross_limits(g, v, number, rank, slots, heap):  # type: ignore[no-untyped-de
             rank[g, BELOW_SUM1 + 2 * k] -= slots[s, OFF]
 
 
-@njit(cache=True)
+@hot
 def release_blocks(g, s, v, number, rank, slots, cache):  # type: ignore[no-untyped-def]
     """Private blocks become wholly free; prefix units lose a reference."""
     rank[g, FREE] += held(slots, s, rank, number, v, g)
@@ -116,7 +116,7 @@ def release_blocks(g, s, v, number, rank, slots, cache):  # type: ignore[no-unty
         unpin(cache, rank, slots, s, g)
 
 
-@njit(cache=True)
+@compiled
 def preempt(g, v, number, rank, slots, heap, phase, queue, cache, service):  # type: ignore[no-untyped-def]
     """Send the most recently admitted sequence of rank ``g`` back to the queue; it will recompute."""
     s = rank[g, RUN_TAIL]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from tokenworks.twin.columns import (
     BEFORE,
     BELOW1,
@@ -39,9 +37,10 @@ from tokenworks.twin.columns import (
     D,
     N,
 )
+from tokenworks.twin.compiled import compiled, hot, inlined
 
 
-@njit(cache=True, inline="always")
+@inlined
 def entry(flat, start, wide, index):  # type: ignore[no-untyped-def]
     """One entry of a table; beyond its last column it goes on with its last difference."""
     if index < wide:
@@ -50,13 +49,13 @@ def entry(flat, start, wide, index):  # type: ignore[no-untyped-def]
     return last + (index - wide + 1) * (last - flat[start + wide - 2])
 
 
-@njit(cache=True, inline="always")
+@inlined
 def keys_of(stored, limit):  # type: ignore[no-untyped-def]
     """Keys that the token at position ``stored`` attends to."""
     return stored + 1 if limit == 0 or stored + 1 < limit else limit
 
 
-@njit(cache=True)
+@hot
 def pairs(start, count, limit):  # type: ignore[no-untyped-def]
     """Keys that ``count`` prefill tokens from position ``start`` attend to; limit 0 = no limit."""
     if limit == 0 or start + count <= limit:
@@ -65,7 +64,7 @@ def pairs(start, count, limit):  # type: ignore[no-untyped-def]
     return below * start + below * (below + 1) // 2 + (count - below) * limit
 
 
-@njit(cache=True, inline="always")
+@inlined
 def grown(slots, s, d):  # type: ignore[no-untyped-def]
     """Tokens that decode sequence ``s`` has produced in its present stretch when its rank has made ``d`` steps."""
     done = slots[s, STEPS] - (slots[s, DUE] - d)
@@ -75,7 +74,7 @@ def grown(slots, s, d):  # type: ignore[no-untyped-def]
     return done * rest // slots[s, STEPS]
 
 
-@njit(cache=True)
+@compiled
 def speculating_keys(rank, slots, g, limit):  # type: ignore[no-untyped-def]
     """Σ keys of the decode sequences of a rank that speculates, one by one; limit 0 = none."""
     total, s = 0, rank[g, RUN_HEAD]
@@ -86,7 +85,7 @@ def speculating_keys(rank, slots, g, limit):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, inline="always")
+@inlined
 def decode_keys(number, v, rank, slots, g):  # type: ignore[no-untyped-def]
     """Σ keys of a rank's decode sequences by context class."""
     n, d = rank[g, N], rank[g, D]
@@ -104,7 +103,7 @@ def decode_keys(number, v, rank, slots, g):  # type: ignore[no-untyped-def]
     return s0, s1, s2
 
 
-@njit(cache=True)
+@hot
 def decode_line(flat, line, v, x, n, s0, s1, s2):  # type: ignore[no-untyped-def]
     """A rank's part of line ``x`` in a pure decode step."""
     if n == 0:
@@ -113,7 +112,7 @@ def decode_line(flat, line, v, x, n, s0, s1, s2):  # type: ignore[no-untyped-def
     return base + line[v, x, CONTEXT] * s0 + line[v, x, CONTEXT + 1] * s1 + line[v, x, CONTEXT + 2] * s2
 
 
-@njit(cache=True, inline="always")
+@inlined
 def decode_slope(number, line, v, x, rank, g):  # type: ignore[no-untyped-def]
     """Growth of `decode_line` per step, up to the next crossing of a limit."""
     slope = line[v, x, CONTEXT] * rank[g, N]
@@ -124,12 +123,12 @@ def decode_slope(number, line, v, x, rank, g):  # type: ignore[no-untyped-def]
     return slope
 
 
-@njit(cache=True, inline="always")
+@inlined
 def shared_decode(flat, line, v, x, total):  # type: ignore[no-untyped-def]
     return flat[line[v, x, SHARED_D] + total]
 
 
-@njit(cache=True)
+@hot
 def mixed_line(flat, line, number, v, x, rank, slots, g, alone):  # type: ignore[no-untyped-def]
     """A rank's part of line ``x`` in a step with prefill tokens, reloads from KV tiers left out."""
     tokens, samples = rank[g, CHUNK_TOKENS], rank[g, SAMPLES]
@@ -147,7 +146,7 @@ def mixed_line(flat, line, number, v, x, rank, slots, g, alone):  # type: ignore
     return cost
 
 
-@njit(cache=True)
+@hot
 def mixed_cost(flat, line, number, v, rank, slots, first, last, alone):  # type: ignore[no-untyped-def]
     """(fine ticks, fine microjoules) of a step with prefill tokens."""
     lines, total = line.shape[1] - 1, 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from tokenworks.twin.blocks import available, needed
 from tokenworks.twin.columns import (
     ALONE,
@@ -40,11 +38,12 @@ from tokenworks.twin.columns import (
     D,
     N,
 )
+from tokenworks.twin.compiled import compiled
 from tokenworks.twin.leap import end_of, first_end_at, sum_of
 from tokenworks.twin.step_cost import grown
 
 
-@njit(cache=True)
+@compiled
 def tokens_per_step(w, mixed, t, st):  # type: ignore[no-untyped-def]
     """Output tokens of each step under way (speculation never leaps)."""
     number, rank, slots, v = t.number, st.rank, st.slot, st.worker[w, VARIANT]
@@ -65,13 +64,13 @@ def tokens_per_step(w, mixed, t, st):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True)
+@compiled
 def joules_after(worker, w, k):  # type: ignore[no-untyped-def]
     """Whole microjoules booked after ``k`` steps."""
     return (worker[w, JOULE_CARRY] + sum_of(worker[w, JOULE_BASE], worker[w, JOULE_SLOPE], k)) >> FINE_BITS
 
 
-@njit(cache=True)
+@compiled
 def book_steps(w, k, mixed, t, st, books):  # type: ignore[no-untyped-def]
     """Tokens and joules of ``k`` steps into the buckets in which each ends; busy ticks spread over all they cover."""
     worker, bucket, buckets, line = st.worker, st.g[BUCKET], st.g[BUCKETS], books.line
@@ -94,7 +93,7 @@ def book_steps(w, k, mixed, t, st, books):  # type: ignore[no-untyped-def]
         at = stop
 
 
-@njit(cache=True)
+@compiled
 def sample(b, t, st, books):  # type: ignore[no-untyped-def]
     """Queue, batch and blocks at the end of bucket ``b``, steps under way included."""
     tick, worker, rank, line = (b + 1) * st.g[BUCKET], st.worker, st.rank, books.line
@@ -115,7 +114,7 @@ def sample(b, t, st, books):  # type: ignore[no-untyped-def]
             line[T_BLOCKS, service, b] += used
 
 
-@njit(cache=True)
+@compiled
 def steps_begun(worker, w, tick):  # type: ignore[no-untyped-def]
     """Steps of the leap under way that began before ``tick``."""
     return first_end_at(worker, w, worker[w, STEPS_AHEAD], tick)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from tokenworks.twin.columns import (
     FILL_HEAD,
     FILL_TAIL,
@@ -20,9 +18,10 @@ from tokenworks.twin.columns import (
     WAITING_N,
     YOUNGER,
 )
+from tokenworks.twin.compiled import compiled, hot
 
 
-@njit(cache=True)
+@hot
 def head_of(queue, rank, g):  # type: ignore[no-untyped-def]
     """The next request of rank ``g``, or −1."""
     if rank[g, WAITING_N] == 0:
@@ -33,7 +32,7 @@ def head_of(queue, rank, g):  # type: ignore[no-untyped-def]
     return -1
 
 
-@njit(cache=True)
+@hot
 def enqueue(queue, rank, slots, g, s):  # type: ignore[no-untyped-def]
     """Behind all of its priority. True where it is now the head of the rank's queue."""
     p = slots[s, PRIORITY]
@@ -47,7 +46,7 @@ def enqueue(queue, rank, slots, g, s):  # type: ignore[no-untyped-def]
     return head_of(queue, rank, g) == s
 
 
-@njit(cache=True)
+@compiled
 def enqueue_front(queue, rank, slots, g, s):  # type: ignore[no-untyped-def]
     p = slots[s, PRIORITY]
     slots[s, NEXT] = queue[g, p, 0]
@@ -57,14 +56,14 @@ def enqueue_front(queue, rank, slots, g, s):  # type: ignore[no-untyped-def]
     rank[g, WAITING_N] += 1
 
 
-@njit(cache=True)
+@hot
 def dequeue(queue, rank, slots, g, s):  # type: ignore[no-untyped-def]
     """Take out ``s``, which is the head of its priority."""
     queue[g, slots[s, PRIORITY], 0] = slots[s, NEXT]
     rank[g, WAITING_N] -= 1
 
 
-@njit(cache=True)
+@hot
 def start_running(rank, slots, g, s):  # type: ignore[no-untyped-def]
     """Append to the running sequences, in order of admission."""
     slots[s, ORDER] = rank[g, TURN]
@@ -79,7 +78,7 @@ def start_running(rank, slots, g, s):  # type: ignore[no-untyped-def]
     rank[g, RUN_TAIL] = s
 
 
-@njit(cache=True)
+@hot
 def stop_running(rank, slots, g, s):  # type: ignore[no-untyped-def]
     rank[g, RUNNING] -= 1
     older, younger = slots[s, OLDER], slots[s, YOUNGER]
@@ -93,7 +92,7 @@ def stop_running(rank, slots, g, s):  # type: ignore[no-untyped-def]
         slots[younger, OLDER] = older
 
 
-@njit(cache=True)
+@hot
 def start_filling(rank, slots, g, s):  # type: ignore[no-untyped-def]
     """Append to the prefills; each takes what the older ones leave, so they end first in, first out."""
     last = rank[g, FILL_TAIL]
@@ -105,7 +104,7 @@ def start_filling(rank, slots, g, s):  # type: ignore[no-untyped-def]
     rank[g, FILL_TAIL] = s
 
 
-@njit(cache=True)
+@hot
 def stop_filling(rank, slots, g, s):  # type: ignore[no-untyped-def]
     previous, following = slots[s, PREVIOUS], slots[s, NEXT]
     if previous < 0:

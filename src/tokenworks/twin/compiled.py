@@ -1,0 +1,18 @@
+"""How the kernel is compiled.
+
+``_nrt=False``: numba counts references of arrays with atomic operations wherever they are passed; the kernel passes two
+dozen arrays through every event and allocates nothing, and counting took nine tenths of its time. The caller of
+`kernel.run` holds all arrays alive.
+``hot``: functions of the main path are merged into their callers by LLVM: a call with two dozen arrays moves kilobytes.
+Functions that only the kernel calls have no wrapper for Python, which would take half of the time to compile.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+_inner = {"cache": True, "_nrt": False, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+entry = njit(cache=True, _nrt=False, error_model="numpy")  # may be called from Python
+compiled = njit(**_inner)
+inlined = njit(**_inner, inline="always")
+hot = njit(**_inner, forceinline=True)
