@@ -15,7 +15,7 @@ from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.worker_model import WorkerModel
 from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions
-from tokenworks.twin.first.simulate import simulate
+from tokenworks.twin.simulate import simulate
 from tokenworks.workload.generate import requests, rng_of
 from tokenworks.workload.trace import load_trace
 

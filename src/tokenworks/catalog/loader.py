@@ -44,7 +44,7 @@ def nearest(kind: str, wanted: str, count: int = 3) -> tuple[str, ...]:
     """The ids closest to a mistyped one; an id that the wanted one extends or abbreviates comes first."""
     key = wanted.lower()
     known = ids(kind)
-    starts = [i for i in known if i.startswith(key) or key.startswith(i)]
+    starts = [i for i in known if i.startswith(key) or (key.startswith(i) and len(i) > 0.6 * len(key))]
     close = difflib.get_close_matches(key, known, n=count, cutoff=0.5)
     return tuple(dict.fromkeys([*starts, *close]))[:count]
 

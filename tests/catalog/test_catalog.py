@@ -1,0 +1,90 @@
+"""Every fact has unit, source, date and status; the figures are physically sane; models count their parameters."""
+
+import pytest
+
+from tokenworks import catalog
+from tokenworks.accuracy.packed import load_measurements
+from tokenworks.catalog.engines import engine_rules, version_number
+from tokenworks.errors import CatalogError
+
+KINDS = [k for k in catalog.kinds() if k != "precisions"]
+MEASURED = sorted({m.row.gpu for m in load_measurements()} - {"mixed-amd", "cpu-only"})
+MODELS = sorted({m.row.model for m in load_measurements()} - {"llama-3.1-405b-pruned"})
+ENGINES = sorted({m.row.engine for m in load_measurements()} - {"", "deepsparse"})
+
+
+@pytest.mark.parametrize("kind", catalog.kinds())
+def test_every_fact_is_sourced(kind):
+    known = catalog.sources()
+    for entry_id in catalog.ids(kind):
+        entry = catalog.load(kind, entry_id)
+        assert entry.id == entry_id
+        for key, fact in entry.facts.items():
+            assert fact.unit, (entry_id, key)
+            assert fact.date, (entry_id, key)
+            assert fact.source in known, (entry_id, key, fact.source)
+
+
+@pytest.mark.parametrize(("kind", "ids"), [("accelerators", MEASURED), ("models", MODELS), ("engines", ENGINES)])
+def test_everything_that_was_measured_is_there(kind, ids):
+    assert set(ids) <= set(catalog.ids(kind))
+
+
+def test_accelerators_are_sane():
+    for accelerator in catalog.ids("accelerators"):
+        e = catalog.load("accelerators", accelerator)
+        if "memory_gb" not in e:
+            assert e.fact("generation").status == "projection"
+            continue
+        assert 0.95 * e["memory_gb"] <= e["memory_usable_gb"] <= 1.1 * e["memory_gb"]
+        assert e["idle_w"] < e["tdp_w"] / 2
+        if "peak_fp8_tflops" in e and accelerator != "gaudi3":
+            assert e["peak_fp8_tflops"] >= 1.9 * e["peak_bf16_tflops"]
+
+
+def test_projections_are_marked():
+    for name in ("vera-rubin", "rubin-ultra", "feynman"):
+        assert catalog.load("accelerators", name).fact("generation").status == "projection"
+    assert "2027 and 2028" in catalog.load("accelerators", "feynman").fact("available").note
+
+
+def computed_params_b(m: catalog.Entry) -> float:
+    """Parameters of the text part from the shapes alone."""
+    hidden, heads = m["hidden"], m["heads"]
+    layers = m["full_layers"] + m["window_layers"] + m["topk_layers"]
+    if m["attention"] == "mla":
+        rank = m["q_lora_rank"]
+        attention = hidden * (rank + m["kv_lora_rank"] + m["qk_rope_dim"])
+        attention += (rank or hidden) * heads * (m["qk_nope_dim"] + m["qk_rope_dim"])
+        attention += m["kv_lora_rank"] * heads * (m["qk_nope_dim"] + m["v_head_dim"]) + heads * m["v_head_dim"] * hidden
+    else:
+        attention = hidden * (2 * heads + 2 * m["kv_heads"]) * m["head_dim"]
+    gates = 3 if m["ffn_gated"] else 2
+    dense = m["dense_layers"] * gates * hidden * m["ffn"]
+    expert = gates * hidden * (m["experts"] * m["moe_ffn"] + m["shared_ffn"]) + hidden * m["experts"]
+    tables = m["vocab"] * hidden * (1 if m["tied_embeddings"] else 2)
+    return (layers * attention + dense + m["moe_layers"] * expert + tables) / 1e9 + m["linear_params_b"]
+
+
+@pytest.mark.parametrize("model", catalog.ids("models"))
+def test_parameters_count(model):
+    entry = catalog.load("models", model)
+    assert computed_params_b(entry) == pytest.approx(entry["params_b"], rel=0.03)
+    mixers = entry["full_layers"] + entry["window_layers"] + entry["topk_layers"] + entry["linear_layers"]
+    assert mixers + entry["mlp_only_layers"] == entry["layers"] or model == "nemotron-super-49b"
+
+
+def test_a_missing_fact_is_named():
+    with pytest.raises(CatalogError, match="has no 'colour' for accelerators/b200"):
+        catalog.load("accelerators", "b200")["colour"]
+    with pytest.raises(catalog.UnknownEntryError, match="Did you mean h200-sxm"):
+        catalog.load("accelerators", "h200-sxn")
+    assert catalog.load("accelerators", "H200").id == "h200-sxm"
+
+
+def test_engine_eras():
+    assert version_number("v0.5.9-rocm700") == (0, 5, 9)
+    assert engine_rules("vllm", "0.6.1")["prefill_alone"]
+    assert not engine_rules("vllm", "0.12.0")["prefill_alone"]
+    assert engine_rules("vllm", "0.9")["default_max_seqs"] == 256
+    assert engine_rules("vllm")["default_max_seqs"] == 1024
