@@ -13,6 +13,7 @@ from tokenworks.twin.columns import (
     BLOCKS,
     BUCKET,
     BUCKETS,
+    BUILT,
     EVICTS,
     EXTRA,
     FIRST_RANK,
@@ -85,7 +86,7 @@ def rank_for(w, worker, rank):  # type: ignore[no-untyped-def]
 def catch_up(w, now, t, st, cache):  # type: ignore[no-untyped-def]
     """Take the blocks of steps that a leap has begun before ``now``, so that the prefix cache stands as it is now."""
     worker = st.worker
-    begun, first = steps_begun(worker, w, now), worker[w, FIRST_RANK]
+    begun, first = steps_begun(worker, w, now + (st.g[BUILT] == now)), worker[w, FIRST_RANK]
     for g in range(first, first + worker[w, RANK_COUNT]):
         more = needed(st.phase, st.rank, t.number, worker[w, VARIANT], g, worker[w, TAKEN], begun - worker[w, TAKEN])
         take(st.rank, t.number, worker[w, VARIANT], g, more, cache, st.g)
@@ -130,7 +131,8 @@ def route(p, s, now, matching, t, st, pools, cache):  # type: ignore[no-untyped-
 
 @hot
 def hand_over(s, w, now, t, st, books, pools, agenda):  # type: ignore[no-untyped-def]
-    """Queue a routed request at its worker, and see to it that it is looked at in time."""
+    """Queue a routed request at its worker, and see to it that it is looked at in time: at the first boundary that is
+    not before now, or after now where the steps of this tick are built already (events made by building)."""
     slots, worker = st.slot, st.worker
     change_load(w, 1, slots[s, INPUT] + slots[s, OUTPUT], worker, pools)
     g = rank_for(w, worker, st.rank)
@@ -140,7 +142,7 @@ def hand_over(s, w, now, t, st, books, pools, agenda):  # type: ignore[no-untype
     if worker[w, MODE] == IDLE:
         wake(w, st, agenda)
     elif worker[w, MODE] == LEAP and leads and st.rank[g, RUNNING] < t.number[worker[w, VARIANT], MAX_SEQS]:
-        k = look_at(w, worker[w, VARIANT], worker[w, STEPS_AHEAD], now, t.number, worker)
+        k = look_at(w, worker[w, VARIANT], worker[w, STEPS_AHEAD], now + (st.g[BUILT] == now), t.number, worker)
         if k < worker[w, STEPS_AHEAD]:
             worker[w, STEPS_AHEAD] = k
             st.ready[w] = end_of(worker, w, k)

@@ -89,6 +89,7 @@ def build_steps(t, st, cache, books, pools, agenda):  # type: ignore[no-untyped-
     count, woken = st.g[WOKEN_N], agenda.woken
     sort(woken, count)
     st.g[WOKEN_N] = 0
+    st.g[c.BUILT] = st.g[NOW]
     for i in range(count):
         w = woken[i]
         st.worker[w, WOKEN] = 0

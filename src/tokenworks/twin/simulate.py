@@ -53,7 +53,7 @@ class Run:
 
     def _scalars(self, max_leap: int) -> None:
         g, options = self.state.g, self.options
-        g[c.SLOT_HEAD], g[c.MORE] = 0, 1
+        g[c.SLOT_HEAD], g[c.MORE], g[c.BUILT] = 0, 1, -1
         g[c.RELEASED] = g[c.CLIENTS] = options.clients
         g[c.HORIZON], g[c.BUCKET], g[c.BUCKETS] = options.horizon_ticks, max(1, options.bucket_ticks), options.buckets
         g[c.WARMUP], g[c.MAX_LEAP], g[c.RECORD] = options.warmup_ticks, max_leap, int(options.record)
