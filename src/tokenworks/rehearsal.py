@@ -20,7 +20,7 @@ from tokenworks.physics.terms import resolve
 from tokenworks.physics.worker_model import MICROJOULES_PER_J, TICKS_PER_S, WorkerModel
 from tokenworks.spec.factory import ROUTING, Factory, Service, Workload
 from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions, TwinResult
-from tokenworks.twin.first.simulate import simulate
+from tokenworks.twin.simulate import simulate
 from tokenworks.twin.statistics import latency, shifted
 from tokenworks.workload.generate import base_rate_s, generate, merge
 

@@ -7,7 +7,7 @@ import numpy as np
 from tokenworks.events.requests import Requests
 from tokenworks.physics.worker_model import StepTable, WorkerModel
 from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions
-from tokenworks.twin.first.simulate import simulate
+from tokenworks.twin.simulate import simulate
 from tokenworks.twin.reference import Reference, latencies
 
 

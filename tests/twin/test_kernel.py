@@ -10,7 +10,7 @@ from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
 from tokenworks.physics.worker_model import StepTable, WorkerModel
 from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions
-from tokenworks.twin.first.simulate import simulate
+from tokenworks.twin.simulate import simulate
 from tokenworks.workload.generate import requests
 
 TICKS = 10**11

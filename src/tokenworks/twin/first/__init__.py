@@ -1,1 +1,0 @@
-"""The twin's kernel: aggregated workers."""
