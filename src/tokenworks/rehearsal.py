@@ -39,6 +39,10 @@ class Plant:
     cell: Cell
     ingress_s: tuple[float, ...]  # a request's way to the engine and its first token's way back, by service
 
+    def model_of(self, service: int) -> WorkerModel:
+        """The worker model that decodes."""
+        return self.models[self.cell.workers[_workers(self, service)[-1]]]
+
     @property
     def gpus(self) -> int:
         return sum(int(catalog.load("systems", s.system)["gpus"]) * s.count for s in self.factory.systems)
@@ -47,21 +51,30 @@ class Plant:
 def plant(factory: Factory) -> Plant:
     """Compile worker models and lay out the cell. Raises CapacityError or UnsupportedError."""
     replicas = fleet(factory)
-    models = tuple(compile_worker(r.deployment, name=r.service.name) for r in replicas)
-    workers = tuple(i for i, r in enumerate(replicas) for _ in range(r.count))
-    start = np.concatenate([[0], np.cumsum([r.count for r in replicas])])
+    groups = [(r, group) for r in replicas for group in r.groups]
+    models = tuple(compile_worker(group.deployment, name=f"{r.service.name} {group.role}") for r, group in groups)
+    workers = tuple(i for i, (_, group) in enumerate(groups) for _ in range(group.count))
     ingress = tuple(resolve(r.deployment).ingress_s for r in replicas)
-    plans = tuple(_plan(r.service, range(start[i], start[i + 1]), ingress[i]) for i, r in enumerate(replicas))
-    return Plant(factory, replicas, models, Cell(models, workers, plans, seed=factory.run.seed), ingress)
+    plans, start = [], 0
+    for r, way_s in zip(replicas, ingress, strict=True):
+        plans.append(_plan(r, start, way_s))
+        start += r.count
+    return Plant(factory, replicas, models, Cell(models, workers, tuple(plans), seed=factory.run.seed), ingress)
 
 
-def _plan(service: Service, workers: range, ingress_s: float) -> ServicePlan:
+def _plan(replicas: Replicas, start: int, ingress_s: float) -> ServicePlan:
     """The twin sees a request when the engine does: objectives at the caller are that much tighter there."""
-    slo = service.slo
+    service, slo = replicas.service, replicas.service.slo
     inside = lambda objective: max(1e-9, objective - ingress_s) if objective else None  # noqa: E731
+    pools: dict[str, tuple[int, ...]] = {}
+    for group in replicas.groups:
+        pools[group.role] = tuple(range(start, start + group.count))
+        start += group.count
     return ServicePlan(
         service.name,
-        workers=tuple(workers),
+        workers=pools.get("serve", ()),
+        prefill=pools.get("prefill", ()),
+        decode=pools.get("decode", ()),
         policy=ROUTING.index(service.routing),
         kv_weight_256=round(service.kv_weight * 256),
         max_waiting=service.max_waiting,
@@ -76,20 +89,34 @@ def _ticks(seconds: float | None) -> int:
 
 
 def sustainable_rate_s(made: Plant, service: int, load: Workload) -> float:
-    """Requests per second that all replicas of a service sustain: one replica is flooded with requests of the
-    workload, and the rate is taken between its first and last fifth of completions, free of fill and drain."""
-    count = max(FLOOD_REQUESTS, 3 * made.models[service].max_seqs)
+    """Requests per second that all replicas of a service sustain: it is flooded with requests of the workload, and
+    the rate is taken between the first and last fifth of completions, free of fill and drain. Of equal aggregated
+    replicas one stands for all."""
+    cell, share = _flooded(made, service)
+    count = max(FLOOD_REQUESTS, 3 * made.model_of(service).max_seqs) * len(cell.workers)
     base = base_rate_s(load) or 1.0
     flood = generate(load, 0, base, count / base * 1.2, made.factory.run.seed, 1000 + service)
-    flood = replace(flood, arrival=np.zeros(len(flood), np.int64), think=np.zeros(len(flood), np.int64))
-    cell = Cell((made.models[service],), (0,), (ServicePlan("flood", workers=(0,)),))
-    log = simulate(cell, flood, TwinOptions(record=True)).log
+    zero = np.zeros(len(flood), np.int64)
+    log = simulate(cell, replace(flood, arrival=zero, think=zero), TwinOptions(record=True)).log
     assert log is not None
     done = np.sort(log.finish[log.first_token >= 0])
     if len(done) < 10:
         raise InputError(f"{made.replicas[service].service.name}: no request of its workload fits a replica")
     low, high = len(done) // 5, len(done) * 4 // 5
-    return float((high - low) / (done[high] - done[low]) * TICKS_PER_S) * made.replicas[service].count
+    return float((high - low) / (done[high] - done[low]) * TICKS_PER_S) * share
+
+
+def _flooded(made: Plant, service: int) -> tuple[Cell, float]:
+    """The cell to flood, and how many times its rate the service sustains."""
+    plan = made.cell.services[service]
+    if plan.workers:
+        alone = replace(plan, workers=(0,), max_waiting=0)
+        return Cell((made.model_of(service),), (0,), (alone,)), float(len(plan.workers))
+    ids = [*plan.prefill, *plan.decode]
+    place = {w: i for i, w in enumerate(ids)}
+    pools = {"prefill": tuple(place[w] for w in plan.prefill), "decode": tuple(place[w] for w in plan.decode)}
+    whole = replace(plan, max_waiting=0, **pools)
+    return Cell(made.models, tuple(made.cell.workers[w] for w in ids), (whole,)), 1.0
 
 
 def run_factory(factory: Factory, progress: Progress = lambda _: None) -> RunResult:
@@ -156,7 +183,8 @@ def _simulate(made: Plant, requests: Requests, horizon_s: float) -> TwinResult:
 
 
 def _workers(made: Plant, service: int) -> list[int]:
-    return list(made.cell.services[service].workers)
+    plan = made.cell.services[service]
+    return [*plan.workers, *plan.prefill, *plan.decode]
 
 
 def _physical(made: Plant, twin: TwinResult, horizon_s: float) -> PhysicalRun:
@@ -181,6 +209,12 @@ def _idle_w(system: str) -> float:
     return float(catalog.load("accelerators", catalog.load("systems", system)["accelerator"])["idle_w"])
 
 
+def _blocks(made: Plant, service: int) -> int:
+    """KV blocks of all workers of a service."""
+    models = (made.models[made.cell.workers[w]] for w in _workers(made, service))
+    return sum(m.kv_blocks * m.ranks for m in models)
+
+
 def _free_gpus(made: Plant, system_id: str) -> int:
     system = next(s for s in made.factory.systems if s.id == system_id)
     have = int(catalog.load("systems", system.system)["gpus"]) * system.count
@@ -192,7 +226,7 @@ def _use(made: Plant, twin: TwinResult, service: int, horizon_s: float) -> Servi
     dynamic = float(w.dynamic_uj[ids].sum()) / MICROJOULES_PER_J
     fill, decode = float(w.prefill_tokens[ids].sum()), float(w.decode_tokens[ids].sum())
     share = _prefill_share(
-        made.models[service], fill, decode, float(w.batch_steps[ids].sum()), float(w.decode_steps[ids].sum())
+        made.model_of(service), fill, decode, float(w.batch_steps[ids].sum()), float(w.decode_steps[ids].sum())
     )
     return ServiceUse(
         name=made.replicas[service].service.name,
@@ -228,8 +262,7 @@ def _prefill_share(model: WorkerModel, fill: float, decode: float, batch_steps: 
 def _service_result(made: Plant, twin: TwinResult, service: int, use: ServiceUse, sustainable: float) -> ServiceResult:
     stats, ids, line = twin.services[service], _workers(made, service), twin.timeline
     assert line is not None
-    w, model, plan = twin.workers, made.models[service], made.replicas[service]
-    blocks = model.kv_blocks * model.ranks * plan.count
+    w, plan, blocks = twin.workers, made.replicas[service], _blocks(made, service)
     waiting = line.waiting[service].astype(float)
     slo = plan.service.slo
     return ServiceResult(
@@ -275,7 +308,7 @@ def _bottleneck(made: Plant, service: int, use: ServiceUse) -> str:
     """What a decode step at the mean context is bound by, or prefill where that takes more time."""
     if use.prefill_share > 0.5:
         return "prefill, compute"
-    table = made.models[service].levels[0]
+    table = made.model_of(service).levels[0]
     lines = ("HBM bandwidth", "host", "power limit")
     n = min(64, table.decode.shape[1] - 1)
     return f"decode, {lines[int(np.argmax(table.decode[:, n]))]}"
@@ -335,7 +368,7 @@ def _timeline(made: Plant, twin: TwinResult, physical: PhysicalRun, books: Books
     line = twin.timeline
     assert line is not None
     dt = physical.bucket_s
-    blocks = np.array([m.kv_blocks * m.ranks * r.count for m, r in zip(made.models, made.replicas, strict=True)])
+    blocks = np.array([_blocks(made, service) for service in range(len(made.replicas))])
     return Timeline(
         time_s=np.arange(BUCKETS, dtype=np.float64) * dt,
         bucket_s=dt,

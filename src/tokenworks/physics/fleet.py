@@ -6,26 +6,42 @@ from dataclasses import dataclass
 
 from tokenworks import catalog
 from tokenworks.catalog.engines import engine_rules
-from tokenworks.errors import UnsupportedError
 from tokenworks.physics.deployment import Deployment, TierSettings
 from tokenworks.spec.checks import fixed_gpus, gpus_of
-from tokenworks.spec.factory import Factory, Service, System
+from tokenworks.spec.factory import Factory, Pool, Service, System
 
 TIER_BANDWIDTH = {"host": "host_link_gb_s", "grace": "host_link_gb_s"}
 
 
 @dataclass(frozen=True)
-class Replicas:
-    """One service: its deployment and how many replicas of it run."""
+class Group:
+    """Equal replicas of one role: "serve" (aggregated), "prefill" or "decode"."""
 
-    service: Service
-    system: System
+    role: str
     deployment: Deployment
     count: int
 
+
+@dataclass(frozen=True)
+class Replicas:
+    """One service and the replicas that run it."""
+
+    service: Service
+    system: System
+    groups: tuple[Group, ...]
+
     @property
     def gpus(self) -> int:
-        return self.count * self.deployment.gpus
+        return sum(g.count * g.deployment.gpus for g in self.groups)
+
+    @property
+    def count(self) -> int:
+        return sum(g.count for g in self.groups)
+
+    @property
+    def deployment(self) -> Deployment:
+        """The deployment that decodes."""
+        return self.groups[-1].deployment
 
 
 def fleet(factory: Factory) -> tuple[Replicas, ...]:
@@ -34,11 +50,21 @@ def fleet(factory: Factory) -> tuple[Replicas, ...]:
 
 
 def _replicas(factory: Factory, service: Service) -> Replicas:
-    if service.prefill:
-        raise UnsupportedError(f"service {service.name}: disaggregated pools are not simulated yet")
     system = factory.system_of(service)
-    count = service.workers or _open_count(factory, service, system)
-    return Replicas(service, system, deployment(service, system), count)
+    if service.prefill is None or service.decode is None:
+        count = service.workers or _open_count(factory, service, system)
+        return Replicas(service, system, (Group("serve", deployment(service, system), count),))
+    pools = (("prefill", service.prefill), ("decode", service.decode))
+    return Replicas(
+        service, system, tuple(Group(role, deployment(pooled(service, pool), system), pool.workers) for role, pool in pools)
+    )
+
+
+def pooled(service: Service, pool: Pool) -> Service:
+    """The service as one of its pools runs it."""
+    limits = {"max_seqs": pool.max_seqs or service.max_seqs, "token_budget": pool.token_budget or service.token_budget}
+    degrees = {"tp": pool.tp, "pp": pool.pp, "dp": pool.dp, "ep": pool.ep}
+    return service.model_copy(update={**limits, **degrees, "prefill": None, "decode": None})
 
 
 def _open_count(factory: Factory, service: Service, system: System) -> int:

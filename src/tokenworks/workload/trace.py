@@ -92,7 +92,16 @@ def _trace(
 ) -> Trace:
     inputs = np.maximum(1, np.asarray(inputs, np.int64)).astype(np.int32)
     outputs = np.maximum(1, np.asarray(outputs, np.int64)).astype(np.int32)
+    start, hashes = _full_blocks(np.asarray(start, np.int64), hashes, inputs // block)
     return Trace(name, np.asarray(arrival, float), inputs, outputs, start, hashes, block, origin)
+
+
+def _full_blocks(start: Any, hashes: Any, most: Any) -> tuple[Any, Any]:
+    """Hashes of full blocks alone: a prompt's last, partly filled block cannot be reused."""
+    counts = np.diff(start)
+    kept = np.minimum(counts, most)
+    inside = np.arange(start[-1]) - np.repeat(start[:-1], counts) < np.repeat(kept, counts)
+    return np.concatenate([[0], np.cumsum(kept)]), hashes[inside]
 
 
 def _number(path: Path, line: int, key: str, text: Any, lowest: float) -> float:
