@@ -73,4 +73,5 @@ def main() -> None:
     print(json.dumps(found) if args.json else "\n".join(f"{k:24} {v:,.1f}" for k, v in found.items()))
 
 
-main()
+if __name__ == "__main__":
+    main()
