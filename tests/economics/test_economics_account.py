@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from made_up import OWNED, RENTED, USE, facts, physical
 
 from tokenworks.economics.account import ServiceUse, books
-from tokenworks.economics.allocation import in_cents
+from tokenworks.economics.allocation import in_parts
 from tokenworks.economics.capital import YEAR_S, annuity, straight_line_usd_s
 from tokenworks.economics.tariff import MONTH_S
 from tokenworks.events.results import Energy
@@ -50,7 +50,7 @@ def test_every_dollar_is_allocated_once(a: ServiceUse, b: ServiceUse, horizon_s:
 @settings(derandomize=True, max_examples=200, deadline=None)
 @given(st.lists(st.floats(0.0, 1e6), min_size=1, max_size=20))
 def test_cents_add_up(dollars: list[float]) -> None:
-    cents = in_cents(dollars)
+    cents = in_parts(dollars)
     assert sum(cents) == round(math.fsum(dollars) * 100)
     assert all(abs(c - 100 * d) <= 1 for c, d in zip(cents, dollars, strict=True))
 

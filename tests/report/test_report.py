@@ -23,7 +23,14 @@ def test_terminal_fits_and_says_what_matters(result):
     text = render(result)
     assert max(map(len, text.splitlines())) <= WIDTH
     assert text.startswith("desk: llama-3.1-8b on 1 x rtx-4090\n")
-    for needed in ("output tokens/s", "$/Mtok output", "tokens/J board", "Where a dollar goes", "Where a joule goes", "How sure"):
+    for needed in (
+        "output tokens/s",
+        "$/Mtok output",
+        "tokens/J board",
+        "Where a dollar goes",
+        "Where a joule goes",
+        "How sure",
+    ):
         assert needed in text
     assert "\x1b[" not in text
 
@@ -95,7 +102,14 @@ def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_numbers_read_well():
-    assert [figures.short(v) for v in (231_693, 0.868, 3.0, 999.7, 12.34, 0)] == ["232 k", "0.868", "3", "1 k", "12.3", "0"]
+    assert [figures.short(v) for v in (231_693, 0.868, 3.0, 999.7, 12.34, 0)] == [
+        "232 k",
+        "0.868",
+        "3",
+        "1 k",
+        "12.3",
+        "0",
+    ]
     assert [figures.seconds(v) for v in (0.0123, 1.5, 600)] == ["12.3 ms", "1.5 s", "10 min"]
     assert [figures.usd(v) for v in (0.144, 12.3456, float("inf"))] == ["$0.144", "$12.35", "–"]
 

@@ -57,15 +57,15 @@ def _closed(rows: tuple[Share, ...], total: float) -> tuple[Share, ...]:
     return (*rows[:largest], Share(kept.label, total - rest, kept.parent), *rows[largest + 1 :])
 
 
-def in_cents(values: Sequence[float]) -> tuple[int, ...]:
-    """Dollars as whole cents whose sum is the rounded total: largest remainders are rounded up.
+def in_parts(values: Sequence[float], per_usd: int = 100) -> tuple[int, ...]:
+    """Dollars as whole cents (or finer) whose sum is the rounded total: largest remainders are rounded up.
 
-    >>> in_cents([0.333, 0.333, 0.334])
+    >>> in_parts([0.333, 0.333, 0.334])
     (33, 33, 34)
     """
-    cents = [math.floor(v * 100) for v in values]
-    short = round(math.fsum(values) * 100) - sum(cents)
-    by_remainder = sorted(range(len(values)), key=lambda i: (cents[i] - values[i] * 100, i))
-    for i in by_remainder[:short]:
-        cents[i] += 1
-    return tuple(cents)
+    parts = [math.floor(v * per_usd) for v in values]
+    missing = round(math.fsum(values) * per_usd) - sum(parts)
+    by_remainder = sorted(range(len(values)), key=lambda i: (parts[i] - values[i] * per_usd, i))
+    for i in by_remainder[:missing]:
+        parts[i] += 1
+    return tuple(parts)

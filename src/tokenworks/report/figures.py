@@ -1,14 +1,20 @@
-"""Numbers as people read them, shared by every report."""
+"""Numbers as people read them, and the words of the verdict; shared by every report."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from tokenworks.events.results import Interval, RunResult
+from tokenworks.events.results import Interval, RunResult, ServiceResult
 
 
 def short(value: float) -> str:
-    """Three significant digits with k, M, G: 231693 → "232 k"."""
+    """Three significant digits with k, M, G.
+
+    >>> short(231693), short(999.7), short(0.0437), short(1e6), short(1140)
+    ('232 k', '1 k', '0.0437', '1 M', '1.14 k')
+    """
     if not math.isfinite(value):
         return "–"
     for factor, mark in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
@@ -19,71 +25,204 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
+def unit(value: float, name: str) -> str:
+    """A short number with its unit: 96_200 W → "96.2 kW", 250 W → "250 W"."""
+    said = short(value)
+    return said + name if said[-1].isalpha() else f"{said} {name}"
+
+
+def per_second(value: float) -> str:
+    """A rate as people say it.
+
+    >>> per_second(1113.4), per_second(0.25)
+    ('1,113', '0.25')
+    """
+    return f"{value:,.0f}" if value >= 1000 else short(value)
+
+
 def seconds(value: float) -> str:
-    """A duration in the unit that suits it."""
+    """A duration in the unit that suits it.
+
+    >>> seconds(0.0315), seconds(1.5), seconds(600)
+    ('31.5 ms', '1.5 s', '10 min')
+    """
     if not math.isfinite(value):
         return "–"
     if value >= 120:
         return f"{value / 60:.3g} min"
-    return f"{value:.3g} s" if value >= 1 else f"{value * 1e3:.3g} ms"
+    return f"{value:.3g} s" if value >= 0.9995 else f"{value * 1e3:.3g} ms"
+
+
+def triple(values: tuple[float, float, float]) -> str:
+    """Three rising durations in one unit, that of the last.
+
+    >>> triple((0.0513, 0.126, 0.174)), triple((0.21, 0.783, 1.35))
+    ('51.3/126/174 ms', '0.21/0.783/1.35 s')
+    """
+    last = values[-1]
+    unit_s, mark = (60.0, "min") if last >= 120 else (1.0, "s") if last >= 0.9995 else (1e-3, "ms")
+    return "/".join(f"{v / unit_s:.3g}" if math.isfinite(v) else "–" for v in values) + f" {mark}"
 
 
 def usd(value: float) -> str:
+    """Dollars and cents, or three significant digits of a small sum.
+
+    >>> usd(1234.5), usd(0.0218), usd(0.14)
+    ('$1,234.50', '$0.0218', '$0.140')
+    """
     if not math.isfinite(value):
         return "–"
-    return f"${value:,.2f}" if value >= 1 else f"${value:.3g}"
+    if value >= 1 or value == 0:
+        return f"${value:,.2f}"
+    digits = min(12, 2 - math.floor(math.log10(abs(value))))
+    return f"${value:.{digits}f}"
 
 
-def band(interval: Interval, write: object = None) -> str:
-    """The 80% interval, or nothing where it is a point."""
-    form = write if callable(write) else short
-    return "" if interval.low == interval.high else f"{form(interval.low)}–{form(interval.high)}"
+def percent(value: float) -> str:
+    """A share; near the ends with the digit that keeps it from reading as all or nothing.
+
+    >>> percent(0.5), percent(0.9997), percent(0.004), percent(1.0)
+    ('50%', '>99.9%', '0.4%', '100%')
+    """
+    if not math.isfinite(value):
+        return "–"
+    if 0.9995 < value < 1:
+        return ">99.9%"
+    if 0.995 <= value < 1 or 0 < value < 0.01:
+        return f"{value:.1%}" if value >= 0.0005 else "<0.1%"
+    return f"{value:.0%}"
 
 
-def six_figures(result: RunResult) -> list[tuple[str, str, str]]:
-    """(label, value, interval) of the six figures that lead every report."""
-    power = f"{short(result.mean_power_w)}W"
-    budget = f"of {short(result.power_budget_w)}W {result.power_scope}" if result.power_budget_w else result.power_scope
-    scopes = f"IT {short(result.tokens_per_j_it)}, facility {short(result.tokens_per_j_facility)}"
+def band(interval: Interval, write: Callable[[float], str] = short) -> str:
+    """The 80% interval, or nothing where it is a point.
+
+    >>> band(Interval(266e3, 202e3, 302e3)), band(Interval(0.14, 0.12, 0.18), usd), band(Interval(1, 1, 1))
+    ('202–302 k', '$0.120–0.180', '')
+    """
+    if interval.low == interval.high:
+        return ""
+    low, high = write(interval.low), write(interval.high)
+    if low[0] == high[0] == "$":
+        high = high[1:]
+    mark = f" {high[-1]}" if high[-1].isalpha() else ""
+    return f"{low.removesuffix(mark) if mark else low}–{high}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One of the figures that lead every report."""
+
+    label: str
+    value: str
+    interval: str  # 80%; empty where none is known
+    note: str
+
+
+def six_figures(result: RunResult) -> list[Figure]:
+    """What the owner asks first."""
+    power, money = result.mean_power_w, result.money
+    drawn = f"of {unit(result.power_budget_w, 'W')}" if result.power_budget_w else "no budget"
+    scopes = f"IT {short(result.tokens_per_j_it)}, site {short(result.tokens_per_j_facility)}"
+    offered = sum(s.arrived for s in result.services) / result.horizon_s
     return [
-        ("output tokens/s", short(result.output_tokens_s.value), band(result.output_tokens_s)),
-        ("tokens/s/user", short(result.tokens_s_user.value), band(result.tokens_s_user)),
-        (
+        Figure(
+            "output tokens/s",
+            short(result.output_tokens_s.value),
+            band(result.output_tokens_s),
+            f"{per_second(offered)} req/s",
+        ),
+        Figure("tokens/s/user", short(result.tokens_s_user.value), band(result.tokens_s_user), "mean"),
+        Figure(
             "$/Mtok output",
             usd(result.usd_per_mtok.value),
-            band(result.usd_per_mtok, usd) or f"blended {usd(result.money.usd_per_mtok_blended)}",
+            band(result.usd_per_mtok, usd),
+            f"blended {usd(money.usd_per_mtok_blended)}",
         ),
-        ("tokens/J board", short(result.tokens_per_j.value), band(result.tokens_per_j) or scopes),
-        ("power", power, budget),
-        ("GPUs busy", f"{result.utilisation:.0%}", f"{result.gpus} GPUs"),
+        Figure("tokens/J board", short(result.tokens_per_j.value), band(result.tokens_per_j), scopes),
+        Figure(f"power, {scope_name(result.power_scope)}", unit(power, "W"), drawn, share_of_budget(result)),
+        Figure("GPU time busy", percent(result.utilisation), f"{result.gpus:,} GPUs", f"idle {usd(money.idle_usd)}"),
     ]
 
 
+def scope_name(scope: str) -> str:
+    return {"board": "GPU boards", "it": "IT", "facility": "facility"}[scope]
+
+
+def share_of_budget(result: RunResult) -> str:
+    if not result.power_budget_w:
+        return f"peak {unit(result.peak_power_w, 'W')}"
+    return f"peak {percent(result.peak_power_w / result.power_budget_w)}"
+
+
+def objectives(service: ServiceResult) -> list[tuple[str, float, float]]:
+    """(name, measured p95, objective) of the latencies that have one."""
+    pairs = [
+        ("TTFT", service.ttft.p95_s, service.slo_ttft_s),
+        ("TPOT", service.tpot.p95_s, service.slo_tpot_s),
+    ]
+    return [pair for pair in pairs if pair[2] > 0]
+
+
+def missed(service: ServiceResult) -> list[str]:
+    return [name for name, measured, objective in objectives(service) if not measured <= objective]
+
+
+def state(result: RunResult) -> str:
+    """good, warn (an objective is missed) or bad (overloaded, cut short)."""
+    if result.overloaded or result.interrupted:
+        return "bad"
+    over_budget = bool(result.power_budget_w) and result.peak_power_w > result.power_budget_w
+    return "warn" if over_budget or any(missed(s) for s in result.services) else "good"
+
+
 def verdict(result: RunResult) -> str:
-    """One sentence: does the factory do what is asked of it."""
+    """One sentence, the answer first: does the factory do what is asked of it."""
     if result.interrupted:
-        return "Interrupted: what follows covers only part of the run."
+        return "✗ INTERRUPTED: what follows covers only the part of the run that was done."
     if result.overloaded:
-        late = [s for s in result.services if s.saturated]
-        names = ", ".join(
-            f"{s.name} (sustains {short(s.sustainable_requests_s)} req/s, offered {short(s.arrived / result.horizon_s)})"
-            for s in late
-        )
-        return f"OVERLOADED: {names}. Queues grow without end; latencies below are not a steady state."
-    parts = []
+        return f"✗ OVERLOADED: {'; '.join(_overload(result, s) for s in result.services if s.saturated)}."
+    late = [f"{' and '.join(missed(s))} of {s.name}" for s in result.services if missed(s)]
+    if late:
+        return f"⚠ Sustains the load but misses its objective: {', '.join(late)}."
+    if result.power_budget_w and result.peak_power_w > result.power_budget_w:
+        return f"⚠ Sustains the load but its peak, {unit(result.peak_power_w, 'W')}, is above the power budget."
+    left = min((headroom(s, result.horizon_s) for s in result.services), default=0.0)
+    within = " within every objective" if any(objectives(s) for s in result.services) else ""
+    return f"✓ Sustains the load{within}; headroom {percent(left)}."
+
+
+def _overload(result: RunResult, service: ServiceResult) -> str:
+    offered = service.arrived / result.horizon_s
+    return (
+        f"{service.name} sustains {per_second(service.sustainable_requests_s)} req/s, offered {per_second(offered)}; "
+        "its queue grows without end and its latencies are no steady state"
+    )
+
+
+def service_lines(result: RunResult) -> list[tuple[str, str]]:
+    """(service, objectives met or missed, bottleneck, headroom) for the lines under the verdict."""
+    lines = []
     for s in result.services:
-        objectives = [("TTFT", s.ttft.p95_s, s.slo_ttft_s), ("TPOT", s.tpot.p95_s, s.slo_tpot_s)]
         said = [
-            f"{name} p95 {seconds(v)} (SLO {seconds(o)} {'✓' if v <= o else '✗'})" for name, v, o in objectives if o
-        ]
-        parts.append(
-            f"{s.name}: {', '.join(said) or 'no SLO'}; bottleneck {s.bottleneck}; headroom {headroom(result, s.name):.0%}"
-        )
-    return "Sustains the load. " + ". ".join(parts) + "."
+            f"{name} p95 {seconds(value)} {'≤' if met else '>'} {seconds(goal)} {'✓' if met else '✗'}"
+            for name, value, goal in objectives(s)
+            for met in (value <= goal,)
+        ] or [f"TTFT p95 {seconds(s.ttft.p95_s)}, TPOT p95 {seconds(s.tpot.p95_s)} (no SLO)"]
+        if not s.saturated:
+            said.append(f"headroom {percent(headroom(s, result.horizon_s))}")
+        if s.bottleneck:
+            said.append(f"limit: {s.bottleneck}")
+        lines.append((s.name, "; ".join(said)))
+    return lines
 
 
-def headroom(result: RunResult, service: str) -> float:
-    """Share of the sustainable rate that is not used."""
-    s = next(s for s in result.services if s.name == service)
-    offered = s.arrived / result.horizon_s
-    return max(0.0, 1 - offered / s.sustainable_requests_s) if s.sustainable_requests_s else 0.0
+def headroom(service: ServiceResult, horizon_s: float) -> float:
+    """Share of the sustainable rate that is not used; 0 where the rate is not known."""
+    if not service.sustainable_requests_s:
+        return 0.0
+    return max(0.0, 1 - service.arrived / horizon_s / service.sustainable_requests_s)
+
+
+def effects(changes: tuple[tuple[str, float], ...]) -> str:
+    """Effects of a what-if: "TPOT p95 −18%, $/Mtok +4%"."""
+    return ", ".join(f"{name} {change:+.0%}".replace("-", "−") for name, change in changes)

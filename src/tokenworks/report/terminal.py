@@ -2,76 +2,102 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tokenworks.events.results import RunResult, ServiceResult, Share
-from tokenworks.report.figures import seconds, short, six_figures, usd, verdict
+from tokenworks.events.results import RunResult, ServiceResult
+from tokenworks.report.bars import Part, labels, leaves, stacked
+from tokenworks.report.figures import (
+    effects,
+    percent,
+    service_lines,
+    short,
+    six_figures,
+    state,
+    triple,
+    unit,
+    usd,
+    verdict,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.text import Text
 
 WIDTH = 100
-BLOCKS = "█▓▒░▚▞"  # told apart without colour
+INDENT = 20  # of everything under the two bars
+STYLES = {"good": "bold green", "warn": "bold yellow", "bad": "bold red"}
 COLOURS = ("blue", "dark_orange", "cyan", "magenta", "yellow", "white")
+GREY = "bright_black"
 
 
 def render(result: RunResult, width: int = WIDTH) -> str:
-    """The report as plain text."""
+    """The report as plain text, without trailing blanks."""
     import io
 
     from rich.console import Console
 
-    console = Console(file=io.StringIO(), width=width, no_color=True, highlight=False)
-    show(result, console)
-    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+    file = io.StringIO()
+    show(result, Console(file=file, width=width, no_color=True, highlight=False))
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
 
 
 def show(result: RunResult, console: Console) -> None:
     """Print the report to a console."""
+    for part in _parts(result, console.width):
+        console.print(part, soft_wrap=False)
+
+
+def _parts(result: RunResult, width: int) -> list[RenderableType]:
     from rich.text import Text
 
-    style = "bold red" if result.overloaded or result.interrupted else "bold"
-    console.print(Text(f"{result.factory}: {result.title}", style="bold"))
-    console.print(Text(verdict(result), style=style))
-    console.print()
-    console.print(_figures(result))
-    console.print(_services(result))
-    console.print(_bar("Where a dollar goes", _money_shares(result), console.width))
-    console.print(_bar("Where a joule goes", _joule_shares(result), console.width))
-    for line in _notes(result):
-        console.print(Text(line, style="dim"))
+    return [
+        Text(f"{result.factory}: {result.title}", style="bold"),
+        Text(verdict(result), style=STYLES[state(result)]),
+        *(_named(name, said) for name, said in service_lines(result)),
+        Text(),
+        _figures(result),
+        _services(result),
+        *_bar("Where a dollar goes", _dollars(result), width),
+        *_bar("Where a joule goes", _joules(result), width),
+        *_what_ifs(result),
+        Text(),
+        *(Text(line, style=GREY) for line in _notes(result)),
+        *(Text(f"→ {path}") for path in result.files),
+    ]
+
+
+def _named(name: str, said: str) -> RenderableType:
+    """A name and what is said of it, wrapped beside the name."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    return Padding(Text(f"{name}: {said}"), (0, 0, 0, 2))
 
 
 def _figures(result: RunResult) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table.grid(expand=True, padding=(0, 1))
-    figures = six_figures(result)
+    table, figures = Table.grid(expand=True, padding=(0, 1, 0, 0)), six_figures(result)
     for _ in figures:
-        table.add_column(justify="left")
-    table.add_row(*(Text(label, style="dim") for label, _, _ in figures))
-    table.add_row(*(Text(value, style="bold") for _, value, _ in figures))
-    table.add_row(*(Text(note, style="dim") for _, _, note in figures))
+        table.add_column(justify="left", no_wrap=True)
+    table.add_row(*(Text(f.label) for f in figures))
+    table.add_row(*(Text(f.value, style="bold") for f in figures))
+    table.add_row(*(Text(f.interval, style=GREY) for f in figures))
+    table.add_row(*(Text(f.note, style=GREY) for f in figures))
     return table
+
+
+_COLUMNS = ("reqs", "in SLO", "TTFT p50/95/99", "TPOT p50/95/99", "queue", "KV", "hits", "preempt", "lost")
 
 
 def _services(result: RunResult) -> RenderableType:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE, expand=True, padding=(0, 1), collapse_padding=True)
-    table.add_column("service", no_wrap=True)
-    for name in (
-        "requests",
-        "goodput",
-        "TTFT p50/p95/p99",
-        "TPOT p50/p95/p99",
-        "queue",
-        "batch",
-        "KV",
-        "lost",
-    ):
+    table = Table(box=box.SIMPLE_HEAD, expand=True, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("service", no_wrap=True, overflow="ellipsis")
+    for name in _COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
     for s in result.services:
         table.add_row(*_service_row(s))
@@ -79,59 +105,62 @@ def _services(result: RunResult) -> RenderableType:
 
 
 def _service_row(s: ServiceResult) -> tuple[str, ...]:
-    lost = s.rejected_queue_full + s.rejected_too_long + s.timed_out
-    done = f"{s.within_slo / s.finished:.0%}" if s.finished else "–"
     return (
         s.name,
         short(s.arrived),
-        done,
-        "/".join(seconds(v).replace(" ", "") for v in (s.ttft.p50_s, s.ttft.p95_s, s.ttft.p99_s)),
-        "/".join(seconds(v).replace(" ", "") for v in (s.tpot.p50_s, s.tpot.p95_s, s.tpot.p99_s)),
+        percent(s.within_slo / s.finished) if s.finished else "–",
+        triple((s.ttft.p50_s, s.ttft.p95_s, s.ttft.p99_s)),
+        triple((s.tpot.p50_s, s.tpot.p95_s, s.tpot.p99_s)),
         short(s.mean_waiting),
-        short(s.mean_batch),
-        f"{s.kv_use:.0%}",
-        short(lost),
+        percent(s.kv_use),
+        percent(s.cached_tokens / s.input_tokens) if s.input_tokens else "–",
+        short(s.preemptions),
+        short(s.rejected_queue_full + s.rejected_too_long + s.timed_out),
     )
 
 
-def _money_shares(result: RunResult) -> list[tuple[str, float, str]]:
-    total = result.money.total_usd or 1.0
-    return [(p.label, p.value / total, usd(p.value)) for p in result.money.parts]
+def _dollars(result: RunResult) -> list[Part]:
+    return [Part(p.label, p.value, usd(p.value)) for p in result.money.parts]
 
 
-def _joule_shares(result: RunResult) -> list[tuple[str, float, str]]:
-    """Leaves of the energy tree."""
-    parents = {p.parent for p in result.energy.parts}
-    leaves: list[Share] = [p for p in result.energy.parts if p.label not in parents]
-    total = result.energy.facility_j or 1.0
-    return [(p.label, p.value / total, f"{short(p.value / 3.6e6)}kWh") for p in leaves]
+def _joules(result: RunResult) -> list[Part]:
+    return [Part(p.label, p.value, unit(p.value / 3600, "Wh")) for p in leaves(result.energy.parts)]
 
 
-def _bar(title: str, shares: list[tuple[str, float, str]], width: int) -> Any:
-    """A stacked bar with labels; the largest six parts, the rest together."""
+def _bar(title: str, parts: list[Part], width: int) -> list[Text]:
+    """A stacked bar and its labels, in blocks that differ without colour."""
     from rich.text import Text
 
-    ordered = sorted(shares, key=lambda part: -part[1])
-    kept = ordered[:5] + ([("other", sum(p[1] for p in ordered[5:]), "")] if len(ordered) > 5 else [])
-    text = Text(f"{title:<20}", style="dim")
-    room = width - 22
-    for i, (_, share, _) in enumerate(kept):
-        text.append(BLOCKS[i] * round(share * room), style=COLOURS[i])
-    text.append("\n" + " " * 20)
-    for i, (label, share, _) in enumerate(kept):
-        text.append(BLOCKS[i], style=COLOURS[i])
-        text.append(f" {label} {share:.0%}  ", style="dim")
-    return text
+    if not parts:
+        return []
+    bar = Text(f"{title:<{INDENT}}")
+    for block, count, colour in stacked(parts, width - INDENT, COLOURS):
+        bar.append(block * count, style=colour)
+    lines = [bar]
+    for row in labels(parts, width - INDENT):
+        line = Text(" " * INDENT)
+        for block, said, i in row:
+            line.append(block, style=COLOURS[i]).append(f" {said}  ")
+        lines.append(line)
+    return lines
+
+
+def _what_ifs(result: RunResult) -> list[Text]:
+    from rich.text import Text
+
+    if not result.what_ifs:
+        return []
+    lines = [Text(f"  {i}. {w.label}: {effects(w.effects)}") for i, w in enumerate(result.what_ifs[:3], 1)]
+    return [Text(), Text("What would help most, tried in the twin"), *lines]
 
 
 def _notes(result: RunResult) -> list[str]:
-    lines = ["", f"{result.horizon_s:.0f} s of factory time, seed {result.seed}. {result.trace_note}."]
+    money = result.money
+    lines = [f"{result.horizon_s:,.0f} s of factory time, seed {result.seed}. {result.trace_note}"]
+    idle = money.idle_usd / money.total_usd if money.total_usd else 0.0
     lines.append(
-        f"Tokens per joule: board {short(result.tokens_per_j.value)}, IT {short(result.tokens_per_j_it)}, facility "
-        f"{short(result.tokens_per_j_facility)}. Carbon {short(result.carbon_kg)} kg, water {short(result.water_l)} l"
-        + (f", stranded {short(result.stranded_w)}W." if result.stranded_w else ".")
+        f"Cost of the run {usd(money.total_usd)}, {percent(idle)} of it for idle GPU time; "
+        f"carbon {unit(result.carbon_kg * 1000, 'g')}, water {short(result.water_l)} l"
+        + (f"; {unit(result.stranded_w, 'W')} of the budget are stranded." if result.stranded_w else ".")
     )
-    if result.accuracy_note:
-        lines.append(result.accuracy_note)
-    lines += [f"→ {path}" for path in result.files]
-    return lines
+    return [line for line in (*lines, result.accuracy_note) if line]

@@ -1,0 +1,122 @@
+"""Charts of the HTML report: linked timelines, latency curves, energy flow; each with its figures as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenworks.events.results import RunResult, Share
+from tokenworks.report import svg
+from tokenworks.report.bars import leaves
+from tokenworks.report.figures import percent, seconds, short, unit
+from tokenworks.report.sankey import sankey
+
+Floats = NDArray[np.float64]
+TONES = {"IT": "c0", "GPU boards": "c0", "prefill": "c1", "decode": "c2"}
+LATENCIES = (("ttft", "Time to first token"), ("tpot", "Time per output token"), ("e2e", "End to end"))
+
+
+def figure(caption: str, chart: str, read: bool = False) -> str:
+    """A chart with its caption; ``read`` leaves room for what the cursor points at."""
+    value = '<output class="read"></output>' if read else ""
+    return f"<figure><figcaption>{escape(caption)}{value}</figcaption>{chart}</figure>"
+
+
+def details(summary: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Figures of a chart as a table that opens on demand; the first column is words."""
+    cell = lambda tag, i, said: f"<{tag}{' class=n' if i else ''}>{escape(said)}</{tag}>"  # noqa: E731
+    top = "".join(cell("th", i, said) for i, said in enumerate(head))
+    body = "".join(f"<tr>{''.join(cell('td', i, said) for i, said in enumerate(row))}</tr>" for row in rows)
+    table = f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f"<details><summary>{escape(summary)}</summary>{table}</details>"
+
+
+def legend(names: Sequence[str]) -> str:
+    items = "".join(f'<li><i class="key {svg.tone(i)}"></i>{escape(name)}</li>' for i, name in enumerate(names))
+    return f'<ul class="legend">{items}</ul>'
+
+
+def timelines(result: RunResult) -> str:
+    """Tokens, queue, KV use by service; power by scope."""
+    t, names = result.timeline, [s.name for s in result.services]
+    charts = (
+        ("Output tokens per second", "tokens/s", t.output_tokens_s),
+        ("Requests waiting", "requests", t.waiting),
+        ("KV cache in use, %", "%", t.kv_use * 100),
+    )
+    drawn = [
+        figure(title, svg.timeline(title, said, _series(names, t.time_s, values)), read=True)
+        for title, said, values in charts
+    ]
+    drawn.append(figure("Power, kW", _power(result), read=True))
+    rows = [
+        (title, *(f"{short(v.min())} / {short(v.mean())} / {short(v.max())}" for v in values))
+        for title, _, values in charts
+    ]
+    return (
+        legend(names)
+        + f'<div class="charts">{"".join(drawn)}</div>'
+        + details("least / mean / most as a table", ("", *names), rows)
+    )
+
+
+def _series(names: Sequence[str], time_s: Floats, values: Floats) -> list[svg.Series]:
+    return [svg.Series(name, time_s, values[i], i) for i, name in enumerate(names)]
+
+
+def _power(result: RunResult) -> str:
+    t = result.timeline
+    rows = (("facility", t.facility_w, 2), ("IT", t.it_w, 3), ("GPU boards", t.board_w.sum(axis=0), 4))
+    lines = [svg.Series(name, t.time_s, watts / 1e3, colour) for name, watts, colour in rows]
+    return svg.timeline("Power: facility, IT, GPU boards", "kW", lines, result.power_budget_w / 1e3, "budget")
+
+
+def latencies(result: RunResult) -> str:
+    """Cumulative shares of TTFT, TPOT and end-to-end time."""
+    names = [s.name for s in result.services]
+    drawn = []
+    for key, title in LATENCIES:
+        found = [getattr(s, key) for s in result.services]
+        curves = [
+            svg.Series(n, x.bin_edges_s, x.bin_counts, i) for i, (n, x) in enumerate(zip(names, found, strict=True))
+        ]
+        limits = [(getattr(s, f"slo_{key}_s", 0.0), i) for i, s in enumerate(result.services)]
+        drawn.append(
+            figure(f"{title}, share of requests", svg.cdf(title, curves, [pair for pair in limits if pair[0]]))
+        )
+    return legend(names) + f'<div class="charts">{"".join(drawn)}</div>' + _quantiles(result)
+
+
+def _quantiles(result: RunResult) -> str:
+    rows = []
+    for s in result.services:
+        for key, title in LATENCIES:
+            x = getattr(s, key)
+            values = (x.mean_s, x.p50_s, x.p90_s, x.p95_s, x.p99_s, x.max_s)
+            rows.append((f"{s.name}: {title.lower()}", *(seconds(v) for v in values)))
+    return details("quantiles as a table", ("", "mean", "p50", "p90", "p95", "p99", "longest"), rows)
+
+
+def energy_flow(result: RunResult) -> str:
+    """From the grid to prefill, decode and idle."""
+    energy = result.energy
+    root = Share("facility", energy.facility_j)
+    chart = sankey("Energy from the grid to tokens", root, energy.parts, TONES)
+    rows = [
+        (p.label, unit(p.value / 3600, "Wh"), percent(p.value / (energy.facility_j or 1.0)))
+        for p in leaves(energy.parts)
+    ]
+    pue = energy.facility_j / energy.it_j if energy.it_j else float("nan")
+    said = (
+        f"{unit(energy.facility_j / 3600, 'Wh')} at the meter, PUE {pue:.3f}. Output tokens per joule: boards "
+        f"{short(result.tokens_per_j.value)}, IT {short(result.tokens_per_j_it)}, facility "
+        f"{short(result.tokens_per_j_facility)}. Carbon {unit(result.carbon_kg * 1000, 'g')}, water "
+        f"{short(result.water_l)} l, power of the budget stranded {unit(result.stranded_w, 'W')}."
+    )
+    return (
+        f'<figure class="wide"><div class="scroll">{chart}</div></figure><p class="note">{escape(said)}</p>'
+        + details("as a table", ("", "energy", "share"), rows)
+    )

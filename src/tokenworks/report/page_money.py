@@ -1,0 +1,83 @@
+"""Cost in the HTML report: waterfall by cause, allocation to services and purposes, prices of tokens."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+from tokenworks.economics.allocation import PURPOSES, UNUSED, in_parts
+from tokenworks.events.results import Money, RunResult
+from tokenworks.report.figures import percent, usd
+
+
+def money(result: RunResult) -> str:
+    """The whole section."""
+    found = result.money
+    return waterfall(found) + f'<div class="two"><div>{_prices(found)}</div><div>{_allocation(result)}</div></div>'
+
+
+def waterfall(found: Money) -> str:
+    """Bars that begin where the one before ends, then their sum."""
+    total = found.total_usd or 1.0
+    rows, start = [], 0.0
+    for part in found.parts:
+        rows.append(_bar(part.label, part.value, start / total, part.value / total, "c0"))
+        start += part.value
+    rows.append(_bar("total", found.total_usd, 0.0, 1.0 if found.total_usd else 0.0, "all"))
+    return f'<table class="full water" aria-label="cost of the run by cause"><tbody>{"".join(rows)}</tbody></table>'
+
+
+def _bar(name: str, value: float, left: float, share: float, kind: str) -> str:
+    bar = f'<div><i class="fill {kind}" style="left:{left:.4%};width:{share:.4%}"></i></div>'
+    sums = ' class="sum"' if name == "total" else ""
+    return (
+        f'<tr{sums}><td>{escape(name)}</td><td class="track">{bar}</td><td class="n">{usd(value)}</td>'
+        f'<td class="n">{percent(share)}</td></tr>'
+    )
+
+
+def _prices(found: Money) -> str:
+    rows = (
+        ("output, all cost over output tokens", found.usd_per_mtok_output),
+        ("blended, all cost over input and output", found.usd_per_mtok_blended),
+        ("input, prefill's busy time over computed input", found.usd_per_mtok_input),
+        ("cached input, reload time over cached input", found.usd_per_mtok_cached),
+        ("output, decode's busy time alone", found.usd_per_mtok_decode),
+    )
+    body = "".join(f'<tr><td>{escape(name)}</td><td class="n">{usd(value)}</td></tr>' for name, value in rows)
+    return f'<h3>Dollars per million tokens</h3><table class="full"><tbody>{body}</tbody></table>'
+
+
+def _allocation(result: RunResult) -> str:
+    """Dollars by service and purpose; the cells add up to the total as printed."""
+    rows = result.money.allocation
+    if not rows:
+        return ""
+    places = decimals(result.money.total_usd)
+    units = dict(zip([(r.parent, r.label) for r in rows], in_parts([r.value for r in rows], 10**places), strict=True))
+    names = [s.name for s in result.services]
+    head = "".join(f'<th class="n">{escape(p)}</th>' for p in ("", *PURPOSES, "sum"))
+    lines = [_line(name, [units[name, purpose] for purpose in PURPOSES], places) for name in names]
+    unused = units["", UNUSED]
+    lines.append(_line(UNUSED, [0, 0, 0, unused], places))
+    sums = [sum(units[name, purpose] for name in names) for purpose in PURPOSES]
+    lines.append(_line("total", [*sums[:-1], sums[-1] + unused], places))
+    return (
+        f'<h3>Who pays for what, by GPU time</h3><div class="scroll"><table class="full"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def decimals(total: float) -> int:
+    """Digits after the point that show four figures of a sum; cents at least.
+
+    >>> decimals(132.87), decimals(0.0213)
+    (2, 5)
+    """
+    return 2 if total >= 10 else 3 - math.floor(math.log10(total)) if total > 0 else 2
+
+
+def _line(name: str, units: list[int], places: int) -> str:
+    cells = "".join(f'<td class="n">{u / 10**places:,.{places}f}</td>' for u in (*units, sum(units)))
+    sums = ' class="sum"' if name == "total" else ""
+    return f"<tr{sums}><td>{escape(name)}</td>{cells}</tr>"
