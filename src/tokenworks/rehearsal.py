@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tokenworks import catalog
 from tokenworks.accuracy.certainty import band, sentence
 from tokenworks.economics.account import Books, PhysicalRun, ServiceUse, account
+from tokenworks.economics.facts import facts_of
 from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
 from tokenworks.events.results import Assumption, Interval, RunResult, ServiceResult, Timeline
@@ -18,8 +19,8 @@ from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.fleet import Replicas, fleet
 from tokenworks.physics.terms import resolve
 from tokenworks.physics.worker_model import MICROJOULES_PER_J, TICKS_PER_S, WorkerModel
-from tokenworks.spec.factory import ROUTING, Factory, Service, Workload
-from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions, TwinResult
+from tokenworks.spec.factory import ROUTING, Factory, System, Workload
+from tokenworks.twin.cell import Cell, PowerCap, ServicePlan, TwinOptions, TwinResult
 from tokenworks.twin.simulate import simulate
 from tokenworks.twin.statistics import latency, shifted
 from tokenworks.workload.generate import base_rate_s, generate, merge
@@ -52,14 +53,38 @@ def plant(factory: Factory) -> Plant:
     """Compile worker models and lay out the cell. Raises CapacityError or UnsupportedError."""
     replicas = fleet(factory)
     groups = [(r, group) for r in replicas for group in r.groups]
-    models = tuple(compile_worker(group.deployment, name=f"{r.service.name} {group.role}") for r, group in groups)
+    budget = factory.site.power.budget_w
+    models = tuple(
+        compile_worker(group.deployment, name=f"{r.service.name} {group.role}", all_clocks=budget > 0)
+        for r, group in groups
+    )
     workers = tuple(i for i, (_, group) in enumerate(groups) for _ in range(group.count))
     ingress = tuple(resolve(r.deployment).ingress_s for r in replicas)
     plans, start = [], 0
     for r, way_s in zip(replicas, ingress, strict=True):
         plans.append(_plan(r, start, way_s))
         start += r.count
-    return Plant(factory, replicas, models, Cell(models, workers, tuple(plans), seed=factory.run.seed), ingress)
+    caps = (PowerCap("site", tuple(range(len(workers))), board_budget_w(factory, replicas)),) if budget else ()
+    return Plant(factory, replicas, models, Cell(models, workers, tuple(plans), caps, factory.run.seed), ingress)
+
+
+def board_budget_w(factory: Factory, replicas: Sequence[Replicas]) -> float:
+    """Watts that the boards in use may draw under the site's budget: what hosts, fans, supplies, losses and cooling
+    take at full activity is taken off first, then what idle boards draw."""
+    power, facts = factory.site.power, facts_of(factory)
+    spare = sum(_idle_w(s.system) * _free_gpus(replicas, s) for s in factory.systems)
+    top = sum(float(catalog.load("accelerators", r.deployment.accelerator)["tdp_w"]) * r.gpus for r in replicas)
+    boards = np.linspace(0.0, top, 2001)
+    drawn = boards + spare
+    if power.scope != "board":
+        drawn = facts.hosts.it_w(drawn, np.ones_like(drawn))
+    if power.scope == "facility":
+        drawn = facts.site.facility_w(drawn)
+    if drawn[0] >= power.budget_w:
+        raise InputError(
+            f"the site's budget of {power.budget_w / 1e3:,.0f} kW ({power.scope}) does not feed the servers without their GPUs ({drawn[0] / 1e3:,.0f} kW)"
+        )
+    return float(boards[drawn <= power.budget_w][-1])
 
 
 def _plan(replicas: Replicas, start: int, ingress_s: float) -> ServicePlan:
@@ -194,7 +219,7 @@ def _physical(made: Plant, twin: TwinResult, horizon_s: float) -> PhysicalRun:
     uses = tuple(_use(made, twin, service, horizon_s) for service in range(len(made.replicas)))
     gpus = made.gpus
     served = sum(r.gpus for r in made.replicas)
-    spare = sum(float(_idle_w(s.system)) * _free_gpus(made, s.id) for s in made.factory.systems)
+    spare = sum(_idle_w(s.system) * _free_gpus(made.replicas, s) for s in made.factory.systems)
     busy = np.array([u.busy_share for u in uses])
     share = np.array([u.gpus for u in uses]) / max(1, gpus)
     tokens = line.output_tokens / np.maximum(1, line.output_tokens.mean(axis=1, keepdims=True))
@@ -215,10 +240,10 @@ def _blocks(made: Plant, service: int) -> int:
     return sum(m.kv_blocks * m.ranks for m in models)
 
 
-def _free_gpus(made: Plant, system_id: str) -> int:
-    system = next(s for s in made.factory.systems if s.id == system_id)
+def _free_gpus(replicas: Sequence[Replicas], system: System) -> int:
+    """GPUs of a system that no service uses."""
     have = int(catalog.load("systems", system.system)["gpus"]) * system.count
-    return have - sum(r.gpus for r in made.replicas if r.system.id == system_id)
+    return have - sum(r.gpus for r in replicas if r.system.id == system.id)
 
 
 def _use(made: Plant, twin: TwinResult, service: int, horizon_s: float) -> ServiceUse:
@@ -297,10 +322,13 @@ def _service_result(made: Plant, twin: TwinResult, service: int, use: ServiceUse
     )
 
 
-def _saturated(waiting: NDArray[np.float64], workers: int, arrived: int, sustainable: float, horizon_s: float) -> bool:
-    """Offered more than sustainable, or a queue that grows through the last two thirds of the run."""
-    third = len(waiting) // 3
-    grows = waiting[-third:].mean() > 2 * waiting[third : 2 * third].mean() + 2 * workers
+def _saturated(
+    waiting: NDArray[np.float64], workers: int, arrived: int, sustainable: float, horizon_s: float
+) -> bool:
+    """Offered more than sustainable, or a long queue that grows through the last two thirds of the run."""
+    late = waiting[len(waiting) // 3 :]
+    slope = float(np.polyfit(np.arange(len(late)), late, 1)[0]) if len(late) > 1 else 0.0
+    grows = late.mean() > 2 * workers and slope * len(late) > 0.4 * late.mean()
     return bool(arrived / horizon_s > sustainable or grows)
 
 

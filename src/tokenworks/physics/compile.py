@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenworks import catalog
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.memory import kv_blocks
 from tokenworks.physics.operators import Array, Cost
@@ -28,9 +30,14 @@ EXACT = 512  # token counts up to here are computed one by one; larger ones on a
 
 
 def compile_worker(
-    deployment: Deployment, effects: Effects | None = None, terms: Terms | None = None, name: str = ""
+    deployment: Deployment,
+    effects: Effects | None = None,
+    terms: Terms | None = None,
+    name: str = "",
+    all_clocks: bool = False,
 ) -> WorkerModel:
-    """The WorkerModel of a deployment, under shipped effects, given effects, or given terms.
+    """The WorkerModel of a deployment, under shipped effects, given effects, or given terms; with all clock levels
+    of the catalogue where a power cap may need them.
 
     Raises CapacityError when the weights do not fit, UnsupportedError for an impossible combination.
     """
@@ -40,7 +47,7 @@ def compile_worker(
     return WorkerModel(
         name=name or f"{deployment.model} on {deployment.gpus} x {deployment.accelerator}",
         gpus=deployment.gpus,
-        levels=(step_table(machine, 1.0),),
+        levels=tuple(step_table(slowed, share) for slowed, share in clock_levels(machine, all_clocks)),
         limits=attention.limits,
         ranks=deployment.dp,
         max_seqs=deployment.max_seqs,
@@ -62,9 +69,29 @@ def compile_worker(
     )
 
 
+def clock_levels(machine: Machine, every: bool) -> list[tuple[Machine, float]]:
+    """The machine at each clock level, fastest first: tensor throughput follows the clock, tensor energy the square
+    of the voltage, the base power partly both; memory keeps its own clock."""
+    entry = catalog.load("clocks", "default")
+    floor, levels = float(entry["static_floor"]), []
+    for clock, voltage in zip(entry["clock_share"], entry["voltage_share"], strict=True):
+        t = machine.terms
+        slower = replace(
+            t,
+            flop_dense=t.flop_dense * clock,
+            flop_experts=t.flop_experts * clock,
+            flop_attention=t.flop_attention * clock,
+            power_flop=t.power_flop * voltage**2,
+            power_base=t.power_base * (floor + (1 - floor) * clock * voltage**2),
+        )
+        levels.append((replace(machine, terms=slower), float(clock)))
+        if not every:
+            break
+    return levels
+
+
 def step_table(machine: Machine, clock_share: float) -> StepTable:
-    """Tables of all lines at full clock. Lines: device and host in turn; host alone; board power limit."""
-    del clock_share
+    """Tables of all lines at one clock. Lines: device and host in turn; host alone; board power limit."""
     deployment, terms = machine.deployment, machine.terms
     queries = 1 + deployment.draft_tokens
     seqs = np.arange(deployment.max_seqs + 1, dtype=float)
@@ -101,7 +128,7 @@ def step_table(machine: Machine, clock_share: float) -> StepTable:
         joule_shared_decode=power.joules(shared_n, deployment.gpus),
         joule_shared_mixed=power.joules(shared_b, deployment.gpus),
         active_w=terms.power_base * machine.chip.tdp_w * deployment.gpus,
-        clock_ghz=float(machine.chip.entry["boost_clock_ghz"]),
+        clock_ghz=float(machine.chip.entry["boost_clock_ghz"]) * clock_share,
     )
 
 

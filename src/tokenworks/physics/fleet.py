@@ -56,7 +56,9 @@ def _replicas(factory: Factory, service: Service) -> Replicas:
         return Replicas(service, system, (Group("serve", deployment(service, system), count),))
     pools = (("prefill", service.prefill), ("decode", service.decode))
     return Replicas(
-        service, system, tuple(Group(role, deployment(pooled(service, pool), system), pool.workers) for role, pool in pools)
+        service,
+        system,
+        tuple(Group(role, deployment(pooled(service, pool), system), pool.workers) for role, pool in pools),
     )
 
 

@@ -115,7 +115,7 @@ def era(version: str, date: str) -> str:
 
 
 def quarter(date: str) -> str:
-    """"2025Q4" from an ISO date or month; the image behind a benchmark is often known by its date alone."""
+    """ "2025Q4" from an ISO date or month; the image behind a benchmark is often known by its date alone."""
     if len(date) < 7:
         return "unknown"
     return f"{date[:4]}Q{(int(date[5:7]) + 2) // 3}"
