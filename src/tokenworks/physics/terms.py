@@ -157,6 +157,41 @@ def resolve(deployment: Deployment, effects: Effects | None = None, client: str 
 
 
 def _value(prior: Prior, effects: Mapping[str, float], names: Mapping[str, str]) -> float:
-    shift = sum(effects.get(family.key(names), 0.0) for family in prior.families)
+    shift = sum(_effect(family, effects, names) for family in prior.families)
     shift += effects.get("all", 0.0)
     return min(prior.high, max(prior.low, prior.value * math.exp(shift)))
+
+
+def _effect(family: Family, effects: Mapping[str, float], names: Mapping[str, str]) -> float:
+    """The fitted effect; a version or quarter that nobody measured reverts to the latest earlier one that was."""
+    key = family.key(names)
+    if key in effects:
+        return effects[key]
+    timed = next((name for name in ("era", "quarter") if name in family.attributes), None)
+    if timed is None:
+        return 0.0
+    place, now = family.attributes.index(timed), _order(names[timed])
+    parts = key.split("+")
+    before = [known for known in map(lambda k: k.split("+"), effects) if _same_but(known, parts, place)]
+    earlier = [
+        k for k in before if (then := _order(k[place].partition("=")[2])) and now and then[0] == now[0] and then < now
+    ]
+    if not earlier:
+        return 0.0
+    return effects["+".join(max(earlier, key=lambda k: _order(k[place].partition("=")[2])))]
+
+
+def _same_but(known: list[str], wanted: list[str], place: int) -> bool:
+    """Whether two keys have the same attributes and values, but for one place."""
+    if len(known) != len(wanted) or known[place].partition("=")[0] != wanted[place].partition("=")[0]:
+        return False
+    return all(a == b for i, (a, b) in enumerate(zip(known, wanted, strict=True)) if i != place)
+
+
+def _order(text: str) -> tuple[str, float, float] | None:
+    """Something to compare eras by, within one way of writing: versions, months, quarters."""
+    for kind, pattern in (("month", r"(\d{4})-(\d{2})"), ("quarter", r"(\d{4})Q(\d)"), ("version", r"(\d+)\.(\d+)")):
+        match = re.fullmatch(pattern, text)
+        if match:
+            return kind, float(match.group(1)), float(match.group(2))
+    return None
