@@ -40,8 +40,10 @@ def plain(value: Any) -> Any:
     """Dataclasses and arrays as JSON types; what is not a finite number becomes null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
+    if isinstance(value, dict):
+        return {key: plain(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
     if isinstance(value, float):
@@ -49,5 +51,9 @@ def plain(value: Any) -> Any:
     return value
 
 
+FORMAT = "tokenworks-result-1"  # raised when a field changes its meaning; new fields do not raise it
+
+
 def to_json(result: RunResult) -> str:
-    return json.dumps(plain(result), ensure_ascii=False, indent=1)
+    """The whole result; the order of the keys is that of the dataclasses, so equal results are equal bytes."""
+    return json.dumps({"format": FORMAT, **plain(result)}, ensure_ascii=False, indent=1, allow_nan=False)

@@ -46,7 +46,7 @@ details{{margin:8px 0;font-size:13px}}summary{{cursor:pointer;color:var(--dim)}}
 @media(max-width:600px){{svg .tick,svg .end{{font-size:19px}}svg .alt{{display:none}}.card b{{font-size:20px}}h1{{font-size:22px}}
 .wide svg .name{{font-size:14px}}.cards{{grid-template-columns:1fr 1fr}}}}
 @media print{{#mode,.read,.hint{{display:none}}:root:root{{{_LIGHT};--bg:#fff}}body{{font-size:12px;print-color-adjust:exact;-webkit-print-color-adjust:exact}}
-main{{padding:0}}figure,tr,.card{{break-inside:avoid}}h2,h3{{break-after:avoid;margin-top:20px}}.charts{{grid-template-columns:1fr 1fr}}
+main{{padding:0}}figure,tr,.card,.water,.two>div{{break-inside:avoid}}svg .tick,svg .end{{font-size:18px}}svg .alt{{display:none}}h2,h3{{break-after:avoid;margin-top:20px}}.charts{{grid-template-columns:1fr 1fr}}
 .scroll{{overflow:visible}}.cards{{grid-template-columns:repeat(3,1fr)}}details:not([open])>summary{{display:none}}}}
 """
 

@@ -1,22 +1,64 @@
-"""Progress on stderr for work over a second; silent where nobody looks."""
+"""Progress with time left, on stderr, for work over a second; silent where nobody looks."""
 
 from __future__ import annotations
 
+import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+PATIENCE_S = 1.0  # what is done sooner needs no bar
+_DONE = re.compile(r"([\d,]+) of ([\d,]+)")
+
+
+def share_done(stage: str) -> float | None:
+    """What a stage says of itself, none where it does not say.
+
+    >>> share_done("predicted 1,200 of 6,000 rows")
+    0.2
+    >>> share_done("doing the books")
+    """
+    found = _DONE.search(stage)
+    if not found:
+        return None
+    done, total = (int(part.replace(",", "")) for part in found.groups())
+    return min(1.0, done / total) if total else None
 
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Yields a function that names the present stage."""
+    """Yields a function that names the present stage; "3 of 10 …" in a stage moves the bar and its time left."""
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("starting")
-        yield lambda stage: bar.update(task, description=stage)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("starting", total=None)
+
+    def say(stage: str) -> None:
+        share = share_done(stage)
+        if share is None:
+            bar.update(task, description=stage)
+        else:
+            bar.update(task, description=stage, total=1.0, completed=share)
+
+    patience = threading.Timer(PATIENCE_S, bar.start)
+    patience.daemon = True
+    patience.start()
+    try:
+        yield say
+    finally:
+        patience.cancel()
+        patience.join()
+        bar.stop()

@@ -96,7 +96,7 @@ def _services(result: RunResult) -> RenderableType:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, expand=True, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("service", no_wrap=True, overflow="ellipsis")
+    table.add_column("service", no_wrap=True, overflow="ellipsis", max_width=14)
     for name in _COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
     for s in result.services:

@@ -1,0 +1,49 @@
+"""A window of a run as a trace that Perfetto and Chrome's tracing page open: one track per worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tokenworks.report.files import write_whole
+
+
+@dataclass(frozen=True)
+class Span:
+    """Something that a worker did from one moment to another."""
+
+    worker: str
+    name: str
+    start_s: float
+    end_s: float
+    args: Mapping[str, int | float | str] = field(default_factory=dict)
+
+
+def trace(spans: Iterable[Span]) -> str:
+    """Trace Event Format: complete events in microseconds, workers as named threads of one process."""
+    kept = sorted(spans, key=lambda s: (s.start_s, s.worker))
+    tracks = {name: i for i, name in enumerate(sorted({s.worker for s in kept}), 1)}
+    names: list[dict[str, object]] = [
+        {"ph": "M", "pid": 1, "tid": track, "name": "thread_name", "args": {"name": worker}}
+        for worker, track in tracks.items()
+    ]
+    events = [
+        {
+            "ph": "X",
+            "pid": 1,
+            "tid": tracks[s.worker],
+            "name": s.name,
+            "ts": s.start_s * 1e6,
+            "dur": (s.end_s - s.start_s) * 1e6,
+            "args": dict(s.args),
+        }
+        for s in kept
+    ]
+    return json.dumps({"traceEvents": names + events, "displayTimeUnit": "ms"}, allow_nan=False)
+
+
+def write_trace(spans: Iterable[Span], path: Path) -> None:
+    """Write a trace, whole or not at all."""
+    write_whole(path, trace(spans).encode())

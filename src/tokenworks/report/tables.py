@@ -1,0 +1,69 @@
+"""One row per request, as an Arrow table and a Parquet file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenworks.events.requests import Requests
+from tokenworks.physics.worker_model import TICKS_PER_S
+from tokenworks.report.files import write_whole
+from tokenworks.twin.cell import FINISHED, RequestLog
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# in the order of the status codes in twin/cell.py
+STATUS_NAMES = ("waiting", "finished", "rejected: queue full", "rejected: too long", "timed out", "in system")
+
+
+def requests_table(requests: Requests, log: RequestLog, services: Sequence[str]) -> pa.Table:
+    """Columns in seconds and tokens; a latency that did not come to be is null."""
+    import pyarrow as pa
+
+    ends = log.status == FINISHED
+    started = log.first_token >= 0
+    ttft = (log.first_token - log.arrival) / TICKS_PER_S
+    decode = (log.finish - log.first_token) / TICKS_PER_S
+    gaps = log.produced - 1
+    return pa.table(
+        {
+            "arrival_s": log.arrival / TICKS_PER_S,
+            "ttft_s": _where(ttft, started),
+            "tpot_s": _where(decode / np.maximum(1, gaps), ends & (gaps > 0)),
+            "e2e_s": _where((log.finish - log.arrival) / TICKS_PER_S, ends),
+            "input_tokens": requests.input_tokens,
+            "cached_tokens": log.cached,
+            "output_tokens": log.produced,
+            "service": _words(requests.service, services),
+            "status": _words(log.status, STATUS_NAMES),
+            "worker": _where(log.worker, log.worker >= 0),
+            "preemptions": log.preemptions,
+        }
+    )
+
+
+def _where(values: NDArray[np.generic], known: NDArray[np.bool_]) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array(values, mask=~known)
+
+
+def _words(codes: NDArray[np.integer], names: Sequence[str]) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(list(names), pa.string()))
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write a table, whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink, compression="zstd")
+    write_whole(path, sink.getvalue().to_pybytes())
