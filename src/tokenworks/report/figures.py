@@ -140,7 +140,12 @@ def six_figures(result: RunResult) -> list[Figure]:
         ),
         Figure("tokens/J board", short(result.tokens_per_j.value), band(result.tokens_per_j), scopes),
         Figure(f"power, {scope_name(result.power_scope)}", unit(power, "W"), drawn, share_of_budget(result)),
-        Figure("GPU time busy", percent(result.utilisation), f"{result.gpus:,} GPUs", f"idle {usd(money.idle_usd)}"),
+        Figure(
+            "GPU time busy",
+            percent(result.utilisation),
+            f"{result.gpus:,} GPU{'s' * (result.gpus != 1)}",
+            f"idle {usd(money.idle_usd)}",
+        ),
     ]
 
 

@@ -156,7 +156,7 @@ def _what_ifs(result: RunResult) -> list[Text]:
 
 def _notes(result: RunResult) -> list[str]:
     money = result.money
-    lines = [f"{result.horizon_s:,.0f} s of factory time, seed {result.seed}. {result.trace_note}"]
+    lines = [f"{result.horizon_s:,.0f} s of factory time, seed {result.seed}. {result.trace_note.rstrip('.')}."]
     idle = money.idle_usd / money.total_usd if money.total_usd else 0.0
     lines.append(
         f"Cost of the run {usd(money.total_usd)}, {percent(idle)} of it for idle GPU time; "
