@@ -146,7 +146,7 @@ def test_linked_timelines_carry_the_results_values(text: str) -> None:
 
 
 def test_a_timeline_draws_its_points_where_they_belong() -> None:
-    drawn = ET.fromstring(timeline("t", "u", [Series("a", np.array([0.0, 10.0]), np.array([0.0, 100.0]), 0)]))
+    drawn = ET.fromstring(timeline("t", [Series("a", np.array([0.0, 10.0]), np.array([0.0, 100.0]), 0)]))
     found = points(str(next(drawn.iter("path")).get("d")))
     plot = HEIGHT - TOP - BOTTOM
     expected = [[LEFT, HEIGHT - BOTTOM], [WIDTH - RIGHT, HEIGHT - BOTTOM - plot / 1.06]]
@@ -155,10 +155,19 @@ def test_a_timeline_draws_its_points_where_they_belong() -> None:
 
 def test_the_budget_is_drawn_even_where_far_above() -> None:
     low = Series("a", np.arange(3.0), np.ones(3), 0)
-    drawn = ET.fromstring(timeline("t", "kW", [low], limit=50.0, limit_name="budget"))
+    drawn = ET.fromstring(timeline("t", [low], limit=50.0, limit_name="budget"))
     line = next(e for e in drawn.iter("line") if e.get("class") == "limit")
     assert TOP <= float(str(line.get("y1"))) <= HEIGHT - BOTTOM
     assert "budget" in "".join(drawn.itertext())
+
+
+@pytest.mark.parametrize("values", [[0.0], [0.0, 0.0, 0.0], [1e12]])
+def test_dull_series_are_drawn_too(values: list[float]) -> None:
+    x = np.arange(float(len(values)))
+    drawn = ET.fromstring(timeline("t", [Series("a", x, np.array(values), 0)]))
+    found = points(str(next(drawn.iter("path")).get("d")))
+    assert np.isfinite(found).all()
+    assert ((found[:, 1] >= TOP) & (found[:, 1] <= HEIGHT - BOTTOM)).all()
 
 
 def test_a_latency_curve_rises_from_none_to_all() -> None:

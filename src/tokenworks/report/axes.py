@@ -12,7 +12,7 @@ from tokenworks.report.figures import seconds
 
 Floats = NDArray[np.float64]
 WIDTH, HEIGHT = 720, 228
-LEFT, RIGHT, TOP, BOTTOM = 56, 88, 12, 34
+LEFT, RIGHT, TOP, BOTTOM = 56, 98, 12, 34
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:

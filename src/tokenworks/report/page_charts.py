@@ -43,18 +43,17 @@ def timelines(result: RunResult) -> str:
     """Tokens, queue, KV use by service; power by scope."""
     t, names = result.timeline, [s.name for s in result.services]
     charts = (
-        ("Output tokens per second", "tokens/s", t.output_tokens_s),
-        ("Requests waiting", "requests", t.waiting),
-        ("KV cache in use, %", "%", t.kv_use * 100),
+        ("Output tokens per second", t.output_tokens_s),
+        ("Requests waiting", t.waiting),
+        ("KV cache in use, %", t.kv_use * 100),
     )
     drawn = [
-        figure(title, svg.timeline(title, said, _series(names, t.time_s, values)), read=True)
-        for title, said, values in charts
+        figure(title, svg.timeline(title, _series(names, t.time_s, values)), read=True) for title, values in charts
     ]
     drawn.append(figure("Power, kW", _power(result), read=True))
     rows = [
         (title, *(f"{short(v.min())} / {short(v.mean())} / {short(v.max())}" for v in values))
-        for title, _, values in charts
+        for title, values in charts
     ]
     return (
         legend(names)
@@ -69,9 +68,10 @@ def _series(names: Sequence[str], time_s: Floats, values: Floats) -> list[svg.Se
 
 def _power(result: RunResult) -> str:
     t = result.timeline
-    rows = (("facility", t.facility_w, 2), ("IT", t.it_w, 3), ("GPU boards", t.board_w.sum(axis=0), 4))
+    rows = (("facility", t.facility_w, 2), ("IT", t.it_w, 3), ("boards", t.board_w.sum(axis=0), 4))
     lines = [svg.Series(name, t.time_s, watts / 1e3, colour) for name, watts, colour in rows]
-    return svg.timeline("Power: facility, IT, GPU boards", "kW", lines, result.power_budget_w / 1e3, "budget")
+    scope = {"board": "boards", "it": "IT", "facility": "facility"}[result.power_scope]
+    return svg.timeline("Power: facility, IT, GPU boards", lines, result.power_budget_w / 1e3, f"{scope} limit")
 
 
 def latencies(result: RunResult) -> str:

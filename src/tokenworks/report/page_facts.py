@@ -14,7 +14,8 @@ def assumptions(result: RunResult) -> str:
         return '<p class="note">No fact was recorded for this run.</p>'
     head = "".join(f'<th scope="col">{name}</th>' for name in ("fact", "value", "status", "date", "source"))
     rows = "".join(
-        f"<tr>{''.join(f'<td>{escape(said)}</td>' for said in (a.what, a.value, a.status, a.date, a.source))}</tr>"
+        f"<tr><td>{escape(a.what)}</td><td>{escape(a.value)}</td><td>{escape(a.status)}</td>"
+        f'<td class="w">{escape(a.date)}</td><td>{escape(a.source)}</td></tr>'
         for a in result.assumptions
     )
     table = f'<div class="scroll"><table class="full"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'

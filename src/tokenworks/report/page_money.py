@@ -7,7 +7,7 @@ from html import escape
 
 from tokenworks.economics.allocation import PURPOSES, UNUSED, in_parts
 from tokenworks.events.results import Money, RunResult
-from tokenworks.report.figures import percent, usd
+from tokenworks.report.figures import percent, short, usd
 
 
 def money(result: RunResult) -> str:
@@ -45,6 +45,7 @@ def _prices(found: Money) -> str:
         ("output, decode's busy time alone", found.usd_per_mtok_decode),
     )
     body = "".join(f'<tr><td>{escape(name)}</td><td class="n">{usd(value)}</td></tr>' for name, value in rows)
+    body += f'<tr><td>output tokens per dollar</td><td class="n">{short(found.tokens_per_usd)}</td></tr>'
     return f'<h3>Dollars per million tokens</h3><table class="full"><tbody>{body}</tbody></table>'
 
 

@@ -27,7 +27,8 @@ h3{{font-size:14px;margin:14px 0 4px}}.note,small{{color:var(--dim);font-size:13
 .card span{{color:var(--dim);font-size:13px}}.card b{{font-size:23px;line-height:1.25}}.card small{{margin:0}}
 .charts{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(460px,100%),1fr));gap:14px}}
 figure{{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 8px 6px;min-width:0}}
-figcaption{{font-size:14px;font-weight:600;padding:0 4px;min-height:22px}}.read{{font-weight:400;color:var(--dim);font-size:13px;margin-left:8px}}
+figcaption{{font-size:14px;font-weight:600;padding:0 4px}}
+.read{{display:block;min-height:20px;font-weight:400;color:var(--dim);font-size:13px;white-space:nowrap;overflow:hidden;text-overflow:ellipsis}}
 svg{{width:100%;height:auto;display:block}}svg:focus-visible{{outline:2px solid var(--c0);outline-offset:2px}}
 svg text{{fill:var(--fg);font:13px system-ui,sans-serif;stroke:none}}svg .tick{{fill:var(--dim);font-size:12px}}.grid{{stroke:var(--line)}}
 .line{{fill:none;stroke-width:1.8;stroke-linejoin:round}}.again{{stroke-dasharray:7 4}}.cursor{{stroke:var(--fg);stroke-width:1}}
@@ -38,7 +39,7 @@ svg text{{fill:var(--fg);font:13px system-ui,sans-serif;stroke:none}}svg .tick{{
 .key{{display:inline-block;width:18px;height:4px;border-radius:2px;vertical-align:middle;margin-right:6px}}
 .scroll{{overflow-x:auto}}table{{border-collapse:collapse;font-size:13px}}table.full{{width:100%}}
 th,td{{text-align:left;padding:4px 10px 4px 0;border-bottom:1px solid var(--line);vertical-align:top}}th{{color:var(--dim);font-weight:600}}
-td.n,th.n{{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}}tr.sum td{{font-weight:600}}tr.group th{{padding-top:12px;color:var(--fg)}}
+td.n,th.n{{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}}td.w{{white-space:nowrap}}tr.sum td{{font-weight:600}}tr.group th{{padding-top:12px;color:var(--fg)}}
 .water td.track{{width:56%;min-width:110px;padding-right:12px}}.track div{{position:relative;height:16px;background:linear-gradient(var(--line),var(--line)) 0 50%/100% 1px no-repeat}}
 .fill{{position:absolute;top:0;height:16px;min-width:2px;border-radius:2px}}.fill.all{{background:var(--dim)}}
 .two{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr));gap:8px 28px}}
@@ -46,20 +47,20 @@ details{{margin:8px 0;font-size:13px}}summary{{cursor:pointer;color:var(--dim)}}
 @media(max-width:600px){{svg .tick,svg .end{{font-size:19px}}svg .alt{{display:none}}.card b{{font-size:20px}}h1{{font-size:22px}}
 .wide svg .name{{font-size:14px}}.cards{{grid-template-columns:1fr 1fr}}}}
 @media print{{#mode,.read,.hint{{display:none}}:root:root{{{_LIGHT};--bg:#fff}}body{{font-size:12px;print-color-adjust:exact;-webkit-print-color-adjust:exact}}
-main{{padding:0}}figure,tr,.card,.water,.two>div{{break-inside:avoid}}svg .tick,svg .end{{font-size:18px}}svg .alt{{display:none}}h2,h3{{break-after:avoid;margin-top:20px}}.charts{{grid-template-columns:1fr 1fr}}
+main{{padding:0}}figure,tr,.card,.water,.two>div{{break-inside:avoid}}svg .tick,svg .end{{font-size:18px}}svg .alt{{display:none}}h2,h3,.note,.legend{{break-after:avoid}}h2,h3{{margin-top:20px}}.charts{{grid-template-columns:1fr 1fr}}
 .scroll{{overflow:visible}}.cards{{grid-template-columns:repeat(3,1fr)}}details:not([open])>summary{{display:none}}}}
 """
 
 SCRIPT = """
 (()=>{const charts=[...document.querySelectorAll('svg.timeline')].map(svg=>{const d=svg.dataset;return{svg,
-cursor:svg.querySelector('.cursor'),read:svg.parentElement.querySelector('.read'),names:d.names.split(';'),unit:d.unit,
+cursor:svg.querySelector('.cursor'),read:svg.parentElement.querySelector('.read'),names:d.names.split(';'),
 times:d.times.split(','),left:+d.left,plot:d.width-d.left-d.right,width:+d.width,
 values:d.values.split(';').map(v=>v.split(',').map(Number))}});
 const n=charts.length?charts[0].times.length:0;let at=-1;
-const form=v=>Math.abs(v)>=1e6?+(v/1e6).toPrecision(3)+'M':Math.abs(v)>=1e4?+(v/1e3).toPrecision(3)+'k':''+v;
+const form=v=>Math.abs(v)>=1e6?+(v/1e6).toPrecision(3)+'M':Math.abs(v)>=1e4?+(v/1e3).toPrecision(3)+'k':''+(+v.toPrecision(3));
 function show(i){at=Math.max(0,Math.min(n-1,i));for(const c of charts){const x=c.left+at/Math.max(1,n-1)*c.plot;
 c.cursor.setAttribute('x1',x);c.cursor.setAttribute('x2',x);c.cursor.setAttribute('visibility','visible');
-c.read.textContent=c.times[at]+': '+c.names.map((m,j)=>m+' '+form(c.values[j][at])).join(', ')+' '+c.unit}}
+c.read.textContent=c.times[at]+': '+c.names.map((m,j)=>m+' '+form(c.values[j][at])).join(', ')}}
 for(const c of charts){c.svg.addEventListener('pointermove',e=>{const b=c.svg.getBoundingClientRect();
 show(Math.round(((e.clientX-b.left)/b.width*c.width-c.left)/c.plot*(n-1)))});
 c.svg.addEventListener('focus',()=>{if(at<0)show(0)});

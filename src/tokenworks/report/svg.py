@@ -56,7 +56,7 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     return placed
 
 
-def timeline(title: str, unit: str, series: Sequence[Series], limit: float = 0.0, limit_name: str = "") -> str:
+def timeline(title: str, series: Sequence[Series], limit: float = 0.0, limit_name: str = "") -> str:
     """Lines over time, each named at its end; the page's script moves one cursor through all timelines."""
     top = max([float(s.y.max()) for s in series] + [limit]) * 1.06 or 1.0
     x = series[0].x
@@ -68,7 +68,7 @@ def timeline(title: str, unit: str, series: Sequence[Series], limit: float = 0.0
     ends = [(s.name, float(axes.py(s.y[-max(1, len(s.y) // 20) :].mean())), s.colour) for s in series]
     body += names_at_ends([*ends, (limit_name, float(axes.py(limit)), -1)] if limit else ends)
     body += f'<line class="cursor" x1="{LEFT}" x2="{LEFT}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" visibility="hidden"/>'
-    return wrap(body, title, extra=_hover(unit, series))
+    return wrap(body, title, extra=_hover(series))
 
 
 def level(axes: Axes, value: float) -> str:
@@ -82,17 +82,17 @@ def names_at_ends(ends: Sequence[tuple[str, float, int]]) -> str:
     said = []
     for (name, _, colour), y in zip(ends, heights, strict=True):
         kind = f"end t{colour % COLOURS}" if colour >= 0 else "end tlimit"
-        said.append(text(WIDTH - RIGHT + 5, y + 4, name if len(name) <= 13 else name[:12] + "…", kind))
+        said.append(text(WIDTH - RIGHT + 5, y + 4, name if len(name) <= 15 else name[:14] + "…", kind))
     return "".join(said)
 
 
-def _hover(unit: str, series: Sequence[Series]) -> str:
+def _hover(series: Sequence[Series]) -> str:
     """What the page's script needs: values, names, times, and where the plot lies."""
     values = ";".join(",".join(f"{v:.4g}" for v in s.y) for s in series)
     names = ";".join(s.name.replace(";", ",") for s in series)
     times = ",".join(clock(float(v), float(series[0].x[-1])) for v in series[0].x)
     return (
-        f'class="timeline" tabindex="0" data-values="{values}" data-names="{escape(names)}" data-unit="{escape(unit)}" '
+        f'class="timeline" tabindex="0" data-values="{values}" data-names="{escape(names)}" '
         f'data-times="{times}" data-left="{LEFT}" data-right="{RIGHT}" data-width="{WIDTH}"'
     )
 
