@@ -63,7 +63,7 @@ def test_run_writes_files_and_clean_json(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "nowhere.yaml"], "no such file: nowhere.yaml. Shipped examples: laptop"),
+        (["run", "nowhere.yaml"], "no such file: nowhere.yaml. Shipped examples: disaggregated, laptop"),
         (["run", "laptop", "--set", "run.horizn=1 h"], "unknown key. Did you mean horizon"),
         (["run", "laptop", "--set", "services.chat.precision=bf16", "--set", "services.chat.model=llama-3.3-70b"], "does not fit on 1 x rtx-4090: needs"),
         (["run", "laptop", "--set", "workload.0.trace=none.csv"], "no trace or file 'none.csv'"),
