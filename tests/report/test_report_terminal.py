@@ -66,10 +66,17 @@ def test_what_ifs_and_files_are_listed() -> None:
 
 
 @pytest.mark.parametrize("make", [sample, overloaded])
-@pytest.mark.parametrize("width", [100, 140])
+@pytest.mark.parametrize("width", [72, 80, 90, 100, 140])
 def test_no_line_is_too_long(make: object, width: int) -> None:
     assert callable(make)
-    assert max(len(line) for line in render(make(), width).splitlines()) <= width
+    assert max(len(line) for line in render(make(), width).splitlines()) <= min(width, 100)
+
+
+@pytest.mark.parametrize("width", [72, 80, 90])
+def test_a_narrow_screen_cuts_no_figure(width: int) -> None:
+    text = render(sample(), width)
+    assert "…" not in text
+    assert all(figure in text for figure in ("65.3 k", "0.21/0.783/1.35 s", "26.2/31.9/34.6 ms", "of 200 kW"))
 
 
 def test_long_names_and_many_services_keep_the_width() -> None:

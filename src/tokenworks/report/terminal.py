@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tokenworks.events.results import RunResult, ServiceResult
 from tokenworks.report.bars import Part, labels, leaves, stacked
 from tokenworks.report.figures import (
+    Figure,
     effects,
     percent,
     service_lines,
@@ -31,7 +32,7 @@ GREY = "bright_black"
 
 
 def render(result: RunResult, width: int = WIDTH) -> str:
-    """The report as plain text, without trailing blanks."""
+    """The report as plain text, without trailing blanks; never wider than `WIDTH`."""
     import io
 
     from rich.console import Console
@@ -43,8 +44,9 @@ def render(result: RunResult, width: int = WIDTH) -> str:
 
 def show(result: RunResult, console: Console) -> None:
     """Print the report to a console."""
-    for part in _parts(result, console.width):
-        console.print(part, soft_wrap=False)
+    width = min(console.width, WIDTH)
+    for part in _parts(result, width):
+        console.print(part, width=width, soft_wrap=False)
 
 
 def _parts(result: RunResult, width: int) -> list[RenderableType]:
@@ -55,8 +57,8 @@ def _parts(result: RunResult, width: int) -> list[RenderableType]:
         Text(verdict(result), style=STYLES[state(result)]),
         *(_named(name, said) for name, said in service_lines(result)),
         Text(),
-        _figures(result),
-        _services(result),
+        *_figures(result, width),
+        _services(result, width),
         *_bar("Where a dollar goes", _dollars(result), width),
         *_bar("Where a joule goes", _joules(result), width),
         *_what_ifs(result),
@@ -74,11 +76,17 @@ def _named(name: str, said: str) -> RenderableType:
     return Padding(Text(f"{name}: {said}"), (0, 0, 0, 2))
 
 
-def _figures(result: RunResult) -> RenderableType:
+def _figures(result: RunResult, width: int) -> list[RenderableType]:
+    """All six in a row, or three and three where the screen is narrow."""
+    figures = six_figures(result)
+    return [_row_of_figures(figures)] if width >= 96 else [_row_of_figures(figures[:3]), _row_of_figures(figures[3:])]
+
+
+def _row_of_figures(figures: list[Figure]) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    table, figures = Table.grid(expand=True, padding=(0, 1, 0, 0)), six_figures(result)
+    table = Table.grid(expand=True, padding=(0, 1, 0, 0))
     for _ in figures:
         table.add_column(justify="left", no_wrap=True)
     table.add_row(*(Text(f.label) for f in figures))
@@ -88,25 +96,37 @@ def _figures(result: RunResult) -> RenderableType:
     return table
 
 
-_COLUMNS = ("reqs", "in SLO", "TTFT p50/95/99", "TPOT p50/95/99", "queue", "KV", "hits", "preempt", "lost")
+# title, and the narrowest screen that still shows the column
+_COLUMNS = (
+    ("reqs", 0),
+    ("in SLO", 0),
+    ("TTFT p50/95/99", 0),
+    ("TPOT p50/95/99", 0),
+    ("queue", 84),
+    ("KV", 84),
+    ("hits", 98),
+    ("preempt", 98),
+    ("lost", 84),
+)
 
 
-def _services(result: RunResult) -> RenderableType:
+def _services(result: RunResult, width: int) -> RenderableType:
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, expand=True, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("service", no_wrap=True, overflow="ellipsis", max_width=14)
-    for name in _COLUMNS:
-        table.add_column(name, justify="right", no_wrap=True)
+    shown = [i for i, (_, least) in enumerate(_COLUMNS) if width >= least]
+    for i in shown:
+        table.add_column(_COLUMNS[i][0], justify="right", no_wrap=True)
     for s in result.services:
-        table.add_row(*_service_row(s))
+        cells = _service_row(s)
+        table.add_row(s.name, *(cells[i] for i in shown))
     return table
 
 
 def _service_row(s: ServiceResult) -> tuple[str, ...]:
     return (
-        s.name,
         short(s.arrived),
         percent(s.within_slo / s.finished) if s.finished else "–",
         triple((s.ttft.p50_s, s.ttft.p95_s, s.ttft.p99_s)),
