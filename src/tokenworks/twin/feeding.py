@@ -23,7 +23,13 @@ class Feeder:
         self.services, self.clients, self.hashed = services, clients, hashed
         self.unit_tokens = 0  # of the hashes, 0 before the first chunk that has any
         self.count, self._last = 0, 0
+        self._whole = len(requests) if isinstance(requests, Requests) else 0
         self._chunks = self._cut()
+
+    @property
+    def length(self) -> int:
+        """Requests that a log covers: all that are known to exist."""
+        return max(self._whole, self.count)
 
     def next_chunk(self) -> tuple[Ints, Ints, Ints] | None:
         """The next chunk, or None at the end of the stream."""

@@ -207,4 +207,6 @@ class Run:
 
     def result(self) -> TwinResult:
         end = self.options.horizon_ticks or int(self.state.g[c.LAST])
-        return result_of(self.cell, self.tables, self.state, self.books, self.options, self.feeder.count, end)
+        if self.options.record and len(self.books.log) < self.feeder.length:
+            self.books = self.books._replace(log=grow_rows(self.books.log, self.feeder.length))
+        return result_of(self.cell, self.tables, self.state, self.books, self.options, self.feeder.length, end)
