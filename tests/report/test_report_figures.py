@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample import overloaded, sample
 
-from tokenworks.events.results import Share
+from tokenworks.events.results import Interval, Share
 from tokenworks.report.bars import Part, cells, labels, largest, leaves
-from tokenworks.report.figures import percent, seconds, short, state, usd, verdict
+from tokenworks.report.figures import band, percent, seconds, service_lines, short, state, usd, verdict
 
 
 @pytest.mark.parametrize("module", ["axes", "bars", "figures", "page_money", "progress", "svg"])
@@ -59,6 +59,16 @@ def test_verdict_is_the_state_in_words() -> None:
     assert state(greedy) == "warn"
     assert "above the power budget" in verdict(greedy)
     assert state(overloaded()) == state(replace(result, interrupted=True)) == "bad"
+
+
+def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
+    result = sample()
+    nothing = replace(result.services[0].ttft, p95_s=math.nan)
+    silent = replace(result, services=(replace(result.services[0], ttft=nothing), result.services[1]))
+    assert state(silent) == "warn"
+    assert verdict(silent).startswith("⚠ No finished request of reasoner was measured")
+    assert service_lines(silent)[0][1].startswith("TTFT p95 not measured (SLO 2 s); TPOT p95 31.9 ms ≤ 40 ms ✓")
+    assert band(Interval(math.nan, math.nan, math.nan)) == ""
 
 
 def test_overload_names_the_sustainable_rate_first() -> None:

@@ -99,7 +99,7 @@ def band(interval: Interval, write: Callable[[float], str] = short) -> str:
     >>> band(Interval(266e3, 202e3, 302e3)), band(Interval(0.14, 0.12, 0.18), usd), band(Interval(1, 1, 1))
     ('202–302 k', '$0.120–0.180', '')
     """
-    if interval.low == interval.high:
+    if interval.low == interval.high or not math.isfinite(interval.low + interval.high):
         return ""
     low, high = write(interval.low), write(interval.high)
     if low[0] == high[0] == "$":
@@ -169,7 +169,13 @@ def objectives(service: ServiceResult) -> list[tuple[str, float, float]]:
 
 
 def missed(service: ServiceResult) -> list[str]:
-    return [name for name, measured, objective in objectives(service) if not measured <= objective]
+    """Objectives that the measured latencies break."""
+    return [name for name, measured, objective in objectives(service) if measured > objective]
+
+
+def unknown(service: ServiceResult) -> bool:
+    """No request of the service was measured, so nothing is known of its objectives."""
+    return any(math.isnan(measured) for _, measured, _ in objectives(service))
 
 
 def state(result: RunResult) -> str:
@@ -177,7 +183,7 @@ def state(result: RunResult) -> str:
     if result.overloaded or result.interrupted:
         return "bad"
     over_budget = bool(result.power_budget_w) and result.peak_power_w > result.power_budget_w
-    return "warn" if over_budget or any(missed(s) for s in result.services) else "good"
+    return "warn" if over_budget or any(missed(s) or unknown(s) for s in result.services) else "good"
 
 
 def verdict(result: RunResult) -> str:
@@ -189,6 +195,9 @@ def verdict(result: RunResult) -> str:
     late = [f"{' and '.join(missed(s))} of {s.name}" for s in result.services if missed(s)]
     if late:
         return f"⚠ Sustains the load but misses its objective: {', '.join(late)}."
+    silent = [s.name for s in result.services if unknown(s)]
+    if silent:
+        return f"⚠ No finished request of {', '.join(silent)} was measured: is the horizon longer than the warm-up?"
     if result.power_budget_w and result.peak_power_w > result.power_budget_w:
         return f"⚠ Sustains the load but its peak, {unit(result.peak_power_w, 'W')}, is above the power budget."
     left = min((headroom(s, result.horizon_s) for s in result.services), default=0.0)
@@ -208,17 +217,21 @@ def service_lines(result: RunResult) -> list[tuple[str, str]]:
     """(service, objectives met or missed, bottleneck, headroom) for the lines under the verdict."""
     lines = []
     for s in result.services:
-        said = [
-            f"{name} p95 {seconds(value)} {'≤' if met else '>'} {seconds(goal)} {'✓' if met else '✗'}"
-            for name, value, goal in objectives(s)
-            for met in (value <= goal,)
-        ] or [f"TTFT p95 {seconds(s.ttft.p95_s)}, TPOT p95 {seconds(s.tpot.p95_s)} (no SLO)"]
+        said = [_objective(*goal) for goal in objectives(s)]
+        said = said or [f"TTFT p95 {seconds(s.ttft.p95_s)}, TPOT p95 {seconds(s.tpot.p95_s)} (no SLO)"]
         if not s.saturated:
             said.append(f"headroom {percent(headroom(s, result.horizon_s))}")
         if s.bottleneck:
             said.append(f"limit: {s.bottleneck}")
         lines.append((s.name, "; ".join(said)))
     return lines
+
+
+def _objective(name: str, measured: float, objective: float) -> str:
+    if math.isnan(measured):
+        return f"{name} p95 not measured (SLO {seconds(objective)})"
+    sign, mark = ("≤", "✓") if measured <= objective else (">", "✗")
+    return f"{name} p95 {seconds(measured)} {sign} {seconds(objective)} {mark}"
 
 
 def headroom(service: ServiceResult, horizon_s: float) -> float:
