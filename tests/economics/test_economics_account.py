@@ -127,6 +127,15 @@ def test_stranded_power_is_the_budget_above_the_planned_percentile() -> None:
     assert found.billed_peak_w <= found.peak_w["facility"]
 
 
+def test_a_spike_of_one_short_bucket_is_no_peak() -> None:
+    run = physical(horizon_s=60.0, buckets=240)
+    spiky = np.full((1, 240), 1000.0)
+    spiky[0, 100] = 41_000.0  # 40 kW for a quarter of a second
+    found = books(replace(run, board_w=spiky), replace(facts(), peak_interval_s=10.0))
+    assert found.peak_w["board"] == pytest.approx(100 + 1000 + 40_000 / 40)
+    assert found.energy.board_j == pytest.approx(100 * 60 + 1000 * 60 + 10_000)
+
+
 def test_water_and_carbon() -> None:
     found = books(physical(), facts())
     assert found.water_l == pytest.approx((0.5 * found.energy.it_j + found.energy.facility_j) / 3.6e6)

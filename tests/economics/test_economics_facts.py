@@ -14,7 +14,7 @@ from tokenworks.spec import load, loads
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("module", ["allocation", "capital", "path", "tariff"])
+@pytest.mark.parametrize("module", ["allocation", "capital", "path", "power", "tariff"])
 def test_doctests(module: str) -> None:
     found = doctest.testmod(importlib.import_module(f"tokenworks.economics.{module}"))
     assert found.attempted > 0

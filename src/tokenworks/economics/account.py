@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tokenworks.economics.allocation import GpuTime, allocate
 from tokenworks.economics.facts import Facts, facts_of
+from tokenworks.economics.power import rolling_means
 from tokenworks.economics.tariff import JOULES_PER_KWH
 from tokenworks.events.results import Energy, Money, Share
 from tokenworks.spec.factory import Factory
@@ -59,7 +60,7 @@ class Books:
     facility_w: Floats
     carbon_kg: float
     water_l: float
-    peak_w: dict[str, float]  # by scope
+    peak_w: dict[str, float]  # by scope, highest mean over the peak interval
     mean_w: dict[str, float]
     stranded_w: float  # of the budget, above the percentile that the power is planned for
     nameplate_w: float = 0.0  # IT watts provisioned
@@ -80,7 +81,9 @@ def books(run: PhysicalRun, facts: Facts) -> Books:
     series = {"board": board, "it": it, "facility": facility}
     energy = _energy(run, facts, board, it, facility)
     billed = facts.tariff.demand_w(facility, run.bucket_s)
-    typical = float(np.percentile(series[facts.budget_scope], facts.typical_percentile))
+    # the twin books the energy of a step where it ends: in short buckets that looks like a spike
+    calm = {scope: rolling_means(w, run.bucket_s, facts.peak_interval_s) for scope, w in series.items()}
+    typical = float(np.percentile(calm[facts.budget_scope], facts.typical_percentile))
     kwh_it, kwh = energy.it_j / JOULES_PER_KWH, energy.facility_j / JOULES_PER_KWH
     return Books(
         money=_money(run, facts, facility, billed),
@@ -89,7 +92,7 @@ def books(run: PhysicalRun, facts: Facts) -> Books:
         facility_w=facility,
         carbon_kg=facts.tariff.carbon_kg(facility, run.bucket_s),
         water_l=kwh_it * facts.site.water_l_kwh + kwh * facts.tariff.grid_water_l_kwh,
-        peak_w={scope: float(w.max()) for scope, w in series.items()},
+        peak_w={scope: float(w.max()) for scope, w in calm.items()},
         mean_w={scope: float(w.mean()) for scope, w in series.items()},
         stranded_w=max(0.0, facts.budget_w - typical) if facts.budget_w else 0.0,
         nameplate_w=facts.site.design_w,

@@ -25,6 +25,7 @@ class Facts:
     budget_w: float  # 0: none
     budget_scope: str  # board, it or facility
     typical_percentile: float  # what the power is planned for
+    peak_interval_s: float = 0.0  # a peak is the highest mean over this long; 0: over one bucket
 
 
 def facts_of(factory: Factory) -> Facts:
@@ -41,6 +42,7 @@ def facts_of(factory: Factory) -> Facts:
         power.budget_w,
         power.scope,
         factory.site.oversubscription_percentile,
+        float(catalog.load("sites", "default")["peak_interval_s"]),
     )
 
 

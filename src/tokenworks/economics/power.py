@@ -16,6 +16,17 @@ from tokenworks.economics.path import LossShape, PathStage, path_input_w
 Floats = NDArray[np.float64]
 
 
+def rolling_means(watts: Floats, bucket_s: float, interval_s: float) -> Floats:
+    """Means over every interval of this length (whole buckets, at least one); over all where the series is shorter.
+
+    >>> rolling_means(np.array([0.0, 30.0, 30.0, 0.0]), 5.0, 10.0).tolist()
+    [15.0, 30.0, 15.0]
+    """
+    per = max(1, min(len(watts), round(interval_s / bucket_s)))
+    sums = np.concatenate([[0.0], np.cumsum(watts)])
+    return np.asarray((sums[per:] - sums[:-per]) / per)
+
+
 @dataclass(frozen=True)
 class HostFacts:
     """Everything in the servers that is not a GPU board, for all systems of the factory together, in watts."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenworks.economics.power import rolling_means
+
 Floats = NDArray[np.float64]
 HOUR_S = 3600.0
 DAY_S = 86_400.0
@@ -56,9 +58,7 @@ class Tariff:
 
     def demand_w(self, watts: Floats, bucket_s: float) -> float:
         """The billed peak: highest mean over an interval of the meter; the whole series where that is shorter."""
-        per = max(1, min(len(watts), round(self.demand_interval_s / bucket_s)))
-        sums = np.concatenate([[0.0], np.cumsum(watts)])
-        return float((sums[per:] - sums[:-per]).max() / per)
+        return float(rolling_means(watts, bucket_s, self.demand_interval_s).max())
 
     def demand_usd(self, peak_w: float, horizon_s: float) -> float:
         """The month's demand charge, the horizon's share of it."""
