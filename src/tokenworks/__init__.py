@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tokenworks.api import load, run
+    from tokenworks.api import load, requests, run
 
-__all__ = ["load", "run"]
+__all__ = ["load", "requests", "run"]
 
 
 def __getattr__(name: str) -> Any:

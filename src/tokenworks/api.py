@@ -5,10 +5,16 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from typing import TYPE_CHECKING
+
 from tokenworks.errors import InputError
 from tokenworks.events.results import RunResult
 from tokenworks.spec import Factory
 from tokenworks.spec import load as load_file
+
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def examples() -> dict[str, Path]:
@@ -33,3 +39,13 @@ def run(factory: Factory) -> RunResult:
     from tokenworks.rehearsal import run_factory
 
     return run_factory(factory)
+
+
+def requests(factory: Factory) -> tuple[RunResult, pa.Table]:
+    """Rehearse a factory and keep every request, as an Arrow table."""
+    from tokenworks.rehearsal import rehearse
+    from tokenworks.report.tables import requests_table
+
+    done = rehearse(factory.replace("run.record_requests", True))
+    assert done.log is not None
+    return done.result, requests_table(done.requests, done.log, done.services)

@@ -20,7 +20,7 @@ from tokenworks.physics.fleet import Replicas, fleet
 from tokenworks.physics.terms import resolve
 from tokenworks.physics.worker_model import MICROJOULES_PER_J, TICKS_PER_S, WorkerModel
 from tokenworks.spec.factory import ROUTING, Factory, System, Workload
-from tokenworks.twin.cell import Cell, PowerCap, ServicePlan, TwinOptions, TwinResult
+from tokenworks.twin.cell import Cell, PowerCap, RequestLog, ServicePlan, TwinOptions, TwinResult
 from tokenworks.twin.simulate import simulate
 from tokenworks.twin.statistics import latency, shifted
 from tokenworks.workload.generate import base_rate_s, generate, merge
@@ -144,20 +144,37 @@ def _flooded(made: Plant, service: int) -> tuple[Cell, float]:
     return Cell(made.models, tuple(made.cell.workers[w] for w in ids), (whole,)), 1.0
 
 
+@dataclass(frozen=True)
+class Rehearsal:
+    """A run with its requests: ``log`` is None unless the factory file asks to record them."""
+
+    result: RunResult
+    requests: Requests
+    log: RequestLog | None
+    services: tuple[str, ...]
+
+
 def run_factory(factory: Factory, progress: Progress = lambda _: None) -> RunResult:
     """Rehearse the factory over its horizon."""
+    return rehearse(factory, progress).result
+
+
+def rehearse(factory: Factory, progress: Progress = lambda _: None) -> Rehearsal:
+    """Rehearse the factory over its horizon, keeping its requests."""
     progress("compiling worker models")
     made = plant(factory)
     progress("finding sustainable rates")
     sustainable, streams, notes = _streams(made)
     progress("running the twin")
-    twin = _simulate(made, merge(streams), factory.run.horizon_s)
+    requests = merge(streams)
+    twin = _simulate(made, requests, factory.run.horizon_s)
     progress("doing the books")
     physical = _physical(made, twin, factory.run.horizon_s)
     books = account(physical, factory)
     result = _result(made, twin, physical, books, sustainable, notes)
     idle = _price_of_idleness(made, progress)
-    return replace(result, trace_note="; ".join(filter(None, [result.trace_note, idle])))
+    result = replace(result, trace_note="; ".join(filter(None, [result.trace_note, idle])))
+    return Rehearsal(result, requests, twin.log, tuple(s.name for s in factory.services))
 
 
 def _streams(made: Plant) -> tuple[list[float], list[Requests], list[str]]:
@@ -322,9 +339,7 @@ def _service_result(made: Plant, twin: TwinResult, service: int, use: ServiceUse
     )
 
 
-def _saturated(
-    waiting: NDArray[np.float64], workers: int, arrived: int, sustainable: float, horizon_s: float
-) -> bool:
+def _saturated(waiting: NDArray[np.float64], workers: int, arrived: int, sustainable: float, horizon_s: float) -> bool:
     """Offered more than sustainable, or a long queue that grows through the last two thirds of the run."""
     late = waiting[len(waiting) // 3 :]
     slope = float(np.polyfit(np.arange(len(late)), late, 1)[0]) if len(late) > 1 else 0.0

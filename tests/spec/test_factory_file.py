@@ -128,3 +128,9 @@ def test_any_text_is_a_quantity_or_a_value_error(text):
 def test_any_file_answers_with_problems(text):
     with pytest.raises(SpecError):
         spec.loads(text, "f.yaml")
+
+
+def test_winters_are_cold():
+    assert spec.loads(GOOD.replace("site:\n", "site:\n  temperature: -10 C\n")).site.temperature_c == -10
+    assert q.signed(12) == 12
+    assert q.signed("-3.5 °C") == -3.5

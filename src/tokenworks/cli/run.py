@@ -14,6 +14,7 @@ def register(verbs: Any) -> None:
     parser.add_argument("--out", metavar="FOLDER", help="where report.html and result.json go (default: out/NAME)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, nothing else")
     parser.add_argument("--quiet", action="store_true", help="no progress, no report; only the files")
+    parser.add_argument("--requests", action="store_true", help="keep every request in requests.parquet")
     parser.add_argument(
         "--set", metavar="PATH=VALUE", action="append", default=[], help="change a field, e.g. run.seed=3"
     )
@@ -24,20 +25,26 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from tokenworks.api import load
-    from tokenworks.rehearsal import run_factory
+    from tokenworks.rehearsal import rehearse
     from tokenworks.report.files import to_json, write_whole
     from tokenworks.report.html import page
     from tokenworks.report.progress import progress
+    from tokenworks.report.tables import requests_table, write_parquet
 
     factory = load(args.file)
     for change in args.set:
         path, _, value = change.partition("=")
         factory = factory.replace(path, value)
+    if args.requests:
+        factory = factory.replace("run.record_requests", True)
     with progress(quiet=args.quiet or args.json) as say:
-        result = run_factory(factory, say)
+        done = rehearse(factory, say)
     folder = Path(args.out or f"out/{factory.name}")
-    paths = (folder / "report.html", folder / "result.json")
-    result = replace(result, files=tuple(str(p) for p in paths))
+    paths = [folder / "report.html", folder / "result.json"]
+    if done.log is not None:
+        paths.append(folder / "requests.parquet")
+        write_parquet(requests_table(done.requests, done.log, done.services), paths[2])
+    result = replace(done.result, files=tuple(str(p) for p in paths))
     write_whole(paths[0], page(result).encode())
     write_whole(paths[1], to_json(result).encode())
     if args.json:

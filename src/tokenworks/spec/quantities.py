@@ -58,6 +58,13 @@ def _finite(value: float, text: Any) -> float:
     return value
 
 
+def signed(text: Any) -> float:
+    """A temperature: the one quantity that may be negative."""
+    below = isinstance(text, str) and text.strip().startswith("-")
+    value = parse(text.strip()[1:] if below else abs(text) if isinstance(text, int | float) else text, CELSIUS, "-5 C")
+    return -value if below or (isinstance(text, int | float) and text < 0) else value
+
+
 def quantity(units: Mapping[str, float], example: str, write: Callable[[float], str]) -> Any:
     """A pydantic type: parsed from text, written back as text."""
     return Annotated[
@@ -82,4 +89,9 @@ UsdKwMonth = quantity(USD_KW_MONTH, "$130/kW-month", _writer("/kW-month"))
 UsdGpuHour = quantity(USD_GPU_H, "$2.50/GPU-h", _writer("/GPU-h"))
 Usd = quantity(USD, "$3 M", _writer(""))
 UsdMtok = quantity(USD_MTOK, "$2.19/Mtok", _writer("/Mtok"))
-Celsius = quantity(CELSIUS, "20 C", _writer(" C"))
+Celsius = Annotated[
+    float,
+    BeforeValidator(signed),
+    PlainSerializer(_writer(" C"), return_type=str),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["-5 C"]}),
+]
