@@ -72,7 +72,12 @@ def test_inferencex_by_hand():
 
 
 def test_trtllm_offline_by_hand():
-    changes = {"dataset": "trtllm_docs_throughput", "engine": "tensorrt-llm", "serving": "offline_max", "concurrency": ""}
+    changes = {
+        "dataset": "trtllm_docs_throughput",
+        "engine": "tensorrt-llm",
+        "serving": "offline_max",
+        "concurrency": "",
+    }
     changes |= {"model": "llama-3.3-70b", "tp": "2", "gpus": "2", "isl": "2048", "osl": "128", "length_mode": "fixed"}
     found = experiment(row(**changes, engine_version="1.0"))
     assert len(found.load.arrival_s) == 3000
@@ -83,7 +88,13 @@ def test_trtllm_offline_by_hand():
 
 
 def test_static_batch_is_one_prefill():
-    changes = {"dataset": "splitwise_profile", "engine": "vllm", "serving": "static_batch", "concurrency": "", "batch_size": "4"}
+    changes = {
+        "dataset": "splitwise_profile",
+        "engine": "vllm",
+        "serving": "static_batch",
+        "concurrency": "",
+        "batch_size": "4",
+    }
     changes |= {"model": "llama-2-70b", "quantization": "fp16", "isl": "512", "osl": "128", "length_mode": "fixed"}
     found = experiment(row(**changes))
     assert len(found.load.arrival_s) == 4
@@ -105,7 +116,7 @@ def test_replicas_share_the_concurrency():
         ({"osl": ""}, "length is not stated"),
         ({"concurrency": ""}, "the load is not stated"),
         ({"tp": "", "dp_attention": ""}, "parallel degrees are not stated"),
-        ({"spec_decoding": "mtp"}, "acceptance is not stated"),
+        ({"disaggregated": "true"}, "degrees of the prefill and decode workers are not stated"),
         ({"model": "llama-3.1-405b", "quantization": "bf16", "tp": "2", "gpus": "2"}, "does not fit"),
     ],
 )
@@ -115,9 +126,35 @@ def test_what_cannot_be_predicted_says_why(changes, reason):
     assert answer(row(**changes)).status == "unsupported"
 
 
+SPLIT = {
+    "disaggregated": "true", "tp": "", "dp_attention": "", "gpus": "24", "gpu": "b200", "quantization": "nvfp4", "concurrency": "32",
+    "prefill_workers": "1", "prefill_tp": "8", "prefill_ep": "8", "decode_workers": "2", "decode_tp": "8", "decode_ep": "8",
+}  # fmt: skip
+
+
+def test_disaggregated_rows_run_in_the_twin():
+    found = experiment(row(**SPLIT))
+    assert (found.split.prefill_workers, found.split.decode_workers) == (1, 2)
+    assert found.split.divisor(found.deployment) == 16
+    assert experiment(row(**SPLIT, dataset="other")).split.divisor(found.deployment) == 24
+    predicted = answer(row(**SPLIT))
+    assert predicted.status == "ok"
+    assert predicted.rate[0] > 0
+
+
+def test_speculation_is_an_assumption_that_helps():
+    plain, mtp = answer(row()), answer(row(spec_decoding="mtp"))
+    assert (plain.status, mtp.status) == ("ok", "assumed")
+    assert "acceptance of mtp" in mtp.reason
+    assert mtp.tpot_mean < plain.tpot_mean
+
+
 def test_targets_cannot_influence_predictions():
     lines = [{**BASE, "concurrency": c, "output_tokens_s_gpu": v} for c, v in (("4", "10"), ("16", "99"))]
-    swapped = [{**a, "output_tokens_s_gpu": b["output_tokens_s_gpu"], "split": "calibration", "id": a["id"]} for a, b in zip(lines, lines[::-1], strict=True)]
+    swapped = [
+        {**a, "output_tokens_s_gpu": b["output_tokens_s_gpu"], "split": "calibration", "id": a["id"]}
+        for a, b in zip(lines, lines[::-1], strict=True)
+    ]
     texts = []
     for rows in (lines, swapped):
         measured = parse(table(rows), "t")
@@ -141,7 +178,13 @@ def test_columns_of_the_predictions_are_ordered_bands():
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
-@given(cells=st.dictionaries(st.sampled_from(sorted(BASE)), st.one_of(st.sampled_from(["", "nan", "-1", "1e99", "0", "x", "3.5"]), st.text(max_size=6)), max_size=6))
+@given(
+    cells=st.dictionaries(
+        st.sampled_from(sorted(BASE)),
+        st.one_of(st.sampled_from(["", "nan", "-1", "1e99", "0", "x", "3.5"]), st.text(max_size=6)),
+        max_size=6,
+    )
+)
 def test_no_row_raises(cells):
     cells = {k: v.replace("\r", "").replace("\n", "") for k, v in cells.items()}
     measured = parse(table([{**BASE, "concurrency": "2", "osl": "8", **cells}]), "t")

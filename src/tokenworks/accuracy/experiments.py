@@ -34,6 +34,21 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Split:
+    """Prefill workers beside the decode workers of a disaggregated experiment."""
+
+    prefill: Deployment
+    prefill_workers: int
+    decode_workers: int
+    per_decode_gpu: bool  # the dataset divides throughput by the decode GPUs alone
+
+    def divisor(self, decode: Deployment) -> int:
+        """GPUs by which throughput is divided."""
+        shown = self.decode_workers * decode.gpus
+        return shown if self.per_decode_gpu else shown + self.prefill_workers * self.prefill.gpus
+
+
+@dataclass(frozen=True)
 class Experiment:
     deployment: Deployment
     load: Load
@@ -41,6 +56,7 @@ class Experiment:
     harness: str
     mode: str  # offline, closed, open, static
     assumed: str = ""  # the facts that the row leaves open and the catalogue supplied
+    split: Split | None = None  # disaggregated: ``deployment`` decodes
 
 
 @lru_cache(maxsize=1)
@@ -60,7 +76,9 @@ def experiment(row: Row) -> Experiment:
     harness = harness_of().get(row.dataset, "")
     mode = _mode(row)
     weights = _weights(row, assumed)
-    base = _deployment(row, weights, assumed)
+    if row.disaggregated == "true":
+        return _disaggregated(row, weights, harness, mode, assumed)
+    base = _speculating(row, _deployment(row, weights, assumed), assumed)
     settings = _settings(row, base, mode, harness)
     deployment = replace(base, **settings)
     replicas = (row.gpus or base.gpus) / deployment.gpus
@@ -93,10 +111,10 @@ def _require(row: Row) -> None:
         if not getattr(row, name):
             raise UnsupportedError(f"{name} is not stated")
     if row.disaggregated == "true":
-        raise UnsupportedError("disaggregated serving is not rehearsed yet")
-    if row.spec_decoding in ("mtp", "eagle"):
-        raise UnsupportedError(f"speculative decoding ({row.spec_decoding}): acceptance is not stated")
-    if row.tp is None and row.dp_attention is None:
+        pools = (row.prefill_workers, row.prefill_tp, row.decode_workers, row.decode_tp)
+        if not all(pools):
+            raise UnsupportedError("degrees of the prefill and decode workers are not stated")
+    elif row.tp is None and row.dp_attention is None:
         raise UnsupportedError("parallel degrees are not stated")
     if row.osl is None or (row.isl is None and row.dataset != "mlenergy_v3"):
         raise UnsupportedError("input or output length is not stated")
@@ -168,6 +186,38 @@ def _deployment(row: Row, weights: str, assumed: list[str]) -> Deployment:
         tokens_per_step=1.0,
         gpus_per_node=int(accelerator["scale_up_domain"]),
     )
+
+
+def _speculating(row: Row, base: Deployment, assumed: list[str]) -> Deployment:
+    """Speculative decoding as the method's authors report its acceptance, where a row says that it was on."""
+    if row.spec_decoding not in ("mtp", "eagle"):
+        return base
+    entry = catalog.load("speculation", row.spec_decoding)
+    assumed.append(f"acceptance of {row.spec_decoding}")
+    return replace(base, draft_tokens=int(entry["draft_tokens"]), tokens_per_step=float(entry["tokens_per_step"]))
+
+
+def _disaggregated(row: Row, weights: str, harness: str, mode: str, assumed: list[str]) -> Experiment:
+    """Prefill and decode pools of stated degrees; the closed loop runs over both."""
+    if mode != "closed":
+        raise UnsupportedError("a disaggregated row that is not a closed loop")
+    pools = []
+    for side in ("prefill", "decode"):
+        tp, dp, ep = (getattr(row, f"{side}_{key}") or 1 for key in ("tp", "dp", "ep"))
+        own = replace(row, tp=tp, pp=1, dp_attention=dp, moe_ep=ep)
+        base = _deployment(own, weights, assumed)
+        keys = {"kv": "fp8" if weights in ("fp8_block", "nvfp4", "mxfp4", "fp8") else base.kv}
+        pools.append(
+            _fitting(
+                _speculating(own, replace(base, **keys), assumed) if side == "decode" else replace(base, **keys),
+                assumed,
+            )
+        )
+    prefill, decode = pools
+    load = _load(row, replace(decode, dp=1), mode, harness, 1.0, assumed)
+    per_decode = row.dataset in catalog.load("harnesses", "inferencex").extra["per_decode_gpu"]
+    split = Split(prefill, row.prefill_workers or 1, row.decode_workers or 1, per_decode)
+    return Experiment(decode, load, 1.0, harness, mode, ", ".join(dict.fromkeys(assumed)), split)
 
 
 def _settings(row: Row, base: Deployment, mode: str, harness: str) -> dict[str, Any]:

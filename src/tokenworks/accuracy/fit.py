@@ -88,7 +88,9 @@ def _case(measurements: Sequence[Measurement], members: list[int], found: Experi
         mean = np.where(counts > 0, np.nansum(logs, axis=0) / np.maximum(counts, 1), np.nan)
     # Rows that mix runs with and without speculation say nothing about either.
     mixed = "speculative" in found.assumed
-    unfit = mixed or suspicious(measurements[members[0]].row)
+    unfit = (
+        mixed or found.split is not None or "acceptance" in found.assumed or suspicious(measurements[members[0]].row)
+    )
     weight = 0.0 if unfit else 0.5 if found.assumed else 1.0
     split = "validation" if any(measurements[i].split == "validation" for i in members) else "calibration"
     return Case(found, measurements[members[0]].row, mean, weight, tuple(members), split)

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tokenworks.accuracy.experiments import Experiment
-from tokenworks.physics.terms import Terms
-from tokenworks.physics.worker_model import WorkerModel
+from tokenworks.accuracy.experiments import Experiment, Load, Split
+from tokenworks.events.requests import Requests
+from tokenworks.physics.compile import compile_worker
+from tokenworks.physics.terms import Terms, resolve
+from tokenworks.physics.worker_model import TICKS_PER_S, WorkerModel
+from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions
+from tokenworks.twin.simulate import simulate
 from tokenworks.twin.solo import SoloResult, pack, simulate_solo
 
 
@@ -26,6 +30,8 @@ class Prediction:
 
 def rehearse(experiment: Experiment, model: WorkerModel, terms: Terms) -> Prediction:
     """Metrics of one experiment on its worker model."""
+    if experiment.split is not None:
+        return _rehearse_split(experiment, experiment.split, model, terms)
     load = experiment.load
     run = simulate_solo(pack(model), load.arrival_s, load.input_tokens, load.output_tokens, load.clients)
     ttft = run.first_token_s - run.arrival_s + terms.ingress_s
@@ -48,6 +54,38 @@ def rehearse(experiment: Experiment, model: WorkerModel, terms: Terms) -> Predic
         _median(ttft[seen]),
         joules,
     )
+
+
+def _rehearse_split(experiment: Experiment, split: Split, decode: WorkerModel, terms: Terms) -> Prediction:
+    """A disaggregated experiment in the full twin."""
+    load = experiment.load
+    prefill = compile_worker(split.prefill, terms=resolve(split.prefill, client=experiment.harness))
+    first, rest = split.prefill_workers, split.decode_workers
+    plan = ServicePlan("split", prefill=tuple(range(first)), decode=tuple(range(first, first + rest)))
+    cell = Cell((prefill, decode), (0,) * first + (1,) * rest, (plan,))
+    stream = _stream(load)
+    run = simulate(cell, stream, TwinOptions(clients=load.clients, record=True))
+    log = run.log
+    assert log is not None
+    ttft = (log.first_token - log.arrival) / TICKS_PER_S + terms.ingress_s
+    ttft[: load.clients] += terms.cold_s
+    with np.errstate(all="ignore"):
+        tpot = (log.finish - log.first_token) / TICKS_PER_S / (log.produced - 1)
+    tpot[(log.produced < 2) | (log.finish < 0)] = np.nan
+    produced = float(log.produced.sum())
+    joules = float(run.workers.dynamic_uj.sum() + run.workers.static_uj.sum()) / 1e6 / produced
+    rate = produced / (run.end_ticks / TICKS_PER_S) / split.divisor(experiment.deployment)
+    return Prediction(rate, _mean(tpot), _median(tpot), _mean(ttft), _median(ttft), joules)
+
+
+def _stream(load: Load) -> Requests:
+    n = len(load.arrival_s)
+    zero = np.zeros(n, np.int64)
+    return Requests(
+        np.rint(load.arrival_s * TICKS_PER_S).astype(np.int64), load.input_tokens.astype(np.int32),
+        load.output_tokens.astype(np.int32), np.zeros(n, np.int16), np.zeros(n, np.int32), zero - 1,
+        np.zeros(n, np.int8), zero, zero, np.zeros(n + 1, np.int64), np.zeros(0, np.uint64), 0,
+    )  # fmt: skip
 
 
 def _rate(experiment: Experiment, run: SoloResult) -> float:
