@@ -9,12 +9,11 @@ import resource
 import time
 from dataclasses import replace
 
-from twin import worker_model
-
 from tokenworks.twin.cell import KV_AWARE, Cell, ServicePlan, TwinOptions
 from tokenworks.twin.simulate import simulate
 from tokenworks.workload.generate import from_trace, rng_of
 from tokenworks.workload.trace import load_trace
+from twin import worker_model
 
 
 def measure(cells: int, copies: float, workers: int, horizon_s: float) -> dict[str, float]:

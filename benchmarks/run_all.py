@@ -26,7 +26,8 @@ def main() -> None:
     validation = run("validation.py")
     kernels = run("kernels.py")
     rows = [
-        ("twin, Azure conversation, 8 workers", f"{twin['requests_s']:,.0f} requests/s, {twin['peak_rss_mb']:.0f} MB", "≥ 1 M/s", "Dynamo replay 5,600–10,100/s; Vidur 296–432/s"),
+        ("twin, Azure conversation, 8 workers",
+            f"{twin['requests_s']:,.0f} requests/s, {twin['peak_rss_mb']:.0f} MB", "≥ 1 M/s", "Dynamo replay 5,600–10,100/s; Vidur 296–432/s"),
         ("twin, Mooncake × 100, prefix caches, KV-aware routing", f"{mooncake['requests_s']:,.0f} requests/s, {mooncake['cached_share']:.0%} of prompt tokens cached", "≥ 150 k/s", "—"),
         ("validate on everything, two processes", f"{validation['seconds']:.0f} s", "≤ 60 s", "AIConfigurator 7–9 s for one point"),
         ("--help", f"{startup['help_s']:.2f} s", "≤ 0.3 s", "5–9 s"),

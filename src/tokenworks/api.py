@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-
 from typing import TYPE_CHECKING
 
 from tokenworks.errors import InputError
 from tokenworks.events.results import RunResult
 from tokenworks.spec import Factory
 from tokenworks.spec import load as load_file
-
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -82,7 +82,8 @@ def board_budget_w(factory: Factory, replicas: Sequence[Replicas]) -> float:
         drawn = facts.site.facility_w(drawn)
     if drawn[0] >= power.budget_w:
         raise InputError(
-            f"the site's budget of {power.budget_w / 1e3:,.0f} kW ({power.scope}) does not feed the servers without their GPUs ({drawn[0] / 1e3:,.0f} kW)"
+            f"the site's budget of {power.budget_w / 1e3:,.0f} kW ({power.scope}) does not feed the servers without "
+            f"their GPUs ({drawn[0] / 1e3:,.0f} kW)"
         )
     return float(boards[drawn <= power.budget_w][-1])
 
@@ -139,8 +140,8 @@ def _flooded(made: Plant, service: int) -> tuple[Cell, float]:
         return Cell((made.model_of(service),), (0,), (alone,)), float(len(plan.workers))
     ids = [*plan.prefill, *plan.decode]
     place = {w: i for i, w in enumerate(ids)}
-    pools = {"prefill": tuple(place[w] for w in plan.prefill), "decode": tuple(place[w] for w in plan.decode)}
-    whole = replace(plan, max_waiting=0, **pools)
+    prefill, decode = (tuple(place[w] for w in pool) for pool in (plan.prefill, plan.decode))
+    whole = replace(plan, max_waiting=0, prefill=prefill, decode=decode)
     return Cell(made.models, tuple(made.cell.workers[w] for w in ids), (whole,)), 1.0
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from tokenworks.events.requests import Requests
 from tokenworks.physics.worker_model import StepTable, WorkerModel
 from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions
-from tokenworks.twin.simulate import simulate
 from tokenworks.twin.reference import Reference, latencies
+from tokenworks.twin.simulate import simulate
 
 
 def random_table(rng: np.random.Generator, seqs: int, budget: int, ranks: int, lines: int) -> StepTable:
@@ -67,7 +67,7 @@ def random_case(seed: int) -> tuple[Cell, Requests, TwinOptions]:
             policy=int(rng.integers(0, 5)),
             max_waiting=int(rng.choice([0, 0, 3])),
             slo_ttft_ticks=int(rng.choice([0, 1000])),
-        )  # fmt: skip
+        )
         for i in range(services)
     )
     n = int(rng.integers(1, 40))

@@ -141,16 +141,15 @@ def summary(problem: System, data: Table) -> str:
     """Median and p90 errors of calibration and validation cases."""
     lines = []
     valid = np.array([c.split == "validation" for c in data.cases])
-    for name, mask in (("calibration", data.seen), ("validation", valid)):
+    for split, mask in (("calibration", data.seen), ("validation", valid)):
         parts = []
         for metric, label in enumerate(METRICS):
             pick = mask[problem.case] & (problem.metric == metric)
             if pick.any():
                 e = np.abs(np.expm1(-problem.gap[pick])) * 100
-                parts.append(
-                    f"{label.replace('output_tokens_s_gpu', 'rate').replace('_s_', ' ')} {np.median(e):.1f}/{np.quantile(e, 0.9):.0f} ({pick.sum()})"
-                )
-        lines.append(f"  {name}: " + ", ".join(parts))
+                name = label.replace("output_tokens_s_gpu", "rate").replace("_s_", " ")
+                parts.append(f"{name} {np.median(e):.1f}/{np.quantile(e, 0.9):.0f} ({pick.sum()})")
+        lines.append(f"  {split}: " + ", ".join(parts))
     return "\n".join(lines)
 
 
@@ -158,7 +157,8 @@ def _effects_file(data: Table, values: Array, every: int) -> dict[str, Any]:
     effects = fit.as_effects(data.plan, values)
     return {
         "source": "tokenworks-fit",
-        "fitted_on": f"{int(data.seen.sum())} distinct experiments of the packed measurements, one in {every}; no twins of validation rows",
+        "fitted_on": f"{int(data.seen.sum())} distinct experiments, one in {every} of the packed measurements; "
+        "no twins of validation rows",
         "effects": {term: dict(sorted(found.items())) for term, found in effects.items()},
     }
 

@@ -40,4 +40,7 @@ def sentence(deployments: Sequence[Deployment]) -> str:
     ):
         low, high = interval(metric, MODE, kind, 1.0)
         parts.append(f"{name} {low - 1:+.0%} to {high - 1:+.0%}")
-    return f"How sure: in 8 of 10 published measurements of this kind ({_SAID[kind]}) the truth lay within {', '.join(parts)} of the prediction."
+    return (
+        f"How sure: in 8 of 10 published measurements of this kind ({_SAID[kind]}) the truth lay within "
+        f"{', '.join(parts)} of the prediction."
+    )

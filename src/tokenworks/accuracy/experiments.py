@@ -206,13 +206,9 @@ def _disaggregated(row: Row, weights: str, harness: str, mode: str, assumed: lis
         tp, dp, ep = (getattr(row, f"{side}_{key}") or 1 for key in ("tp", "dp", "ep"))
         own = replace(row, tp=tp, pp=1, dp_attention=dp, moe_ep=ep)
         base = _deployment(own, weights, assumed)
-        keys = {"kv": "fp8" if weights in ("fp8_block", "nvfp4", "mxfp4", "fp8") else base.kv}
-        pools.append(
-            _fitting(
-                _speculating(own, replace(base, **keys), assumed) if side == "decode" else replace(base, **keys),
-                assumed,
-            )
-        )
+        eight = weights in ("fp8_block", "nvfp4", "mxfp4", "fp8")
+        base = replace(base, kv="fp8" if eight else base.kv)
+        pools.append(_fitting(_speculating(own, base, assumed) if side == "decode" else base, assumed))
     prefill, decode = pools
     load = _load(row, replace(decode, dp=1), mode, harness, 1.0, assumed)
     per_decode = row.dataset in catalog.load("harnesses", "inferencex").extra["per_decode_gpu"]

@@ -66,16 +66,8 @@ def cases(measurements: Sequence[Measurement]) -> list[Case]:
         except InputError:
             continue
         row = measured.row
-        key = (
-            found.deployment,
-            row.dataset,
-            row.isl,
-            row.osl,
-            row.batch_size,
-            row.concurrency,
-            row.request_rate,
-        )
-        key = (*key, row.length_mode, row.random_range_ratio, found.replicas)
+        load = (row.isl, row.osl, row.batch_size, row.concurrency, row.request_rate, row.length_mode)
+        key = (found.deployment, found.split, row.dataset, *load, row.random_range_ratio, found.replicas)
         groups.setdefault(key, []).append(index)
         known[key] = found
     return [_case(measurements, members, known[key]) for key, members in groups.items()]

@@ -17,7 +17,7 @@ VERBS = (init, check, run, estimate, catalog, validate, calibrate, schema)
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="tokenworks",
-        description="An AI factory in Python: describe it, plan it, run it on a virtual clock, see tokens, latency, dollars, watts.",
+        description="An AI factory in Python: describe it, run it on a virtual clock, see tokens, latency, dollars, watts.",
     )
     top.add_argument("--version", action="version", version=f"tokenworks {_version()}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)

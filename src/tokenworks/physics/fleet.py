@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from tokenworks import catalog
 from tokenworks.catalog.engines import engine_rules
@@ -88,7 +89,7 @@ def deployment(service: Service, system: System) -> Deployment:
     }
     ruled = {"max_seqs": rules["default_max_seqs"], "token_budget": rules["default_token_budget"]}
     ruled |= {key: rules[key] for key in ("memory_fraction", "chunked_prefill")} | {"prefix_cache": False}
-    settings = {key: ruled[key] if value is None else value for key, value in given.items()}
+    settings: dict[str, Any] = {key: ruled[key] if value is None else value for key, value in given.items()}
     draft = service.speculative
     return Deployment(
         accelerator=accelerator.id,

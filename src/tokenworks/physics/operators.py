@@ -85,7 +85,7 @@ def covered(experts: Experts, tokens: Array) -> Array:
     """Expected share of experts that at least one of ``tokens`` picks, for uniform routing: 1 − (1 − k/E)^T."""
     chance = experts.top_k / experts.experts
     if chance >= 1:
-        return np.where(tokens > 0, 1.0, 0.0)
+        return np.asarray(np.where(tokens > 0, 1.0, 0.0))
     return np.asarray(-np.expm1(tokens * np.log1p(-chance)))
 
 
@@ -95,7 +95,7 @@ def imbalance(experts: Experts, tokens: Array) -> Array:
         return np.ones_like(tokens)
     picks = np.maximum(tokens * experts.top_k, 1.0)
     spread = np.sqrt(2.0 * np.log(experts.ranks) * (experts.ranks - 1) / picks)
-    return np.minimum(1.0 + spread, experts.ranks)
+    return np.asarray(np.minimum(1.0 + spread, experts.ranks))
 
 
 def routed(chip: Chip, terms: Terms, experts: Experts, tokens: Array) -> Cost:

@@ -99,7 +99,7 @@ def shard(deployment: Deployment) -> Shard:
     kv_token, kv_fixed = _kv_bytes(deployment, model)
     tied = 0.0 if model["tied_embeddings"] else model["vocab"] * model["hidden"] * 2 / deployment.tp / pp
     return Shard(
-        gemms=tuple(_staged(gemm, pp) for gemm in gemms) + (head,),
+        gemms=(*tuple(_staged(gemm, pp) for gemm in gemms), head),
         attention=_attention(deployment, model),
         experts=experts,
         layers=model["layers"] / pp,

@@ -168,17 +168,17 @@ def _effect(family: Family, effects: Mapping[str, float], names: Mapping[str, st
     if key in effects:
         return effects[key]
     timed = next((name for name in ("era", "quarter") if name in family.attributes), None)
-    if timed is None:
+    now = _order(names[timed]) if timed else None
+    if timed is None or now is None:
         return 0.0
-    place, now = family.attributes.index(timed), _order(names[timed])
-    parts = key.split("+")
-    before = [known for known in map(lambda k: k.split("+"), effects) if _same_but(known, parts, place)]
-    earlier = [
-        k for k in before if (then := _order(k[place].partition("=")[2])) and now and then[0] == now[0] and then < now
-    ]
-    if not earlier:
-        return 0.0
-    return effects["+".join(max(earlier, key=lambda k: _order(k[place].partition("=")[2])))]
+    place, parts = family.attributes.index(timed), key.split("+")
+    earlier: list[tuple[tuple[str, float, float], float]] = []
+    for known, effect in effects.items():
+        other = known.split("+")
+        then = _order(other[place].partition("=")[2]) if _same_but(other, parts, place) else None
+        if then is not None and then[0] == now[0] and then < now:
+            earlier.append((then, effect))
+    return max(earlier)[1] if earlier else 0.0
 
 
 def _same_but(known: list[str], wanted: list[str], place: int) -> bool:
