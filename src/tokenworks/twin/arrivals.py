@@ -124,7 +124,13 @@ def route(p, s, now, matching, t, st, pools, cache):  # type: ignore[no-untyped-
         return pools.member[start + choose_kv_aware(p, s, now, matching, t, st, pools, cache)]
     tree = pools.tree[pool[p, TREE_START] : pool[p, TREE_END]]
     place = choose(
-        pool[p, POLICY], pools.load[start:stop], tree, pool[p, POOL_TURN], st.g[SEED], st.slot[s, ID], st.slot[s, SESSION]
+        pool[p, POLICY],
+        pools.load[start:stop],
+        tree,
+        pool[p, POOL_TURN],
+        st.g[SEED],
+        st.slot[s, ID],
+        st.slot[s, SESSION],
     )
     return pools.member[start + place]
 

@@ -9,8 +9,25 @@ Functions that only the kernel calls have no wrapper for Python, which would tak
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 from numba import njit
 
+
+def forget_stale() -> None:
+    """Drop compiled functions that are older than any source of the kernel: numba looks only at a function's own file,
+    but the functions and columns of other files are compiled into it."""
+    here = Path(__file__).parent
+    sources = [*here.glob("*.py"), *(here.parent / "control").glob("*.py")]
+    newest = max(path.stat().st_mtime for path in sources)
+    for index in (here / "__pycache__").glob("*.nbi"):
+        with contextlib.suppress(OSError):
+            if index.stat().st_mtime < newest:
+                index.unlink()
+
+
+forget_stale()
 _inner = {"cache": True, "_nrt": False, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 entry = njit(cache=True, _nrt=False, error_model="numpy")  # may be called from Python
 compiled = njit(**_inner)

@@ -124,7 +124,9 @@ def pack_pools(cell: Cell) -> Pools:
             leaf += len(tree)
     if len(set(member)) != len(member):
         raise InputError("a worker can belong to one pool of one service only")
-    return Pools(np.array(rows, np.int64), np.array(member, np.int64), np.zeros(len(member), np.int64), np.concatenate(trees))
+    return Pools(
+        np.array(rows, np.int64), np.array(member, np.int64), np.zeros(len(member), np.int64), np.concatenate(trees)
+    )
 
 
 def pack_workers(cell: Cell, tables: Tables, pools: Pools) -> Ints:

@@ -33,15 +33,14 @@ from tokenworks.twin.columns import (
 from tokenworks.twin.compiled import compiled, entry, inlined
 
 MIX = np.uint64(0x9E3779B97F4A7C15)
-SPREAD = np.uint64(0xD1B54A32D192ED03)
 SHIFT = np.uint64(20)
 
 
 @inlined
 def home(table, g, value):  # type: ignore[no-untyped-def]
-    """Chain of (rank, hash)."""
-    mixed = (np.uint64(value) ^ (np.uint64(g + 1) * SPREAD)) * MIX
-    return np.int64((mixed >> SHIFT) & np.uint64(len(table) - 1))
+    """Chain of (rank, hash): those of one hash lie side by side, since a router asks all its ranks for it."""
+    mixed = (np.uint64(value) * MIX) >> SHIFT
+    return (np.int64(mixed) + g) & (len(table) - 1)
 
 
 @compiled
@@ -143,7 +142,8 @@ def demote(number, v, g, x, cache, scalars):  # type: ignore[no-untyped-def]
 
 @compiled
 def runs(cache, slots, s, g, usable):  # type: ignore[no-untyped-def]
-    """(units of the device run, those of them at reference 0, units of the whole run with tiers)."""
+    """(units of the device run, those of them at reference 0, units of the whole run with tiers). The nodes found are
+    noted in the pages of the request for `pin`."""
     device, idle, i, t = 0, 0, 0, 0
     page = slots[s, PAGE]
     usable = min(usable, slots[s, HASHES])
@@ -153,6 +153,7 @@ def runs(cache, slots, s, g, usable):  # type: ignore[no-untyped-def]
         x = find(cache, g, cache.page[page, 0, i % PAGE_UNITS])
         if x < 0 or cache.node[x, N_TIER] < t:
             break
+        cache.page[page, 1, i % PAGE_UNITS] = x
         if cache.node[x, N_TIER] > t:
             t = cache.node[x, N_TIER]
         if t == 0:
@@ -164,12 +165,12 @@ def runs(cache, slots, s, g, usable):  # type: ignore[no-untyped-def]
 
 @compiled
 def pin(cache, rank, slots, s, g, units):  # type: ignore[no-untyped-def]
-    """Pin the first units of a prompt, all of which are cached somewhere; returns the ticks that reloads take."""
+    """Pin the first units of a prompt, which `runs` has just found; returns the ticks that reloads take."""
     node, page, ticks = cache.node, slots[s, PAGE], 0
     for i in range(units):
         if i > 0 and i % PAGE_UNITS == 0:
             page = cache.page_next[page]
-        x = find(cache, g, cache.page[page, 0, i % PAGE_UNITS])
+        x = cache.page[page, 1, i % PAGE_UNITS]
         if node[x, N_TIER] > 0:
             ticks += cache.tier[g, node[x, N_TIER], TIER_TICKS]
             unlink(cache, x)
@@ -178,7 +179,6 @@ def pin(cache, rank, slots, s, g, units):  # type: ignore[no-untyped-def]
             unlink(cache, x)
             rank[g, LRU_N] -= 1
         node[x, N_COUNT] += 1
-        cache.page[page, 1, i % PAGE_UNITS] = x
     slots[s, PINNED] = units
     return ticks
 

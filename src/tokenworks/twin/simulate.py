@@ -20,6 +20,7 @@ from tokenworks.twin.prefix import rehash
 from tokenworks.twin.unpacking import result_of
 
 UNLIMITED_LEAP = 1 << 40
+TABLE_PER_NODE = 4  # sparse: a miss should not touch a node
 SLOTS, PAGES, NODES = 512, 64, 256  # to begin with; they double where needed
 
 
@@ -73,7 +74,7 @@ class Run:
         node[-1:, c.N_CHAIN] = -1
         following = np.arange(1, pages + 1)
         following[-1:] = -1
-        table = np.full(max(2, 2 * nodes), -1, np.int64)
+        table = np.full(max(2, TABLE_PER_NODE * nodes), -1, np.int64)
         return Cache(node, table, self._tiers(), np.zeros((pages, 2, c.PAGE_UNITS), np.int64), following)
 
     def _tiers(self) -> Ints:
@@ -91,7 +92,9 @@ class Run:
             if not model.prefix_cache:
                 continue
             if tokens % model.block_tokens:
-                raise UnsupportedError(f"prompt hashes of {tokens} tokens do not fit KV blocks of {model.block_tokens} tokens")
+                raise UnsupportedError(
+                    f"prompt hashes of {tokens} tokens do not fit KV blocks of {model.block_tokens} tokens"
+                )
             unit = tokens // model.block_tokens
             first = self.tables.first[self.cell.workers[w]]
             self.tables.number[first : first + len(model.levels), c.UNIT] = unit
@@ -186,7 +189,7 @@ class Run:
         node[old:, c.N_RANK] = -1
         g[c.NODE_HEAD] = head
         g[c.NODES_FREE] += old
-        table = np.full(4 * old, -1, np.int64)
+        table = np.full(2 * TABLE_PER_NODE * old, -1, np.int64)
         self.cache = self.cache._replace(node=node, table=table)
         rehash(self.cache, old)
 
@@ -197,7 +200,9 @@ class Run:
         out = count[:, c.FINISHED_S] + count[:, c.FULL] + count[:, c.LONG] + count[:, c.TIMED]
         for s, plan in enumerate(self.cell.services):
             if count[s, c.ARRIVED] != out[s] + inside[s]:
-                raise ConservationError(f"{plan.name}: {count[s, c.ARRIVED]} requests arrived, {out[s]} left, {inside[s]} inside")
+                raise ConservationError(
+                    f"{plan.name}: {count[s, c.ARRIVED]} requests arrived, {out[s]} left, {inside[s]} inside"
+                )
         if missing_blocks(self.tables, st, self.cache, np.zeros(len(st.rank), np.int64)):
             raise ConservationError("KV blocks were lost or doubled")
         if not np.array_equal(st.level_ticks.sum(axis=1), st.worker[:, c.BUSY]):
