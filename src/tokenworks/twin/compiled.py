@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
-from numba import njit
+import numba
+
+njit: Any = numba.njit  # its types know neither `_nrt` nor wrappers
 
 
 def forget_stale() -> None:
@@ -28,8 +31,9 @@ def forget_stale() -> None:
 
 
 forget_stale()
-_inner = {"cache": True, "_nrt": False, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-entry = njit(cache=True, _nrt=False, error_model="numpy")  # may be called from Python
+_options: dict[str, Any] = {"cache": True, "_nrt": False, "error_model": "numpy"}
+_inner = {**_options, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+entry = njit(**_options)  # may be called from Python
 compiled = njit(**_inner)
 inlined = njit(**_inner, inline="always")
 hot = njit(**_inner, forceinline=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,12 @@ class LevelWorker(Worker):
 
 
 class FeatureReference(Reference):
-    """One cell with every feature."""
+    """One cell with every feature. Workers, ranks and requests are the richer kinds above: the base class knows them as its own."""
+
+    workers: list[Any]
+    requests: list[Any]
+    coming: list[Any]
+    later: list[Any]
 
     def __init__(self, cell: Cell, requests: Requests, options: TwinOptions):
         super().__init__(cell, requests, options)
@@ -86,9 +92,20 @@ class FeatureReference(Reference):
 
     @staticmethod
     def _prompt(r: Requests, i: int) -> Prompt:
-        columns = (r.arrival, r.input_tokens, r.output_tokens, r.service, r.session, r.priority, r.timeout, r.think)
+        columns: Any = (
+            r.arrival,
+            r.input_tokens,
+            r.output_tokens,
+            r.service,
+            r.session,
+            r.priority,
+            r.timeout,
+            r.think,
+        )
         hashes = [int(x) for x in r.block_hash[r.block_start[i] : r.block_start[i + 1]]]
-        return Prompt(i, *(int(column[i]) for column in columns), hashes=hashes)
+        prompt = Prompt(i, *(int(column[i]) for column in columns))  # type: ignore[arg-type]
+        prompt.hashes = hashes
+        return prompt
 
     # ------------------------------------------------------------------ events
 
@@ -135,7 +152,9 @@ class FeatureReference(Reference):
     def _control(self, now: int) -> None:
         """Power caps: mean power of the last interval decides the level of the next steps."""
         joules = [self._spent(worker, m) for worker, m in zip(self.workers, self.cell.workers, strict=True)]
-        down, up, stay = set(), set(), set()
+        down: set[int] = set()
+        up: set[int] = set()
+        stay: set[int] = set()
         for cap in self.cell.caps:
             total = 0.0
             for w in cap.workers:
@@ -153,7 +172,7 @@ class FeatureReference(Reference):
             elif w in up and w not in stay:
                 worker.wanted = max(worker.wanted - 1, 0)
 
-    def _spent(self, worker: LevelWorker, m: int) -> float:
+    def _spent(self, worker: Any, m: int) -> float:
         model, (before, ticks) = self.cell.models[m], worker.seen
         worker.seen = (worker.joules, list(worker.level_ticks))
         total, busy = float(worker.joules - before), 0
@@ -165,7 +184,7 @@ class FeatureReference(Reference):
 
     # ------------------------------------------------------------------ routing
 
-    def _arrive(self, request: Prompt, now: int) -> None:
+    def _arrive(self, request: Any, now: int) -> None:
         s, plan = request.service, self.cell.services[request.service]
         self.arrived[s] += 1
         everyone = (*plan.workers, *plan.prefill, *plan.decode)
@@ -188,18 +207,18 @@ class FeatureReference(Reference):
         request.status = c.IN_SYSTEM
         self._join(request, index, pool)
 
-    def _lose(self, request: Prompt, status: int, now: int) -> None:
+    def _lose(self, request: Any, status: int, now: int) -> None:
         request.status, request.finish = status, now
         self._release(now)
 
     @staticmethod
-    def _too_long(worker: LevelWorker, tokens: int) -> bool:
-        return math.ceil(tokens / worker.model.block_tokens) > worker.model.kv_blocks
+    def _too_long(worker: Any, tokens: int) -> bool:
+        return bool(math.ceil(tokens / worker.model.block_tokens) > worker.model.kv_blocks)
 
-    def _smallest(self, pool: tuple[int, ...]) -> LevelWorker:
+    def _smallest(self, pool: tuple[int, ...]) -> Any:
         return min((self.workers[w] for w in pool), key=lambda w: w.model.kv_blocks * w.model.block_tokens)
 
-    def _join(self, request: Prompt, index: int, pool: tuple[int, ...]) -> None:
+    def _join(self, request: Any, index: int, pool: tuple[int, ...]) -> None:
         self.turns[pool] += 1
         worker = self.workers[index]
         rank = min(worker.ranks, key=lambda r: r.outstanding)
@@ -207,7 +226,7 @@ class FeatureReference(Reference):
         self._enqueue(rank, request, front=False)
         worker.woken = True
 
-    def _pick(self, request: Prompt, pool: tuple[int, ...], matching: bool) -> int:
+    def _pick(self, request: Any, pool: tuple[int, ...], matching: bool) -> int:
         plan, n, seed = self.cell.services[request.service], len(pool), self.cell.seed
         loads = [self.workers[w].outstanding for w in pool]
         if plan.policy == c.ROUND_ROBIN:
@@ -223,7 +242,7 @@ class FeatureReference(Reference):
             return min(pool, key=lambda w: (self._kv_cost(request, w, plan.kv_weight_256, matching), pool.index(w)))
         return pool[loads.index(min(loads))]
 
-    def _kv_cost(self, request: Prompt, w: int, weight: int, matching: bool) -> int:
+    def _kv_cost(self, request: Any, w: int, weight: int, matching: bool) -> int:
         worker = self.workers[w]
         tokens = sum(r.prompt + r.output for rank in worker.ranks for r in (*rank.running, *rank.queue))
         cost = 256 * (tokens // worker.model.block_tokens)
@@ -233,12 +252,12 @@ class FeatureReference(Reference):
             cost -= weight * self._unit(worker) * sum(u.tier == 0 for u in run)
         return cost
 
-    def _unit(self, worker: LevelWorker) -> int:
+    def _unit(self, worker: Any) -> int:
         return self.unit_tokens // worker.model.block_tokens if worker.model.prefix_cache and self.unit_tokens else 1
 
     # ------------------------------------------------------------------ prefix cache
 
-    def _run(self, worker: LevelWorker, rank: CachedRank, request: Prompt) -> list[Unit]:
+    def _run(self, worker: Any, rank: Any, request: Any) -> list[Unit]:
         """The units at the front of the prompt that are cached: a device run, then tier 1, tier 2 …"""
         run: list[Unit] = []
         if not worker.model.prefix_cache or not request.hashes:
@@ -250,17 +269,17 @@ class FeatureReference(Reference):
             run.append(unit)
         return run
 
-    def _available(self, worker: LevelWorker, rank: CachedRank) -> int:
+    def _available(self, worker: Any, rank: Any) -> int:
         return rank.free + self._unit(worker) * len(rank.lru[0])
 
-    def _take(self, worker: LevelWorker, rank: CachedRank, blocks: int) -> None:
+    def _take(self, worker: Any, rank: Any, blocks: int) -> None:
         rank.free -= blocks
         while rank.free < 0:
             unit = rank.lru[0].pop(0)
             rank.free += self._unit(worker)
             self._demote(worker, rank, unit)
 
-    def _demote(self, worker: LevelWorker, rank: CachedRank, unit: Unit) -> None:
+    def _demote(self, worker: Any, rank: Any, unit: Unit) -> None:
         for tier in worker.model.tiers[unit.tier :]:
             unit.tier += 1
             rank.lru[unit.tier].append(unit)
@@ -269,7 +288,7 @@ class FeatureReference(Reference):
             unit = rank.lru[unit.tier].pop(0)
         del rank.units[unit.value]
 
-    def _pin(self, worker: LevelWorker, rank: CachedRank, request: Prompt, run: list[Unit]) -> None:
+    def _pin(self, worker: Any, rank: Any, request: Any, run: list[Unit]) -> None:
         for unit in run:
             if unit.tier:
                 rank.reload += worker.model.tiers[unit.tier - 1].ticks_per_block * self._unit(worker)
@@ -280,7 +299,7 @@ class FeatureReference(Reference):
             unit.count += 1
         request.pinned = list(run)
 
-    def _publish(self, worker: LevelWorker, rank: CachedRank, request: Prompt) -> None:
+    def _publish(self, worker: Any, rank: Any, request: Any) -> None:
         if not worker.model.prefix_cache:
             return
         for value in request.hashes[len(request.pinned) :] if request.hashes else []:
@@ -295,7 +314,7 @@ class FeatureReference(Reference):
             request.pinned.append(unit)
             request.held -= self._unit(worker)
 
-    def _free(self, rank: CachedRank, request: Prompt) -> None:
+    def _free(self, rank: Any, request: Any) -> None:
         rank.free += request.held
         request.held = 0
         for unit in reversed(request.pinned):
@@ -306,12 +325,12 @@ class FeatureReference(Reference):
 
     # ------------------------------------------------------------------ a step
 
-    def _begin(self, worker: LevelWorker, now: int) -> None:
+    def _begin(self, worker: Any, now: int) -> None:
         for rank in worker.ranks:
             rank.reload = 0
         super()._begin(worker, now)
 
-    def _decode_blocks(self, worker: LevelWorker, rank: CachedRank) -> bool:
+    def _decode_blocks(self, worker: Any, rank: Any) -> bool:
         hit = False
         if worker.model.reserve_output:
             return False
@@ -335,7 +354,7 @@ class FeatureReference(Reference):
                 self._take(worker, rank, need)
         return hit
 
-    def _admit(self, worker: LevelWorker, rank: CachedRank, room: int, tokens: int, now: int) -> int:
+    def _admit(self, worker: Any, rank: Any, room: int, tokens: int, now: int) -> int:
         model, unit = worker.model, self._unit(worker)
         while len(rank.running) < model.max_seqs and room > tokens:
             while rank.queue and self._expired(rank.queue[0], now):
@@ -370,7 +389,7 @@ class FeatureReference(Reference):
             tokens += request.chunk
         return tokens
 
-    def _cost(self, worker: LevelWorker, mixed: bool) -> None:
+    def _cost(self, worker: Any, mixed: bool) -> None:
         table = worker.table
         lines = table.decode.shape[0]
         worst, total, joules = [0] * lines, 0, 0
@@ -383,7 +402,9 @@ class FeatureReference(Reference):
             joules += sum(int(a) * b for a, b in zip(table.joule_context, s, strict=True)) + sum(
                 int(a) * b for a, b in zip(table.joule_pair, q, strict=True)
             )
-            joules += _at(table.joule_mixed, count) + _at(table.joule_seqs, samples) if mixed else int(table.joule_decode[n])
+            joules += (
+                _at(table.joule_mixed, count) + _at(table.joule_seqs, samples) if mixed else int(table.joule_decode[n])
+            )
             for x in range(lines):
                 own = sum(int(a) * b for a, b in zip(table.context[x], s, strict=True))
                 own += sum(int(a) * b for a, b in zip(table.pair[x], q, strict=True))
@@ -395,7 +416,7 @@ class FeatureReference(Reference):
 
     # ------------------------------------------------------------------ end of a step
 
-    def _end_step(self, worker: LevelWorker, now: int) -> None:
+    def _end_step(self, worker: Any, now: int) -> None:
         fine, joules = worker.carry + worker.fine, worker.joule_carry + worker.joule_fine
         worker.busy += fine >> 20
         worker.level_ticks[worker.level] += fine >> 20
@@ -413,7 +434,7 @@ class FeatureReference(Reference):
             for r in filling:
                 self._fill(worker, rank, r, now)
 
-    def _decode_one(self, worker: LevelWorker, rank: CachedRank, r: Prompt, now: int) -> None:
+    def _decode_one(self, worker: Any, rank: Any, r: Any, now: int) -> None:
         grown = self._growth(r)
         r.done += 1
         r.stored += grown
@@ -422,7 +443,7 @@ class FeatureReference(Reference):
         worker.batch_steps += 1
         self._leave_if_done(worker, rank, r, now)
 
-    def _fill(self, worker: LevelWorker, rank: CachedRank, r: Prompt, now: int) -> None:
+    def _fill(self, worker: Any, rank: Any, r: Any, now: int) -> None:
         r.stored += r.chunk
         worker.prefill_tokens += r.chunk
         r.chunk = 0
@@ -440,7 +461,7 @@ class FeatureReference(Reference):
         else:
             self._leave_if_done(worker, rank, r, now)
 
-    def _leave_if_done(self, worker: LevelWorker, rank: CachedRank, r: Prompt, now: int) -> None:
+    def _leave_if_done(self, worker: Any, rank: Any, r: Any, now: int) -> None:
         if r.done < r.steps:
             return
         rank.running.remove(r)
@@ -448,7 +469,7 @@ class FeatureReference(Reference):
         r.finish, r.status = now, c.FINISHED
         self._release(now)
 
-    def _end_transfer(self, request: Prompt, now: int) -> None:
+    def _end_transfer(self, request: Any, now: int) -> None:
         """Blocks of the prefill worker are freed; the request decodes elsewhere."""
         assert request.place is not None
         index, rank = request.place
@@ -460,7 +481,7 @@ class FeatureReference(Reference):
         self._join(request, self._pick(request, pool, matching=False), pool)
 
 
-def latencies_of(requests: list[Prompt]) -> np.ndarray:  # type: ignore[type-arg]
+def latencies_of(requests: list[Prompt]) -> np.ndarray:
     """(first token, finish, status, produced, cached, preemptions, worker) per request."""
     rows = [(r.first, r.finish, r.status, r.produced, max(0, r.cached), r.preemptions, r.worker) for r in requests]
     return np.array(rows, np.int64)
