@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=10)
     parser.add_argument("--copies", type=float, default=100)
     parser.add_argument("--workers", type=int, default=40, help="of each cell")
-    parser.add_argument("--horizon", type=float, default=600)
+    parser.add_argument("--horizon", type=float, default=300)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     found = measure(args.cells, args.copies, args.workers, args.horizon)

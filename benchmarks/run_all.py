@@ -29,7 +29,7 @@ def main() -> None:
     startup = run("startup.py")
     validation = run("validation.py")
     kernels = run("kernels.py")
-    fleet = run("fleet.py")
+    fleet = run("fleet.py", "--requests", "100000000")
     played, cached = f"{twin['requests_s']:,.0f} requests/s", f"{mooncake['cached_share']:.0%} of prompt tokens cached"
     whole = f"{fleet['seconds']:.0f} s, {fleet['peak_rss_mb']:.0f} MB in three processes"
     rows = [
