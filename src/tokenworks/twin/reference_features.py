@@ -250,7 +250,7 @@ class FeatureReference(Reference):
             rank = min(worker.ranks, key=lambda r: r.outstanding)
             run = self._run(worker, rank, request)
             cost -= weight * self._unit(worker) * sum(u.tier == 0 for u in run)
-        return cost
+        return int(cost)
 
     def _unit(self, worker: Any) -> int:
         return self.unit_tokens // worker.model.block_tokens if worker.model.prefix_cache and self.unit_tokens else 1
@@ -270,7 +270,7 @@ class FeatureReference(Reference):
         return run
 
     def _available(self, worker: Any, rank: Any) -> int:
-        return rank.free + self._unit(worker) * len(rank.lru[0])
+        return int(rank.free + self._unit(worker) * len(rank.lru[0]))
 
     def _take(self, worker: Any, rank: Any, blocks: int) -> None:
         rank.free -= blocks

@@ -19,7 +19,7 @@ TICKS_PER_S = 1e11
 
 def _edges() -> NDArray[np.int64]:
     steps = LOWEST_TICKS * GROWTH ** np.arange(BINS - 1)
-    return np.ceil(steps).astype(np.int64)
+    return np.asarray(np.ceil(steps).astype(np.int64))
 
 
 EDGES = _edges()  # bin b holds EDGES[b - 1] ≤ ticks < EDGES[b]
