@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from twin import worker_model
 
 from tokenworks.events.requests import Requests
 from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions
 from tokenworks.twin.processes import simulate_cells
 from tokenworks.workload.generate import requests, rng_of
 from tokenworks.workload.trace import load_trace
+from twin import worker_model
 
 CHUNK = 65_536
 RATE_OF_A_WORKER_S = 22.0  # 80% of what one worker of benchmarks/twin.py sustains
