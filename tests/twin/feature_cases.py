@@ -9,7 +9,7 @@ from random_cases import random_model, random_table
 
 from tokenworks.events.requests import Requests
 from tokenworks.physics.worker_model import KvTier, WorkerModel
-from tokenworks.twin.cell import Cell, PowerCap, ServicePlan, TwinOptions
+from tokenworks.twin.cell import KV_AWARE, Cell, PowerCap, ServicePlan, TwinOptions
 
 
 def feature_model(rng: np.random.Generator, number: int, unit_tokens: int) -> WorkerModel:
@@ -21,7 +21,10 @@ def feature_model(rng: np.random.Generator, number: int, unit_tokens: int) -> Wo
         for k in range(int(rng.integers(0, 3)))
     ]
     lines = model.levels[0].decode.shape[0]
-    extra = [random_table(rng, model.max_seqs, model.token_budget, model.ranks, lines) for _ in range(int(rng.integers(0, 3)))]
+    extra = [
+        random_table(rng, model.max_seqs, model.token_budget, model.ranks, lines)
+        for _ in range(int(rng.integers(0, 3)))
+    ]
     return replace(
         model,
         block_tokens=block,
@@ -55,7 +58,9 @@ def feature_requests(rng: np.random.Generator, services: int, unit: int, spread:
     prompt = rng.integers(1, longest + 1, n).astype(np.int32)
     chain = rng.integers(0, 4, n)
     units = np.array([rng.integers(0, p // unit + 1) for p in prompt])
-    hashes = [np.uint64(1 << 40) * np.uint64(c) + np.arange(u, dtype=np.uint64) for c, u in zip(chain, units, strict=True)]
+    hashes = [
+        np.uint64(1 << 40) * np.uint64(c) + np.arange(u, dtype=np.uint64) for c, u in zip(chain, units, strict=True)
+    ]
     arrival = np.sort(rng.integers(0, spread * n, n))
     return Requests(
         arrival.astype(np.int64), prompt, rng.integers(1, longest + 1, n).astype(np.int32),
@@ -74,10 +79,16 @@ def feature_case(seed: int) -> tuple[Cell, Requests, TwinOptions]:
     workers = tuple(int(rng.integers(0, len(models))) for _ in range(count))
     spread = int(rng.choice([1, 100, 10**6, 10**9]))
     load = feature_requests(rng, len(plans), unit, spread)
-    longest = max(int(x.mixed.max()) >> 20 for m in models for x in m.levels)  # a tick must not be much shorter than a step
+    longest = max(
+        int(x.mixed.max()) >> 20 for m in models for x in m.levels
+    )  # a tick must not be much shorter than a step
     step = longest // int(rng.choice([1, 3, 10])) + int(rng.choice([1, spread]))
     caps = tuple(
-        PowerCap(f"c{k}", tuple(int(w) for w in rng.permutation(count)[: rng.integers(1, count + 1)]), float(rng.uniform(10, 400 * count)))
+        PowerCap(
+            f"c{k}",
+            tuple(int(w) for w in rng.permutation(count)[: rng.integers(1, count + 1)]),
+            float(rng.uniform(10, 400 * count)),
+        )
         for k in range(int(rng.integers(0, 3)))
     )
     span = spread * len(load)
@@ -91,3 +102,20 @@ def feature_case(seed: int) -> tuple[Cell, Requests, TwinOptions]:
         record=True,
     )
     return Cell(models, workers, tuple(plans), caps, seed=int(rng.integers(0, 1000))), load, options
+
+
+def routing_case(seed: int) -> tuple[Cell, Requests, TwinOptions]:
+    """A feature case whose requests all go, KV-aware, to one pool of up to 12 workers. Sizes are round: costs often tie."""
+    cell, load, options = feature_case(seed)
+    rng = np.random.default_rng((seed, 78))
+    count, room = int(rng.integers(2, 13)), int(rng.choice([1, 1, 4, 8]))
+    weight = int(rng.choice([1, 100, 256, 256, 256, 1000]))
+    plan = ServicePlan(
+        "pool", workers=tuple(int(w) for w in rng.permutation(count)), policy=KV_AWARE, kv_weight_256=weight
+    )
+    workers = tuple(int(m) for m in rng.integers(0, len(cell.models), count))
+    models = tuple(replace(m, prefix_cache=bool(rng.random() < 0.9), kv_blocks=m.kv_blocks * room) for m in cell.models)
+    prompts = (-(-load.input_tokens // 12) * 12 + 1).astype(np.int32)
+    answers = rng.choice([[1, 1], [11, 23], [23, 47]][int(rng.integers(0, 3))], len(load)).astype(np.int32)
+    load = replace(load, service=np.zeros_like(load.service), input_tokens=prompts, output_tokens=answers)
+    return Cell(models, workers, (plan,)), load, options

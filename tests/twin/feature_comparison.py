@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from feature_cases import feature_case
 
+from tokenworks.events.requests import Requests
+from tokenworks.twin.cell import Cell, TwinOptions
 from tokenworks.twin.reference_features import FeatureReference, latencies_of
 from tokenworks.twin.simulate import simulate
 
+Case = Callable[[int], tuple[Cell, Requests, TwinOptions]]
 
-def feature_differences(seed: int) -> list[str]:
+
+def feature_differences(seed: int, case: Case = feature_case) -> list[str]:
     """Every figure in which kernel and reference disagree on a feature case."""
-    cell, load, options = feature_case(seed)
+    cell, load, options = case(seed)
     slow, fast, found = FeatureReference(cell, load, options), simulate(cell, load, options), []
 
     def same(name: str, a: object, b: object) -> None:

@@ -51,7 +51,27 @@ def service_time_model(slots: int, decode_s: np.ndarray, prefill_s: float) -> Wo
         flat(3), flat(3), flat(slots + 1), flat(wide), 100.0, 1.0,
     )  # fmt: skip
     return WorkerModel(
-        "queue", 1, (table,), (0, 0), 1, slots, budget, 1 << 40, 1, False, False, True, 1, False, (), 10.0, 0.0, 1.0, 1, 0, 1.0
+        "queue",
+        1,
+        (table,),
+        (0, 0),
+        1,
+        slots,
+        budget,
+        1 << 40,
+        1,
+        False,
+        False,
+        True,
+        1,
+        False,
+        (),
+        10.0,
+        0.0,
+        1.0,
+        1,
+        0,
+        1.0,
     )
 
 

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 from agreement import disagreements
-from feature_cases import feature_case
+from feature_cases import feature_case, routing_case
 from feature_comparison import feature_differences
 
 from tokenworks.errors import InputError
@@ -18,6 +18,11 @@ from tokenworks.twin.simulate import simulate
 def test_kernel_equals_reference_with_all_features(block):
     """400 random small cells, every request and counter, by ==."""
     assert not {s: found for s in range(block * 100, block * 100 + 100) if (found := feature_differences(s))}
+
+
+def test_kv_aware_routing_equals_the_reference_in_wide_pools():
+    """The kernel asks few caches, the reference all: 300 cells of up to 12 workers, every request by ==."""
+    assert not {s: found for s in range(300) if (found := feature_differences(s, routing_case))}
 
 
 @pytest.mark.prove
@@ -38,7 +43,11 @@ def test_leaps_equal_single_steps_and_chunks_change_nothing(block, monkeypatch):
 
 @pytest.mark.prove
 def test_leaps_equal_single_steps_at_full_size():
-    assert not [s for s in range(1000, 4000) if disagreements(simulate(*feature_case(s)), simulate(*feature_case(s), max_leap=1))]
+    assert not [
+        s
+        for s in range(1000, 4000)
+        if disagreements(simulate(*feature_case(s)), simulate(*feature_case(s), max_leap=1))
+    ]
 
 
 def test_the_cases_are_nasty():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tokenworks.control.routing import choose
 from tokenworks.control.tournament import update
-from tokenworks.twin.blocks import blocks_for, needed, take
+from tokenworks.twin.blocks import blocks_for
 from tokenworks.twin.cell import KV_AWARE, REJECTED_QUEUE_FULL, REJECTED_TOO_LONG
 from tokenworks.twin.columns import (
     ARRIVAL,
@@ -14,22 +14,17 @@ from tokenworks.twin.columns import (
     BUCKET,
     BUCKETS,
     BUILT,
-    EVICTS,
     EXTRA,
-    FIRST_RANK,
     FULL,
     GOAL,
-    HASHES,
     ID,
     IDLE,
     INPUT,
-    KV_WEIGHT,
     LEAP,
     LONG,
     MAX_SEQS,
     MAX_WAITING,
     MODE,
-    OUT_TOKENS,
     OUTPUT,
     PHASE,
     POLICY,
@@ -38,10 +33,8 @@ from tokenworks.twin.columns import (
     POOL_COUNT,
     POOL_START,
     POOL_TURN,
-    PREFIX,
     QUEUED,
     RANK,
-    RANK_COUNT,
     RANK_WORKER,
     RESERVED,
     RUNNING,
@@ -53,12 +46,9 @@ from tokenworks.twin.columns import (
     STEPS_AHEAD,
     STORED,
     T_ARRIVED,
-    TAKEN,
     TREE_END,
     TREE_START,
-    UNIT,
     VARIANT,
-    WAITING_N,
     WAITING_S,
     WOKEN,
     WOKEN_N,
@@ -66,51 +56,9 @@ from tokenworks.twin.columns import (
 from tokenworks.twin.compiled import compiled, hot
 from tokenworks.twin.leap import end_of, look_at
 from tokenworks.twin.leaving import change_load, leave_system
-from tokenworks.twin.prefix import runs
+from tokenworks.twin.matching import choose_kv_aware, rank_for
 from tokenworks.twin.sequences import release_blocks
-from tokenworks.twin.timeline import steps_begun
 from tokenworks.twin.waiting import enqueue
-
-
-@hot
-def rank_for(w, worker, rank):  # type: ignore[no-untyped-def]
-    """The rank with the fewest outstanding requests, the first on ties."""
-    best = worker[w, FIRST_RANK]
-    for g in range(best + 1, best + worker[w, RANK_COUNT]):
-        if rank[g, RUNNING] + rank[g, WAITING_N] < rank[best, RUNNING] + rank[best, WAITING_N]:
-            best = g
-    return best
-
-
-@compiled
-def catch_up(w, now, t, st, cache):  # type: ignore[no-untyped-def]
-    """Take the blocks of steps that a leap has begun before ``now``, so that the prefix cache stands as it is now."""
-    worker = st.worker
-    begun, first = steps_begun(worker, w, now + (st.g[BUILT] == now)), worker[w, FIRST_RANK]
-    for g in range(first, first + worker[w, RANK_COUNT]):
-        more = needed(st.phase, st.rank, t.number, worker[w, VARIANT], g, worker[w, TAKEN], begun - worker[w, TAKEN])
-        take(st.rank, t.number, worker[w, VARIANT], g, more, cache, st.g)
-    worker[w, TAKEN] = max(worker[w, TAKEN], begun)
-
-
-@compiled
-def choose_kv_aware(p, s, now, matching, t, st, pools, cache):  # type: ignore[no-untyped-def]
-    """Place of the worker of lowest cost: outstanding tokens in blocks less the prefix that its cache holds."""
-    slots, number, worker, start = st.slot, t.number, st.worker, pools.pool[p, POOL_START]
-    best, lowest = 0, 0
-    for place in range(pools.pool[p, POOL_COUNT]):
-        w = pools.member[start + place]
-        v = worker[w, VARIANT]
-        cost = 256 * (worker[w, OUT_TOKENS] // number[v, BLOCK])
-        if matching and number[v, PREFIX] == 1 and slots[s, HASHES] > 0:
-            if worker[w, MODE] == LEAP and worker[w, EVICTS]:
-                catch_up(w, now, t, st, cache)
-            usable = (slots[s, GOAL] - 1) // (number[v, UNIT] * number[v, BLOCK])
-            device, _, _ = runs(cache, slots, s, rank_for(w, worker, st.rank), usable)
-            cost -= pools.pool[p, KV_WEIGHT] * number[v, UNIT] * device
-        if place == 0 or cost < lowest:
-            best, lowest = place, cost
-    return best
 
 
 @hot
@@ -120,9 +68,9 @@ def route(p, s, now, matching, t, st, pools, cache):  # type: ignore[no-untyped-
     stop = start + pool[p, POOL_COUNT]
     if stop == start + 1:
         return pools.member[start]
-    if pool[p, POLICY] == KV_AWARE:
-        return pools.member[start + choose_kv_aware(p, s, now, matching, t, st, pools, cache)]
     tree = pools.tree[pool[p, TREE_START] : pool[p, TREE_END]]
+    if pool[p, POLICY] == KV_AWARE:
+        return pools.member[start + choose_kv_aware(p, s, now, matching, tree, t, st, pools, cache)]
     place = choose(
         pool[p, POLICY],
         pools.load[start:stop],

@@ -1,13 +1,39 @@
-"""Are the blocks all there? Checked at the end of every run."""
+"""Double-entry bookkeeping: what came in is somewhere. Checked at the end of every run.
+
+What workers count step by step must equal what requests count when something happens to them: requests, prompt and output
+tokens, KV blocks, ticks and joules.
+"""
 
 from __future__ import annotations
 
+import numpy as np
+
+from tokenworks.errors import ConservationError
 from tokenworks.twin.blocks import held, needed, needed_now
+from tokenworks.twin.cell import KV_AWARE, Cell, TwinOptions
 from tokenworks.twin.columns import (
     ALONE,
+    ARRIVED,
+    ASKED_S,
     BLOCKS,
+    BUSY,
+    DECODE_TOKENS,
+    FILLING,
+    FINE_BITS,
+    FINISHED_S,
+    FIRST,
     FREE,
+    FULL,
+    HIT_S,
     IDLE,
+    INPUT,
+    INPUT_S,
+    JOULE_CARRY,
+    JOULES,
+    JOULES_S,
+    LAST,
+    LONG,
+    LOST_S,
     LRU_N,
     MIXED_STEP,
     MODE,
@@ -15,18 +41,39 @@ from tokenworks.twin.columns import (
     N_COUNT,
     N_RANK,
     N_TIER,
+    OUT_TOKENS,
+    OUTPUT_S,
+    OUTSTANDING,
+    PENDING,
     PHASE,
+    POLICY,
+    POOL_COUNT,
+    PREFILL_TOKENS,
     RANK,
     RANK_WORKER,
+    RECOMPUTED_S,
+    RECOMPUTES_S,
     RUN_HEAD,
+    SERVICE,
+    SERVICE_OF,
     SPECULATES,
+    STORED,
+    T_ARRIVED,
+    T_FINISHED,
+    T_JOULES,
+    T_TOKENS,
     TAKEN,
     TIER_N,
+    TIMED,
     UNIT,
     VARIANT,
     YOUNGER,
 )
 from tokenworks.twin.compiled import compiled, entry
+from tokenworks.twin.layout import Ints, Pools, Tables
+from tokenworks.twin.leaving import KV_SCALE
+from tokenworks.twin.memory import Books, Cache, State
+from tokenworks.twin.unpacking import produced
 
 
 @entry
@@ -67,3 +114,66 @@ def under_way(g, w, v, t, st):  # type: ignore[no-untyped-def]
         return now
     return now + needed(st.phase, st.rank, t.number, v, g, 1, st.worker[w, TAKEN] - 1)
 
+
+def audit(cell: Cell, t: Tables, st: State, books: Books, pools: Pools, cache: Cache) -> None:
+    """Raises ConservationError, naming the first account that does not balance."""
+    for s, plan in enumerate(cell.services):
+        inside = st.slot[(st.slot[:, PHASE] > PENDING) & (st.slot[:, SERVICE] == s)]
+        workers = st.worker[st.worker[:, SERVICE_OF] == s]
+        for what, came, went in accounts(books.service[s], inside, workers, st):
+            if came != went:
+                raise ConservationError(f"{plan.name}: {what}: {came} on one side of the books, {went} on the other")
+    if missing_blocks(t, st, cache, np.zeros(len(st.rank), np.int64)):
+        raise ConservationError("KV blocks were lost or doubled")
+    if not (st.slot[:, PHASE] > PENDING).any() and blocks_in_use(t, st):
+        raise ConservationError(f"{blocks_in_use(t, st)} KV blocks are in use where nothing runs")
+    if not np.array_equal(st.level_ticks.sum(axis=1), st.worker[:, BUSY]):
+        raise ConservationError("busy ticks by clock level and in all differ")
+    if unequal_loads(st.worker, pools):
+        raise ConservationError("loads of routers and workers differ")
+
+
+def accounts(count: Ints, inside: Ints, workers: Ints, st: State) -> list[tuple[str, int, int]]:
+    """(what, one side, other side) of a service. ``count``: its counters, ``inside``: slots of its requests in the system,
+    ``workers``: rows of its workers."""
+    prefilled, filling = inside[inside[:, FIRST] >= 0], inside[inside[:, PHASE] == FILLING]
+    out = count[FINISHED_S] + count[FULL] + count[LONG] + count[TIMED]
+    prompts = count[INPUT_S] + prefilled[:, INPUT].sum()
+    done = prompts + count[RECOMPUTED_S] + count[LOST_S] + filling[:, STORED].sum()
+    prefills = count[FINISHED_S] + len(prefilled) + count[RECOMPUTES_S]
+    fine = (workers[:, JOULES] << FINE_BITS) + workers[:, JOULE_CARRY]  # modulo 2**64 on both sides
+    rows = (
+        ("requests", count[ARRIVED], out + len(inside)),
+        ("prefill tokens", workers[:, PREFILL_TOKENS].sum() + count[HIT_S], done),
+        ("output tokens", count[OUTPUT_S], count[ASKED_S] + produced(inside, st).sum()),
+        ("decode tokens", count[OUTPUT_S], workers[:, DECODE_TOKENS].sum() + prefills),
+        ("microjoules", count[JOULES_S], fine.sum()),
+    )
+    return [(what, int(came), int(went)) for what, came, went in rows]
+
+
+def audit_timeline(cell: Cell, st: State, books: Books, options: TwinOptions) -> None:
+    """Where the buckets cover the whole run, they add up to the counters. Raises ConservationError."""
+    if st.g[LAST] >= options.bucket_ticks * options.buckets:
+        return
+    joules = [int(st.worker[st.worker[:, SERVICE_OF] == s, JOULES].sum()) for s in range(len(cell.services))]
+    sides = ((T_ARRIVED, ARRIVED), (T_FINISHED, FINISHED_S), (T_TOKENS, OUTPUT_S))
+    for row, column in sides:
+        if (books.line[row].sum(axis=1) != books.service[:, column]).any():
+            raise ConservationError("the buckets of the timeline do not add up to the counters")
+    if books.line[T_JOULES].sum(axis=1).tolist() != joules:
+        raise ConservationError("the joules of the timeline are not those of the workers")
+
+
+def blocks_in_use(t: Tables, st: State) -> int:
+    """Blocks of all ranks that are neither wholly free nor cached without a user."""
+    number = t.number[st.worker[st.rank[:, RANK_WORKER], VARIANT]]
+    return int((number[:, BLOCKS] - st.rank[:, FREE] - number[:, UNIT] * st.rank[:, LRU_N]).sum())
+
+
+def unequal_loads(worker: Ints, pools: Pools) -> bool:
+    """True where a router's load is not its worker's."""
+    policy = np.repeat(pools.pool[:, POLICY], pools.pool[:, POOL_COUNT])
+    row = worker[pools.member]
+    blocks = KV_SCALE * (row[:, OUT_TOKENS] // pools.block)
+    return bool((pools.load != np.where(policy == KV_AWARE, blocks, row[:, OUTSTANDING])).any())

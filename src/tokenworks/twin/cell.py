@@ -66,6 +66,8 @@ class TwinOptions:
     buckets: int = 0  # length of the timeline; 0: none
     warmup_ticks: int = 0  # requests that arrive earlier are simulated but left out of latency statistics
     record: bool = False  # keep a RequestLog
+    trace_ticks: tuple[int, int] = (0, 0)  # window whose steps are kept in a StepLog; empty: none
+    trace_capacity: int = 200_000  # steps and leaps that fit; those beyond are counted
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,20 @@ class RequestLog:
     cached: NDArray[np.int32]  # prompt tokens taken from a prefix cache
     preemptions: NDArray[np.int32]
     worker: NDArray[np.int32]  # the (last) worker that served it
+
+
+@dataclass(frozen=True)
+class StepLog:
+    """Steps and leaps (equal batches in a row) that end in the traced window, in order of their ends."""
+
+    worker: NDArray[np.int64]
+    start: NDArray[np.int64]  # ticks
+    end: NDArray[np.int64]
+    steps: NDArray[np.int64]  # 1, or those of a leap
+    mixed: NDArray[np.bool_]  # with prefill
+    sequences: NDArray[np.int64]  # that decode
+    tokens: NDArray[np.int64]  # of prompts
+    lost: int  # that did not fit
 
 
 @dataclass(frozen=True)
@@ -145,3 +161,4 @@ class TwinResult:
     workers: WorkerStats
     timeline: TwinTimeline | None
     log: RequestLog | None
+    steps: StepLog | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tokenworks.twin import columns as c
 from tokenworks.twin.blocks import needed, take
 from tokenworks.twin.cell import FINISHED
 from tokenworks.twin.columns import (
@@ -33,6 +34,7 @@ from tokenworks.twin.columns import (
     JOULE_CARRY,
     JOULE_SLOPE,
     JOULES,
+    JOULES_S,
     LATENCY,
     LEVEL,
     MIXED_STEP,
@@ -51,7 +53,10 @@ from tokenworks.twin.columns import (
     PREFIX,
     PRODUCED,
     RANK_COUNT,
+    RECOMPUTED_S,
+    RECOMPUTES_S,
     RUN_HEAD,
+    SERVICE,
     SERVICE_OF,
     SLOPE,
     SPECULATES,
@@ -89,17 +94,19 @@ def tokens_of_step(g, rank, slots):  # type: ignore[no-untyped-def]
 
 @hot
 def advance(w, k, tick, worker, level_ticks):  # type: ignore[no-untyped-def]
-    """Clock, joules and counters of the worker over ``k`` steps."""
+    """Clock, joules and counters of the worker over ``k`` steps. Returns their fine microjoules."""
     fine = worker[w, CARRY] + sum_of(worker[w, BASE], worker[w, SLOPE], k)
     worker[w, BUSY] += fine >> FINE_BITS
     level_ticks[w, worker[w, LEVEL]] += fine >> FINE_BITS
     worker[w, CARRY] = fine & FINE_MASK
-    joules = worker[w, JOULE_CARRY] + sum_of(worker[w, JOULE_BASE], worker[w, JOULE_SLOPE], k)
+    spent = sum_of(worker[w, JOULE_BASE], worker[w, JOULE_SLOPE], k)
+    joules = worker[w, JOULE_CARRY] + spent
     worker[w, JOULES] += joules >> FINE_BITS
     worker[w, JOULE_CARRY] = joules & FINE_MASK
     worker[w, CLOCK] = tick
     worker[w, STEPS_DONE] += k
     worker[w, STEP] += k
+    return spent
 
 
 @hot
@@ -152,6 +159,9 @@ def end_prefill(s, g, w, v, tick, t, st, books, pools, cache, agenda):  # type: 
     slots[s, PRODUCED] += 1
     if slots[s, FIRST] < 0:
         book_first_token(s, tick, slots, st.g, books)
+    else:
+        books.service[slots[s, SERVICE], RECOMPUTES_S] += 1
+        books.service[slots[s, SERVICE], RECOMPUTED_S] += slots[s, GOAL]
     if number[v, PREFIX] == 1 and slots[s, HASHES] > 0:
         publish(cache, st.g, slots, s, g)
     if slots[s, PRODUCED] >= slots[s, OUTPUT]:
@@ -177,13 +187,32 @@ def prefills_only(w, worker, service):  # type: ignore[no-untyped-def]
 
 
 @hot
+def log_steps(w, k, mixed, tick, st, books):  # type: ignore[no-untyped-def]
+    """One row of the step log, while there is room."""
+    g, worker, i = st.g, st.worker, st.g[c.TRACED]
+    if i >= len(books.steps):
+        g[c.UNTRACED] += 1
+        return
+    sequences, tokens, first = 0, 0, worker[w, FIRST_RANK]
+    for r in range(first, first + worker[w, RANK_COUNT]):
+        sequences += st.rank[r, N]
+        tokens += st.rank[r, CHUNK_TOKENS] if mixed else 0
+    row = books.steps[i]
+    row[c.S_WORKER], row[c.S_START], row[c.S_END], row[c.S_STEPS] = w, worker[w, CLOCK], tick, k
+    row[c.S_MIXED], row[c.S_SEQUENCES], row[c.S_TOKENS] = int(mixed), sequences, tokens
+    g[c.TRACED] += 1
+
+
+@hot
 def end_step(w, tick, t, st, books, pools, cache, agenda):  # type: ignore[no-untyped-def]
     """Apply the step or leap of a worker that ends at ``tick``; the worker is idle then."""
     number, worker = t.number, st.worker
     v, k, mixed = worker[w, VARIANT], worker[w, STEPS_AHEAD], worker[w, MODE] == MIXED_STEP
     if st.g[BUCKETS] > 0:
         book_steps(w, k, mixed, t, st, books)
-    advance(w, k, tick, worker, st.level_ticks)
+    if st.g[c.TRACE_FROM] <= tick < st.g[c.TRACE_TO]:
+        log_steps(w, k, mixed, tick, st, books)
+    fine = advance(w, k, tick, worker, st.level_ticks)
     if not mixed:
         worker[w, DECODE_STEPS] += k
     tokens, first = 0, worker[w, FIRST_RANK]
@@ -193,6 +222,7 @@ def end_step(w, tick, t, st, books, pools, cache, agenda):  # type: ignore[no-un
         if mixed and st.rank[g, CHUNK_TOKENS] > 0:
             tokens += end_prefills(g, w, v, tick, t, st, books, pools, cache, agenda)
     books.service[worker[w, SERVICE_OF], OUTPUT_S] += tokens
+    books.service[worker[w, SERVICE_OF], JOULES_S] += fine
     worker[w, MODE] = IDLE
     worker[w, TAKEN] = 1
     st.ready[w] = NEVER

@@ -28,10 +28,12 @@ class Tables(NamedTuple):
 
 
 class Pools(NamedTuple):
-    """Routing: pools of workers, their loads (outstanding requests by place) and tournaments over them."""
+    """Routing: pools of workers, their loads by place (outstanding requests; KV-aware: 256 × blocks
+    of outstanding tokens) and tournaments over them."""
 
     pool: Ints  # (pools, POOL_COLUMNS)
     member: Ints  # workers of all pools
+    block: Ints  # their tokens per KV block
     load: Ints
     tree: Ints
 
@@ -124,8 +126,13 @@ def pack_pools(cell: Cell) -> Pools:
             leaf += len(tree)
     if len(set(member)) != len(member):
         raise InputError("a worker can belong to one pool of one service only")
+    block = np.array([cell.models[cell.workers[w]].block_tokens for w in member], np.int64)
     return Pools(
-        np.array(rows, np.int64), np.array(member, np.int64), np.zeros(len(member), np.int64), np.concatenate(trees)
+        np.array(rows, np.int64),
+        np.array(member, np.int64),
+        block,
+        np.zeros(len(member), np.int64),
+        np.concatenate(trees),
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tokenworks.control.tournament import update
-from tokenworks.twin.cell import FINISHED
+from tokenworks.twin.cell import FINISHED, KV_AWARE
 from tokenworks.twin.columns import (
     ARRIVAL,
+    ASKED_S,
     BUCKET,
     BUCKETS,
     CACHED,
@@ -33,6 +34,7 @@ from tokenworks.twin.columns import (
     OUTSTANDING,
     PHASE,
     PLACE,
+    POLICY,
     POOL_COUNT,
     POOL_OF,
     POOL_START,
@@ -56,16 +58,21 @@ from tokenworks.twin.compiled import compiled, hot
 from tokenworks.twin.prefix import drop_hashes
 from tokenworks.twin.statistics import bin_of
 
+KV_SCALE = 256  # costs of KV-aware routing are in 1/256 blocks
+
 
 @hot
 def change_load(w, count, tokens, worker, pools):  # type: ignore[no-untyped-def]
-    """Outstanding requests and tokens of a worker changed: its pool's tournament follows."""
+    """Outstanding requests and tokens of a worker changed: its pool's tournament follows. KV-aware pools compare cost."""
     worker[w, OUTSTANDING] += count
     worker[w, OUT_TOKENS] += tokens
     p = worker[w, POOL_OF]
     start, place = pools.pool[p, POOL_START], worker[w, PLACE]
     stop = start + pools.pool[p, POOL_COUNT]
-    pools.load[start + place] = worker[w, OUTSTANDING]
+    if pools.pool[p, POLICY] == KV_AWARE:
+        pools.load[start + place] = KV_SCALE * (worker[w, OUT_TOKENS] // pools.block[start + place])
+    else:
+        pools.load[start + place] = worker[w, OUTSTANDING]
     if stop - start > 1:
         tree = pools.tree[pools.pool[p, TREE_START] : pools.pool[p, TREE_END]]
         update(tree, pools.load[start:stop], place)
@@ -92,6 +99,7 @@ def book_finish(s, tick, slots, scalars, books):  # type: ignore[no-untyped-def]
     service, count = slots[s, SERVICE], books.service
     count[service, FINISHED_S] += 1
     count[service, INPUT_S] += slots[s, INPUT]
+    count[service, ASKED_S] += slots[s, OUTPUT]
     count[service, CACHED_S] += max(0, slots[s, CACHED])
     if scalars[BUCKETS] > 0 and tick // scalars[BUCKET] < scalars[BUCKETS]:
         books.line[T_FINISHED, service, tick // scalars[BUCKET]] += 1

@@ -42,13 +42,14 @@ class Books(NamedTuple):
     line: Ints  # (T_BUSY + variants, services, buckets)
     edges: Ints
     log: Ints  # (requests, LOG_COLUMNS), or (0, …)
+    steps: Ints  # (capacity, STEP_COLUMNS): steps and leaps of the traced window
 
 
 class Cache(NamedTuple):
     """Prefix caches of all ranks."""
 
     node: Ints  # (nodes, NODE_COLUMNS)
-    table: Ints  # heads of chains, a power of two
+    table: NDArray[np.int32]  # heads of chains (node + 1, 0: none), a power of two
     tier: Ints  # (ranks, tiers, TIER_COLUMNS)
     page: Ints  # (pages, 2, PAGE_UNITS) hashes of waiting and running requests, and the nodes that they hold
     page_next: Ints
@@ -106,7 +107,7 @@ def _slots(count: int) -> Ints:
     return slot
 
 
-def new_books(service: Ints, variants: int, buckets: int) -> Books:
+def new_books(service: Ints, variants: int, buckets: int, steps: int) -> Books:
     services = len(service)
     return Books(
         service,
@@ -116,6 +117,7 @@ def new_books(service: Ints, variants: int, buckets: int) -> Books:
         np.zeros((c.T_BUSY + variants if buckets else 0, services, buckets), np.int64),
         EDGES,
         np.zeros((0, c.LOG_COLUMNS), np.int64),
+        np.zeros((steps, c.STEP_COLUMNS), np.int64),
     )
 
 

@@ -20,6 +20,7 @@ from tokenworks.twin.columns import (
     FIRST_RANK,
     GOAL,
     HASHES,
+    HIT_S,
     INTERVAL,
     LIMIT1,
     LIMIT2,
@@ -144,6 +145,7 @@ def admit(g, w, v, room, t, st, cache, books, pools):  # type: ignore[no-untyped
         start_running(rank, slots, g, s)
         if units > 0:
             rank[g, RELOAD] += pin(cache, rank, slots, s, g, units)
+            books.service[slots[s, SERVICE], HIT_S] += stored
         take(rank, number, v, g, need - number[v, UNIT] * device, cache, st.g)
         if ready:
             room -= admit_ready(g, s, v, t, st)

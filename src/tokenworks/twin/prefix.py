@@ -14,6 +14,7 @@ from tokenworks.twin.columns import (
     N_OLDER,
     N_RANK,
     N_TIER,
+    N_USED,
     N_YOUNGER,
     NODE_HEAD,
     NODES_FREE,
@@ -43,10 +44,16 @@ def home(table, g, value):  # type: ignore[no-untyped-def]
     return (np.int64(mixed) + g) & (len(table) - 1)
 
 
+@inlined
+def first_of(table, place):  # type: ignore[no-untyped-def]
+    """First node of a chain, or −1. The table holds node + 1: zeros, which cost no memory until written, are no nodes."""
+    return np.int64(table[place]) - 1
+
+
 @compiled
 def find(cache, g, value):  # type: ignore[no-untyped-def]
     """The node of a hash in a rank's device cache or tiers, or −1."""
-    x = cache.table[home(cache.table, g, value)]
+    x = first_of(cache.table, home(cache.table, g, value))
     while x >= 0 and (cache.node[x, N_HASH] != value or cache.node[x, N_RANK] != g):
         x = cache.node[x, N_CHAIN]
     return x
@@ -57,11 +64,11 @@ def create(cache, scalars, g, value):  # type: ignore[no-untyped-def]
     """A device node with one reference."""
     x, place = scalars[NODE_HEAD], home(cache.table, g, value)
     node = cache.node
-    scalars[NODE_HEAD] = node[x, N_CHAIN]
+    scalars[NODE_HEAD] = x + 1 + node[x, N_CHAIN]
     scalars[NODES_FREE] -= 1
     node[x, N_HASH], node[x, N_RANK], node[x, N_COUNT], node[x, N_TIER] = value, g, 1, 0
-    node[x, N_CHAIN] = cache.table[place]
-    cache.table[place] = x
+    node[x, N_CHAIN], node[x, N_USED] = first_of(cache.table, place), 1
+    cache.table[place] = x + 1
     return x
 
 
@@ -69,14 +76,14 @@ def create(cache, scalars, g, value):  # type: ignore[no-untyped-def]
 def destroy(cache, scalars, x):  # type: ignore[no-untyped-def]
     node = cache.node
     place = home(cache.table, node[x, N_RANK], node[x, N_HASH])
-    y = cache.table[place]
+    y = first_of(cache.table, place)
     if y == x:
-        cache.table[place] = node[x, N_CHAIN]
+        cache.table[place] = node[x, N_CHAIN] + 1
     else:
         while node[y, N_CHAIN] != x:
             y = node[y, N_CHAIN]
         node[y, N_CHAIN] = node[x, N_CHAIN]
-    node[x, N_CHAIN], node[x, N_RANK] = scalars[NODE_HEAD], -1
+    node[x, N_CHAIN], node[x, N_USED] = scalars[NODE_HEAD] - x - 1, 0
     scalars[NODE_HEAD] = x
     scalars[NODES_FREE] += 1
 
@@ -259,10 +266,9 @@ def drop_hashes(cache, scalars, slots, s):  # type: ignore[no-untyped-def]
 
 @entry
 def rehash(cache, nodes):  # type: ignore[no-untyped-def]
-    """Fill a new table with the nodes that are in use. ``N_RANK`` of a free node is −1."""
+    """Fill a new table with the nodes that are in use."""
     for x in range(nodes):
-        g = cache.node[x, N_RANK]
-        if g >= 0:
-            place = home(cache.table, g, cache.node[x, N_HASH])
-            cache.node[x, N_CHAIN] = cache.table[place]
-            cache.table[place] = x
+        if cache.node[x, N_USED] == 1:
+            place = home(cache.table, cache.node[x, N_RANK], cache.node[x, N_HASH])
+            cache.node[x, N_CHAIN] = first_of(cache.table, place)
+            cache.table[place] = x + 1

@@ -18,6 +18,7 @@ from tokenworks.twin.columns import (
     GOAL,
     INPUT,
     LIMIT1,
+    LOST_S,
     OFF,
     OFF_SUM,
     OUTPUT,
@@ -128,6 +129,7 @@ def preempt(g, v, number, rank, slots, heap, phase, queue, cache, service):  # t
         remove(heap, rank, g, 0, s, slots)
         leave_decode(g, s, v, number, rank, slots, heap, phase)
     else:
+        service[slots[s, SERVICE], LOST_S] += slots[s, STORED]
         stop_filling(rank, slots, g, s)
     stop_running(rank, slots, g, s)
     slots[s, PHASE], slots[s, EXTRA] = QUEUED, -1

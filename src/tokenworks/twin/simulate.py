@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 
 from tokenworks.control import tournament
-from tokenworks.errors import ConservationError, InputError, UnsupportedError
+from tokenworks.errors import InputError, UnsupportedError
 from tokenworks.events.requests import Requests
 from tokenworks.twin import columns as c
 from tokenworks.twin import kernel
-from tokenworks.twin.audit import missing_blocks
+from tokenworks.twin.audit import audit, audit_timeline
 from tokenworks.twin.cell import Cell, TwinOptions, TwinResult
 from tokenworks.twin.feeding import Feeder
 from tokenworks.twin.layout import Ints, Pools, Tables, pack_pools, pack_services, pack_tables, pack_workers
@@ -21,18 +22,24 @@ from tokenworks.twin.unpacking import result_of
 
 UNLIMITED_LEAP = 1 << 40
 TABLE_PER_NODE = 4  # sparse: a miss should not touch a node
-SLOTS, PAGES, NODES = 512, 64, 256  # to begin with; they double where needed
+SLOTS, PAGES = 512, 64  # to begin with; they double where needed
+FEWEST_NODES, MOST_NODES = 256, 1 << 18  # to begin with: what the caches can hold, within these bounds
 
 
 def simulate(
-    cell: Cell, requests: Requests | Iterable[Requests], options: TwinOptions, max_leap: int = UNLIMITED_LEAP
+    cell: Cell,
+    requests: Requests | Iterable[Requests],
+    options: TwinOptions,
+    max_leap: int = UNLIMITED_LEAP,
+    stop: Callable[[], bool] = lambda: False,
 ) -> TwinResult:
     """Run a stream of requests through a cell. ``max_leap`` = 1 forces single steps (for tests: same result, slower).
+    Once ``stop`` says so, the run ends at the next edge of a timeline bucket, as if that had been its horizon.
 
     Raises InputError for unsorted or impossible requests, ConservationError when an invariant breaks.
     """
     run = Run(cell, requests, options, max_leap)
-    run.play()
+    run.play(stop)
     return run.result()
 
 
@@ -44,7 +51,7 @@ class Run:
         self.tables: Tables = pack_tables(cell.models)
         self.pools: Pools = pack_pools(cell)
         self.state: State = new_state(self.tables, pack_workers(cell, self.tables, self.pools), SLOTS)
-        self.books: Books = new_books(pack_services(cell), len(self.tables.number), options.buckets)
+        self.books: Books = new_books(pack_services(cell), len(self.tables.number), options.buckets, self._traced())
         hashed = any(m.prefix_cache for m in cell.models)
         self.feeder = Feeder(requests, len(cell.services), options.clients, hashed)
         self.cache = self._cache(hashed)
@@ -58,23 +65,25 @@ class Run:
         g[c.RELEASED] = g[c.CLIENTS] = options.clients
         g[c.HORIZON], g[c.BUCKET], g[c.BUCKETS] = options.horizon_ticks, max(1, options.bucket_ticks), options.buckets
         g[c.WARMUP], g[c.MAX_LEAP], g[c.RECORD] = options.warmup_ticks, max_leap, int(options.record)
+        g[c.TRACE_FROM], g[c.TRACE_TO] = options.trace_ticks
         g[c.SEED], g[c.TICK_STEP] = self.cell.seed, options.control_ticks
         g[c.TICK_NEXT] = options.control_ticks if self.cell.caps else c.NEVER
         g[c.NODES_FREE] = len(self.cache.node)
         g[c.PAGES_FREE] = len(self.cache.page)
         if not self.cache.page.size:
-            g[c.PAGE_HEAD] = g[c.NODE_HEAD] = -1
+            g[c.PAGE_HEAD] = -1
             g[c.PAGES_FREE] = 2
 
+    def _traced(self) -> int:
+        first, last = self.options.trace_ticks
+        return self.options.trace_capacity if last > first else 0
+
     def _cache(self, hashed: bool) -> Cache:
-        pages, nodes = (PAGES, NODES) if hashed else (0, 0)
+        pages, nodes = (PAGES, FEWEST_NODES) if hashed else (0, 0)
         node = np.zeros((nodes, c.NODE_COLUMNS), np.int64)
-        node[:, c.N_RANK] = -1
-        node[:, c.N_CHAIN] = np.arange(1, nodes + 1)
-        node[-1:, c.N_CHAIN] = -1
         following = np.arange(1, pages + 1)
         following[-1:] = -1
-        table = np.full(max(2, TABLE_PER_NODE * nodes), -1, np.int64)
+        table = np.zeros(max(2, TABLE_PER_NODE * nodes), np.int32)
         return Cache(node, table, self._tiers(), np.zeros((pages, 2, c.PAGE_UNITS), np.int64), following)
 
     def _tiers(self) -> Ints:
@@ -85,7 +94,7 @@ class Run:
 
     def _set_unit(self) -> None:
         """Prefix units hold as many blocks as a hash covers."""
-        tokens = self.feeder.unit_tokens
+        tokens, units = self.feeder.unit_tokens, 0
         for g, row in enumerate(self.state.rank):
             w = row[c.RANK_WORKER]
             model = self.cell.models[self.cell.workers[w]]
@@ -101,6 +110,8 @@ class Run:
             for k, tier in enumerate(model.tiers):
                 self.cache.tier[g, k + 1, c.TIER_LIMIT] = tier.capacity_blocks // unit
                 self.cache.tier[g, k + 1, c.TIER_TICKS] = tier.ticks_per_block * unit
+            units += (model.kv_blocks + sum(tier.capacity_blocks for tier in model.tiers)) // unit
+        self._grow_nodes(min(MOST_NODES, 1 << units.bit_length()))
 
     def _caps(self) -> Caps:
         caps, models = self.cell.caps, self.cell.models
@@ -128,7 +139,7 @@ class Run:
             times,
         )
 
-    def play(self) -> None:
+    def play(self, stop: Callable[[], bool]) -> None:
         """Run the kernel to the end, giving it what it asks for."""
         joules, votes = np.zeros(len(self.cell.workers)), np.zeros(len(self.cell.workers), np.int64)
         while True:
@@ -137,11 +148,22 @@ class Run:
             )
             if need == c.DONE:
                 break
+            if stop():
+                self._cut_short()
             self._provide(need)
         if self.feeder.count == 0:
             raise InputError("there are no requests to simulate")
         kernel.settle(self.tables, self.state, self.books, self.pools, self.cache, self.agenda)
-        self._conserved()
+        audit(self.cell, self.tables, self.state, self.books, self.pools, self.cache)
+        audit_timeline(self.cell, self.state, self.books, self.options)
+
+    def _cut_short(self) -> None:
+        """The horizon moves to the next bucket edge; before it, nothing changes."""
+        g = self.state.g
+        edge = (int(g[c.NOW]) // int(g[c.BUCKET]) + 1) * int(g[c.BUCKET])
+        if not 0 < g[c.HORIZON] <= edge:
+            g[c.HORIZON] = edge
+            self.options = replace(self.options, horizon_ticks=edge)
 
     def _provide(self, need: int) -> None:
         if need == c.NEED_CHUNK:
@@ -151,7 +173,7 @@ class Run:
         elif need == c.NEED_PAGES:
             self._grow_pages()
         else:
-            self._grow_nodes()
+            self._grow_nodes(2 * len(self.cache.node))
 
     def _next_chunk(self) -> None:
         g, unit = self.state.g, self.feeder.unit_tokens
@@ -183,32 +205,15 @@ class Run:
         g[c.PAGES_FREE] += old
         self.cache = self.cache._replace(page=grow_rows(self.cache.page, 2 * old), page_next=following)
 
-    def _grow_nodes(self) -> None:
-        g, old = self.state.g, len(self.cache.node)
-        node, head = grow_list(self.cache.node, int(g[c.NODE_HEAD]), c.N_CHAIN)
-        node[old:, c.N_RANK] = -1
-        g[c.NODE_HEAD] = head
-        g[c.NODES_FREE] += old
-        table = np.full(2 * TABLE_PER_NODE * old, -1, np.int64)
-        self.cache = self.cache._replace(node=node, table=table)
+    def _grow_nodes(self, count: int) -> None:
+        """To ``count`` nodes, a power of two. The list of free nodes ends in the first new one by itself."""
+        old = len(self.cache.node)
+        if count <= old:
+            return
+        self.state.g[c.NODES_FREE] += count - old
+        table = np.zeros(TABLE_PER_NODE * count, np.int32)
+        self.cache = self.cache._replace(node=grow_rows(self.cache.node, count), table=table)
         rehash(self.cache, old)
-
-    def _conserved(self) -> None:
-        """Requests, tokens, blocks and ticks: what came in is somewhere."""
-        st, count = self.state, self.books.service
-        inside = np.bincount(st.slot[st.slot[:, c.PHASE] > c.PENDING, c.SERVICE], minlength=len(count))
-        out = count[:, c.FINISHED_S] + count[:, c.FULL] + count[:, c.LONG] + count[:, c.TIMED]
-        for s, plan in enumerate(self.cell.services):
-            if count[s, c.ARRIVED] != out[s] + inside[s]:
-                raise ConservationError(
-                    f"{plan.name}: {count[s, c.ARRIVED]} requests arrived, {out[s]} left, {inside[s]} inside"
-                )
-        if missing_blocks(self.tables, st, self.cache, np.zeros(len(st.rank), np.int64)):
-            raise ConservationError("KV blocks were lost or doubled")
-        if not np.array_equal(st.level_ticks.sum(axis=1), st.worker[:, c.BUSY]):
-            raise ConservationError("busy ticks by clock level and in all differ")
-        if (self.pools.load != st.worker[self.pools.member, c.OUTSTANDING]).any():
-            raise ConservationError("loads of routers and workers differ")
 
     def result(self) -> TwinResult:
         end = self.options.horizon_ticks or int(self.state.g[c.LAST])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tokenworks.physics.worker_model import FINE, MICROJOULES_PER_J, TICKS_PER_S, WorkerModel
 
 Floats = NDArray[np.float64]
+STEP_COLUMNS = 11  # steps (0: idle), decode sequences, tokens (0: pure decode), sampled, pairs × 3, keys × 3, line
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class SoloResult:
     dynamic_j: float  # of the whole worker
     end_s: float
     static_w: float
+    steps: Floats  # (segments, 11): what each step or leap was, see STEP_COLUMNS
+    marks: NDArray[np.int64]  # (requests, 3): segment at whose end it arrived (-1: by the clock), answered, finished
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ def simulate_solo(
     input_tokens: NDArray[np.int64],
     output_tokens: NDArray[np.int64],
     clients: int = 0,
+    record: bool = False,
 ) -> SoloResult:
     """Run all requests to the end. ``clients`` > 0: request i ≥ clients arrives at the (i − clients + 1)-th finish."""
     arrival = arrival_s.astype(np.float64).copy()
@@ -101,13 +105,22 @@ def simulate_solo(
     first, finish = np.full(n, np.nan), np.full(n, np.nan)
     steps = np.maximum(1, np.floor((output_tokens - 1) / tables.tokens_per_step + 0.5)).astype(np.int64)
     steps[output_tokens <= 1] = 0
-    totals = np.zeros(3)
-    _solo(
-        tables.decode, tables.mixed, tables.seqs, tables.pair, tables.context, tables.j_decode, tables.j_mixed,
-        tables.j_seqs, tables.j_pair, tables.j_context, tables.limits, tables.numbers, arrival, input_tokens,
-        output_tokens, steps, clients, first, finish, totals,
-    )  # fmt: skip
-    return SoloResult(first, finish, arrival, totals[0], totals[1], totals[2], tables.active_w)
+    totals = np.zeros(4)
+    room = 4 * n + 64 if record else 0
+    while True:
+        log, marks = np.zeros((room, STEP_COLUMNS)), np.full((n, 3), -1, np.int64)
+        _solo(
+            tables.decode, tables.mixed, tables.seqs, tables.pair, tables.context, tables.j_decode, tables.j_mixed,
+            tables.j_seqs, tables.j_pair, tables.j_context, tables.limits, tables.numbers, arrival, input_tokens,
+            output_tokens, steps, clients, first, finish, totals, log, marks,
+        )  # fmt: skip
+        if totals[3] <= room or not record:
+            break
+        room = int(totals[3])
+        arrival = arrival_s.astype(np.float64).copy()
+        first, finish = np.full(n, np.nan), np.full(n, np.nan)
+    used = log[: int(totals[3])]
+    return SoloResult(first, finish, arrival, totals[0], totals[1], totals[2], tables.active_w, used, marks)
 
 
 @njit(cache=True)
@@ -146,7 +159,7 @@ def _leap(base, slope, steps, out):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _solo(  # type: ignore[no-untyped-def]
     decode, mixed, seqs, pair, context, j_decode, j_mixed, j_seqs, j_pair, j_context, limits, numbers,
-    arrival, isl, osl, msteps, clients, first, finish, totals,
+    arrival, isl, osl, msteps, clients, first, finish, totals, log, marks,
 ):  # fmt: skip
     max_seqs, budget, blocks, size = numbers[0], numbers[1], numbers[2], numbers[3]
     reserve, alone, chunked, interval = numbers[4] == 1, numbers[5] == 1, numbers[6] == 1, numbers[7]
@@ -164,6 +177,7 @@ def _solo(  # type: ignore[no-untyped-def]
     known = n if clients == 0 else min(clients, n)
     nrun, free, done, t, dynamic, busy, stepno = 0, blocks, 0, 0.0, 0.0, 0.0, 0
     base, slope, out = np.empty(lines), np.empty(lines), np.empty(1)
+    seg, cap = 0, len(log)
     chunk = np.zeros(max_seqs + 1, np.int64)
     while done < n:
         while next_arrival < known and arrival[next_arrival] <= t:
@@ -171,7 +185,9 @@ def _solo(  # type: ignore[no-untyped-def]
             tail += 1
             next_arrival += 1
         if nrun == 0 and head == tail:
-            t = max(t, arrival[next_arrival])
+            if arrival[next_arrival] > t:
+                t = arrival[next_arrival]
+                seg += 1  # an idle segment: all zero
             stepno = 0
             continue
         # decode sequences need a block each time they cross a block boundary
@@ -268,12 +284,18 @@ def _solo(  # type: ignore[no-untyped-def]
             index = min(total, top_mixed)
             over = total - index
             o = min(o, max_seqs)
-            step = 0.0
+            step, best_line = 0.0, 0
             for line in range(lines):
                 cost = mixed[line, index] + over * (mixed[line, top_mixed] - mixed[line, top_mixed - 1])
                 cost += seqs[line, o] + pair[line, 0] * q0 + pair[line, 1] * q1 + pair[line, 2] * q2
                 cost += context[line, 0] * s0 + context[line, 1] * s1 + context[line, 2] * s2
-                step = max(step, cost)
+                if cost > step:
+                    step, best_line = cost, line
+            if seg < cap:
+                log[seg, 0], log[seg, 1], log[seg, 2], log[seg, 3] = 1, 0 if alone else ndec, total, o
+                log[seg, 4], log[seg, 5], log[seg, 6] = q0, q1, q2
+                log[seg, 7], log[seg, 8], log[seg, 9], log[seg, 10] = s0, s1, s2, best_line
+            seg += 1
             joules = j_mixed[index] + over * (j_mixed[top_mixed] - j_mixed[top_mixed - 1]) + j_seqs[o]
             joules += j_pair[0] * q0 + j_pair[1] * q1 + j_pair[2] * q2
             dynamic += joules + j_context[0] * s0 + j_context[1] * s1 + j_context[2] * s2
@@ -289,6 +311,7 @@ def _solo(  # type: ignore[no-untyped-def]
                     if stored[r] >= goal[r]:
                         if np.isnan(first[r]):
                             first[r] = t
+                            marks[r, 1] = seg - 1
                             gone = left[r] == 0
                         else:
                             left[r] -= 1  # the token sampled at the end of a recompute
@@ -299,10 +322,12 @@ def _solo(  # type: ignore[no-untyped-def]
                     gone = left[r] == 0
                 if gone:
                     finish[r] = t
+                    marks[r, 2] = seg - 1
                     free += held[r]
                     done += 1
                     if clients > 0 and known < n:
                         arrival[known] = t
+                        marks[known, 0] = seg - 1
                         known += 1
                 else:
                     run[keep] = r
@@ -336,9 +361,7 @@ def _solo(  # type: ignore[no-untyped-def]
         if head < tail and nrun < max_seqs and interval > 1:
             k = min(k, interval - stepno % interval)
         for line in range(lines):
-            base[line] = (
-                decode[line, nrun] + context[line, 0] * s0 + context[line, 1] * s1 + context[line, 2] * s2
-            )
+            base[line] = decode[line, nrun] + context[line, 0] * s0 + context[line, 1] * s1 + context[line, 2] * s2
             slope[line] = context[line, 0] * nrun + context[line, 1] * g1 + context[line, 2] * g2
         if next_arrival < known and nrun < max_seqs:
             gap = arrival[next_arrival] - t
@@ -352,6 +375,16 @@ def _solo(  # type: ignore[no-untyped-def]
                     low = middle + 1
             k = low
         _leap(base, slope, k, out)
+        if seg < cap:
+            half = 0.5 * (k - 1)
+            log[seg, 0], log[seg, 1], log[seg, 2], log[seg, 3] = k, nrun, 0, nrun
+            log[seg, 7], log[seg, 8], log[seg, 9] = s0 + half * nrun, s1 + half * g1, s2 + half * g2
+            best_line = 0
+            for line in range(1, lines):
+                if base[line] + slope[line] * half > base[best_line] + slope[best_line] * half:
+                    best_line = line
+            log[seg, 10] = best_line
+        seg += 1
         t += out[0]
         busy += out[0]
         stepno += k
@@ -370,13 +403,15 @@ def _solo(  # type: ignore[no-untyped-def]
                     held[r] = want
             if left[r] == 0:
                 finish[r] = t
+                marks[r, 2] = seg - 1
                 free += held[r]
                 done += 1
                 if clients > 0 and known < n:
                     arrival[known] = t
+                    marks[known, 0] = seg - 1
                     known += 1
             else:
                 run[keep] = r
                 keep += 1
         nrun = keep
-    totals[0], totals[1], totals[2] = busy, dynamic, t
+    totals[0], totals[1], totals[2], totals[3] = busy, dynamic, t, seg

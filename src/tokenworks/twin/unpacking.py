@@ -14,6 +14,7 @@ from tokenworks.twin.cell import (
     Cell,
     RequestLog,
     ServiceStats,
+    StepLog,
     TwinOptions,
     TwinResult,
     TwinTimeline,
@@ -33,7 +34,14 @@ def result_of(
     inside = np.bincount(st.slot[st.slot[:, c.PHASE] > c.PENDING, c.SERVICE], minlength=len(cell.services))
     services = tuple(_service(s, books, int(inside[s])) for s in range(len(cell.services)))
     timeline = _timeline(cell, tables, books, options, end) if options.buckets else None
-    return TwinResult(end, services, _workers(cell, st, end), timeline, log)
+    steps = _steps(books, st) if len(books.steps) else None
+    return TwinResult(end, services, _workers(cell, st, end), timeline, log, steps)
+
+
+def _steps(books: Books, st: State) -> StepLog:
+    kept = books.steps[: int(st.g[c.TRACED])].copy()
+    worker, start, end, steps, mixed, sequences, tokens = (kept[:, i] for i in range(c.STEP_COLUMNS))
+    return StepLog(worker, start, end, steps, mixed == 1, sequences, tokens, int(st.g[c.UNTRACED]))
 
 
 def _service(s: int, books: Books, inside: int) -> ServiceStats:
@@ -133,7 +141,11 @@ def _log(st: State, books: Books, count: int) -> RequestLog:
         entry[c.L_ARRIVAL] = row[c.ARRIVAL]
         if row[c.PHASE] == c.PENDING:
             continue
-        entry[c.L_FIRST], entry[c.L_STATUS], entry[c.L_PRODUCED] = row[c.FIRST], IN_SYSTEM, _produced(row, st)
+        entry[c.L_FIRST], entry[c.L_STATUS], entry[c.L_PRODUCED] = (
+            row[c.FIRST],
+            IN_SYSTEM,
+            int(produced(row[None], st)[0]),
+        )
         entry[c.L_CACHED], entry[c.L_PREEMPTED] = max(0, row[c.CACHED]), row[c.PREEMPTED]
         entry[c.L_WORKER] = st.rank[row[c.RANK], c.RANK_WORKER]
     if (log[log[:, c.L_STATUS] == FINISHED, c.L_FIRST] < 0).any():
@@ -151,8 +163,9 @@ def _log(st: State, books: Books, count: int) -> RequestLog:
     )
 
 
-def _produced(row: Ints, st: State) -> int:
-    if row[c.PHASE] != c.DECODING:
-        return int(row[c.PRODUCED])
-    done = int(row[c.STEPS] - (row[c.DUE] - st.rank[row[c.RANK], c.D]))
-    return int(row[c.BEFORE]) + done * int(row[c.OUTPUT] - row[c.BEFORE]) // int(row[c.STEPS])
+def produced(rows: Ints, st: State) -> Ints:
+    """Tokens that requests in the system (rows of slots) have produced so far."""
+    done = rows[:, c.STEPS] - (rows[:, c.DUE] - st.rank[rows[:, c.RANK], c.D])
+    grown = done * (rows[:, c.OUTPUT] - rows[:, c.BEFORE]) // np.maximum(1, rows[:, c.STEPS])
+    found: Ints = np.where(rows[:, c.PHASE] == c.DECODING, rows[:, c.BEFORE] + grown, rows[:, c.PRODUCED])
+    return found
