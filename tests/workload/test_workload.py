@@ -9,7 +9,8 @@ from tokenworks.errors import TraceError
 from tokenworks.spec.factory import Workload
 from tokenworks.workload import arrivals, lengths
 from tokenworks.workload.generate import from_trace, generate, merge, rng_of
-from tokenworks.workload.trace import load_trace, trace_ids
+from tokenworks.workload.trace_formats import load_trace
+from tokenworks.workload.trace_names import trace_ids
 
 N = 8 * arrivals.CHUNK
 
@@ -126,8 +127,12 @@ def test_bad_traces_name_their_line(text, message, tmp_path):
 
 def test_public_formats(tmp_path):
     azure, mooncake = tmp_path / "a.csv", tmp_path / "m.jsonl"
-    azure.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50.9951690,396,109\n")
-    mooncake.write_text('{"timestamp": 0, "input_length": 1030, "output_length": 5, "hash_ids": [3, 9]}\n{"timestamp": 1500, "input_length": 512, "output_length": 1, "hash_ids": [3]}\n')
+    azure.write_text(
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50.9951690,396,109\n"
+    )
+    mooncake.write_text(
+        '{"timestamp": 0, "input_length": 1030, "output_length": 5, "hash_ids": [3, 9]}\n{"timestamp": 1500, "input_length": 512, "output_length": 1, "hash_ids": [3]}\n'
+    )
     trace = load_trace(str(azure))
     assert trace.input_tokens.tolist() == [374, 396]
     assert trace.arrival_s[1] == pytest.approx(4.314579)
@@ -139,3 +144,41 @@ def test_public_formats(tmp_path):
         load_trace(str(mooncake))
     with pytest.raises(TraceError, match="Did you mean azure-2023-code"):
         load_trace("azure-2023-cod")
+
+
+def test_parquet_is_read_like_csv(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns = {"arrival_s": [0.5, 0.0, 2.0], "input_tokens": [10, 20, 30], "output_tokens": [1, 2, 3]}
+    path, text = tmp_path / "t.parquet", tmp_path / "t.csv"
+    parquet.write_table(pa.table(columns), path)
+    text.write_text(
+        "\n".join([",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))])
+    )
+    a, b = load_trace(str(path)), load_trace(str(text))
+    assert np.array_equal(a.arrival_s, b.arrival_s)
+    assert np.array_equal(a.input_tokens, b.input_tokens)
+    assert list(a.input_tokens) == [20, 10, 30]
+    parquet.write_table(pa.table({**columns, "input_tokens": [10, None, 30]}), path)
+    with pytest.raises(TraceError, match=r"t\.parquet:2: input_tokens is None"):
+        load_trace(str(path))
+    path.write_bytes(b"PAR1 nonsense")
+    with pytest.raises(TraceError, match="not a Parquet file"):
+        load_trace(str(path))
+    parquet.write_table(pa.table({"arrival": [1.0]}), path)
+    with pytest.raises(TraceError, match=r"no column 'arrival_s' among arrival\. Did you mean 'arrival'"):
+        load_trace(str(path))
+
+
+def test_burstgpt_columns(tmp_path):
+    path = tmp_path / "burst.csv"
+    path.write_text(
+        "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,GPT-4,472,18,490,Conversation log\n45,ChatGPT,1087,230,1317,API log\n"
+    )
+    found = load_trace(str(path))
+    assert (list(found.arrival_s), list(found.input_tokens), list(found.output_tokens)) == (
+        [0.0, 40.0],
+        [472, 1087],
+        [18, 230],
+    )

@@ -12,7 +12,8 @@ from tokenworks.events.requests import Requests
 from tokenworks.spec.factory import Arrivals, Lengths, Workload
 from tokenworks.workload import arrivals as processes
 from tokenworks.workload import lengths
-from tokenworks.workload.trace import Trace, load_trace
+from tokenworks.workload.trace import Trace
+from tokenworks.workload.trace_formats import load_trace
 
 TICKS_PER_S = 10**11
 MMPP_DWELL_S = 30.0
