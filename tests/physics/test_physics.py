@@ -161,8 +161,12 @@ def test_power_limit_stretches_a_step():
 
 
 def test_attention_dp_moves_experts_to_the_shared_tables():
-    plain = compile_worker(deployment(model="deepseek-r1", accelerator="b200", weights="nvfp4", tp=8, ep=8), terms=terms())
-    spread = compile_worker(deployment(model="deepseek-r1", accelerator="b200", weights="nvfp4", dp=8, ep=8), terms=terms())
+    plain = compile_worker(
+        deployment(model="deepseek-r1", accelerator="b200", weights="nvfp4", tp=8, ep=8), terms=terms()
+    )
+    spread = compile_worker(
+        deployment(model="deepseek-r1", accelerator="b200", weights="nvfp4", dp=8, ep=8), terms=terms()
+    )
     assert not plain.levels[0].shared_decode.any()
     assert spread.levels[0].shared_decode.any()
     assert spread.ranks == 8

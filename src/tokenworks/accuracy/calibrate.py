@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks.accuracy import fit
-from tokenworks.accuracy.fit import METRICS, Case, Design, System
+from tokenworks.accuracy.fit import METRICS, Design, System
 from tokenworks.accuracy.intervals import KNOWN, NEW_ACCELERATOR, NEW_MODEL, build
+from tokenworks.accuracy.leaving import Table, by_stratum, covered, group_folds, leave_out, point_folds, said_of
 from tokenworks.accuracy.rows import Measurement
-from tokenworks.accuracy.splits import configuration, fold, group, validation_twins
+from tokenworks.accuracy.splits import configuration, validation_twins
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-FOLDS = 5
 INNER = 4  # steps on one linearisation: slopes change slowly, predictions are replayed each time
-KIND = ("throughput", "tpot", "tpot", "ttft", "ttft", "energy")  # of each metric
-
-
-@dataclass(frozen=True)
-class Table:
-    """The cases of a calibration, and which of them may be seen."""
-
-    cases: list[Case]
-    plan: Design
-    seen: Mask  # not a twin of a validation row
 
 
 def table(measured: Sequence[Measurement], every: int = 1) -> Table:
@@ -53,26 +42,50 @@ def calibrate(
     say: Callable[[str], None],
     start: Path | None = None,
 ) -> None:
-    """Fit, leave groups out, write ``effects.json`` and ``intervals.json`` into the folder."""
+    """Fit, leave groups and points out, write ``effects.json`` and ``intervals.json`` into the folder."""
     data = table(measured, every)
     say(f"{len(data.cases)} distinct experiments, {len(data.plan.columns)} effects")
-    values = _start(data.plan, start)
-    problem: System | None = None
-    for number in range(rounds + 1):
-        began = time.perf_counter()
-        answers = fit.linearise_all(data.cases, fit.terms_of(data.cases, data.plan, values), processes)
-        problem = fit.system(data.cases, answers, data.plan)
-        say(f"round {number}, {time.perf_counter() - began:.0f} s\n{summary(problem, data)}")
-        for _ in range(INNER if number < rounds else 0):
-            goal = fit.solve(problem, data.plan, values, data.seen[problem.case])
+    values = np.where(data.plan.own, 0.0, _start(data.plan, start))
+    problem = linearised(data, values, processes, say)
+    values, problem = descend(data, problem, values, ~data.plan.own, rounds, processes, say)
+    groups = leave_out(data, problem, values, group_folds(data), processes)
+    values, problem = descend(data, problem, values, data.plan.own, 1, processes, say)
+    points = leave_out(data, problem, values, point_folds(data), processes)
+    for name, residual in (("groups", groups), ("points", points)):
+        say(said_of(data, name, residual))
+    known, new = by_stratum(data, points, (KNOWN,)), by_stratum(data, groups, (NEW_MODEL, NEW_ACCELERATOR))
+    say(covered(data, points, groups))
+    _write(folder / "effects.json", _effects_file(data, values, every))
+    _write(folder / "intervals.json", _intervals_file(data, build({**known, **new})))
+
+
+def linearised(data: Table, values: Array, processes: int, say: Callable[[str], None]) -> System:
+    began = time.perf_counter()
+    answers = fit.linearise_all(data.cases, fit.terms_of(data.cases, data.plan, values), processes)
+    problem = fit.system(data.cases, answers, data.plan)
+    say(f"linearised in {time.perf_counter() - began:.0f} s\n{summary(problem, data)}")
+    return problem
+
+
+def descend(
+    data: Table,
+    problem: System,
+    values: Array,
+    free: Mask,
+    rounds: int,
+    processes: int,
+    say: Callable[[str], None],
+) -> tuple[Array, System]:
+    """Damped Gauss-Newton steps of the ``free`` effects, and the linearisation at the end."""
+    for _ in range(rounds):
+        for _ in range(INNER):
+            goal = fit.solve(problem, data.plan, values, data.seen[problem.case], free)
             step = best_step(data, problem, values, goal, processes, say)
             if step is None:
                 break
             values, problem = step
-    assert problem is not None
-    out = left_out(data, problem, values, processes, say)
-    _write(folder / "effects.json", _effects_file(data, values, every))
-    _write(folder / "intervals.json", _intervals_file(data, problem, out))
+        problem = linearised(data, values, processes, say)
+    return values, problem
 
 
 def _start(plan: Design, path: Path | None) -> Array:
@@ -104,37 +117,11 @@ def best_step(
 
 
 def objective(data: Table, problem: System, values: Array) -> float:
-    """Soft-L1 loss plus priors, on what may be seen."""
+    """Cauchy loss plus priors, on what may be seen."""
     keep = data.seen[problem.case]
     residual = problem.gap[keep] / fit.SCALE[problem.metric[keep]]
-    loss = (problem.weight[keep] * 2 * (np.sqrt(1 + residual**2) - 1)).sum()
+    loss = (problem.weight[keep] * np.log1p(residual**2)).sum()
     return float(loss + ((values / data.plan.spread) ** 2).sum())
-
-
-def left_out(data: Table, problem: System, values: Array, processes: int, say: Callable[[str], None]) -> Array:
-    """Residuals log(measured / predicted) with each whole (gpu, model, engine) group left out, replayed.
-
-    Shape (cases, metrics); NaN where nothing was measured. Each fold's effects come from the common linearisation.
-    """
-    folds = np.array([fold(group(c.row), FOLDS) for c in data.cases])
-    residual = np.full((len(data.cases), len(METRICS)), np.nan)
-    whole = fit.solve(problem, data.plan, values, data.seen[problem.case])
-    for number in range(FOLDS):
-        keep = data.seen & (folds != number)
-        # The difference of two solutions of one linearisation: what the fold's rows contributed.
-        effects = values + fit.solve(problem, data.plan, values, keep[problem.case]) - whole
-        members = np.flatnonzero(folds == number)
-        chosen = [data.cases[i] for i in members]
-        predicted = fit.predict_all(chosen, fit.terms_of_some(data.cases, data.plan, effects, members), processes)
-        for i, logs in zip(members, predicted, strict=True):
-            residual[i] = data.cases[i].log_target - logs
-    for metric, name in enumerate(METRICS):
-        r = residual[data.seen, metric]
-        r = r[np.isfinite(r)]
-        if len(r):
-            e = np.abs(np.expm1(-r)) * 100
-            say(f"groups left out: {name:26} {np.median(e):5.1f}% (p90 {np.quantile(e, 0.9):.0f}%) of {len(r)}")
-    return residual
 
 
 def summary(problem: System, data: Table) -> str:
@@ -163,22 +150,11 @@ def _effects_file(data: Table, values: Array, every: int) -> dict[str, Any]:
     }
 
 
-def _intervals_file(data: Table, problem: System, out: Array) -> dict[str, Any]:
-    """Known groups: residuals of the fit itself, of seen rows, widened by nothing; new ones: left-out residuals."""
-    residuals: dict[tuple[str, str, str], list[float]] = {}
-    for gap, metric, case in zip(problem.gap, problem.metric, problem.case, strict=True):
-        if data.seen[case]:
-            residuals.setdefault((KIND[metric], data.cases[case].experiment.mode, KNOWN), []).append(float(gap))
-    for number, case in enumerate(data.cases):
-        for metric in np.flatnonzero(np.isfinite(out[number]) & data.seen[number]):
-            for novelty in (NEW_MODEL, NEW_ACCELERATOR):
-                residuals.setdefault((KIND[metric], case.experiment.mode, novelty), []).append(
-                    float(out[number, metric])
-                )
+def _intervals_file(data: Table, bounds: dict[str, Any]) -> dict[str, Any]:
     seen = [c.experiment.deployment for c, s in zip(data.cases, data.seen, strict=True) if s]
     return {
         "source": "tokenworks-fit",
-        "bounds": build(residuals),
+        "bounds": bounds,
         "known": {
             "accelerators": sorted({d.accelerator for d in seen}),
             "groups": sorted({f"{d.accelerator}|{d.model}|{d.engine}" for d in seen}),

@@ -1,7 +1,7 @@
 """Calibration: fit the effects of `physics.terms` on published measurements.
 
 Each row's experiment is replayed with its terms as they stand and with each relevant term moved a little; the
-logarithms of the metrics are then linear in the logarithms of the terms. Effects are the robust (soft-L1)
+logarithms of the metrics are then linear in the logarithms of the terms. Effects are the robust (Cauchy)
 penalised least-squares solution; replay again until the schedule is stable. Left-out fits reuse the linearisation.
 """
 
@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks.accuracy.experiments import Experiment, experiment
-from tokenworks.accuracy.replay import Prediction, rehearse
+from tokenworks.accuracy.replay import Prediction, measure, rehearse, replay
 from tokenworks.accuracy.rows import Measurement, Row
+from tokenworks.accuracy.slopes import slopes
 from tokenworks.accuracy.splits import suspicious
 from tokenworks.errors import InputError
 from tokenworks.physics.compile import compile_worker
@@ -25,9 +26,9 @@ from tokenworks.physics.terms import NAMES, Effects, Terms, attributes, priors, 
 
 Array = NDArray[np.float64]
 METRICS = tuple(field.name for field in fields(Prediction))
-SCALE = np.array([0.08, 0.08, 0.08, 0.2, 0.2, 0.1])  # soft-L1 scale of the log error, per metric
+CONVEX = 5  # rounds of soft-L1 weights before those of Cauchy
+SCALE = np.array([0.08, 0.08, 0.08, 0.2, 0.2, 0.1])  # scale of the log error in the robust loss, per metric
 WEIGHT = np.array([1.0, 1.0, 1.0, 0.5, 0.5, 1.0])
-STEP = 0.05  # finite difference in the logarithm of a term
 
 
 @dataclass(frozen=True)
@@ -109,18 +110,17 @@ def relevant(deployment: Deployment, terms: Terms) -> list[str]:
 
 
 def linearise(case: Case, terms: Terms) -> tuple[Array, Array]:
-    """(log metrics, their derivatives by log terms) at these terms: shapes (metrics,), (metrics, terms)."""
-    base = predict(case.experiment, terms)
-    slopes = np.zeros((len(METRICS), len(NAMES)))
-    measured = np.isfinite(case.log_target)
-    for name in relevant(case.experiment.deployment, terms):
-        if name.startswith("power") and not measured[5]:
-            continue
-        if name in ("ingress_s", "cold_s") and not measured[3:5].any():
-            continue
-        moved = replace(terms, **{name: getattr(terms, name) * math.exp(STEP)})
-        slopes[:, NAMES.index(name)] = (predict(case.experiment, moved) - base) / STEP
-    return base, np.nan_to_num(slopes)
+    """(log metrics, their derivatives by shifts of terms) at these terms: shapes (metrics,), (metrics, terms)."""
+    found = case.experiment
+    run = replay(found, compile_worker(found.deployment, terms=terms), record=True)
+    with np.errstate(all="ignore"):
+        p = measure(found, run, terms)
+        values = np.array([getattr(p, name) for name in METRICS])
+        names = relevant(found.deployment, terms)
+        steep = np.zeros((len(METRICS), len(NAMES)))
+        bent = np.array([priors()[name].steepness(getattr(terms, name)) for name in names])
+        steep[:, [NAMES.index(name) for name in names]] = slopes(found, terms, run, names, values) * bent
+        return np.asarray(np.log(values)), np.nan_to_num(steep)
 
 
 _SHARED: list[Case] = []
@@ -164,26 +164,29 @@ class Design:
 
     columns: tuple[tuple[str, str], ...]  # (term, family key)
     spread: Array
+    own: NDArray[np.bool_]  # effects of single groups, fitted when the pooled ones stand
     of_case: tuple[tuple[tuple[int, int], ...], ...]  # per case: (term index, column)
 
 
 def design(all_cases: Iterable[Case]) -> Design:
     index: dict[tuple[str, str], int] = {}
     spread: list[float] = []
+    own: list[bool] = []
     rows: list[tuple[tuple[int, int], ...]] = []
     for case in all_cases:
         names = attributes(case.experiment.deployment, case.experiment.harness)
         entry: list[tuple[int, int]] = []
         for position, name in enumerate(NAMES):
             prior = priors()[name]
-            keys = [("all", 0.3)] + [(family.key(names), family.spread) for family in prior.families]
-            for key, sd in keys:
+            keys = [("all", prior.spread, False)] + [(f.key(names), f.spread, f.own) for f in prior.families]
+            for key, sd, single in keys:
                 column = index.setdefault((name, key), len(index))
                 if column == len(spread):
                     spread.append(sd)
+                    own.append(single)
                 entry.append((position, column))
         rows.append(tuple(entry))
-    return Design(tuple(index), np.array(spread), tuple(rows))
+    return Design(tuple(index), np.array(spread), np.array(own), tuple(rows))
 
 
 @dataclass(frozen=True)
@@ -199,11 +202,11 @@ class System:
 
 def system(all_cases: list[Case], answers: list[tuple[Array, Array]], plan: Design) -> System:
     rows, gaps, metrics, owners, weights = [], [], [], [], []
-    for number, (case, (base, slopes)) in enumerate(zip(all_cases, answers, strict=True)):
+    for number, (case, (base, steep)) in enumerate(zip(all_cases, answers, strict=True)):
         for metric in np.flatnonzero(np.isfinite(case.log_target) & np.isfinite(base)):
             line = np.zeros(len(plan.columns))
             for position, column in plan.of_case[number]:
-                line[column] += slopes[metric, position]
+                line[column] += steep[metric, position]
             rows.append(line)
             gaps.append(case.log_target[metric] - base[metric])
             metrics.append(metric)
@@ -219,19 +222,36 @@ def moved(problem: System, all_cases: list[Case], predicted: list[Array]) -> Sys
     return replace(problem, gap=np.nan_to_num(gaps))
 
 
-def solve(problem: System, plan: Design, at: Array, keep: NDArray[np.bool_], rounds: int = 12) -> Array:
-    """Effects under soft-L1 loss and Gaussian priors, from the linearisation at ``at``."""
-    a = problem.matrix[keep]
-    target = problem.gap[keep] + a @ at
+def solve(
+    problem: System, plan: Design, at: Array, keep: NDArray[np.bool_], free: NDArray[np.bool_], rounds: int = 10
+) -> Array:
+    """The ``free`` effects under Cauchy loss and Gaussian priors, from the linearisation at ``at``; the others stay."""
+    a = problem.matrix[np.ix_(keep, free)]
+    target = problem.gap[keep] + a @ at[free]
     scale = SCALE[problem.metric[keep]]
-    effects = at.copy()
-    ridge = 1.0 / plan.spread**2
-    for _ in range(rounds):
-        residual = (target - a @ effects) / scale
-        robust = problem.weight[keep] / scale**2 / np.sqrt(1.0 + residual**2)
+    chosen = at[free]
+    ridge = 1.0 / plan.spread[free] ** 2
+    for number in range(CONVEX + rounds):
+        residual = (target - a @ chosen) / scale
+        # Soft-L1 first: convex, so it finds the valley. Then Cauchy: rows that no term explains stop pulling.
+        robust = problem.weight[keep] / scale**2 / (1.0 + residual**2) ** (0.5 if number < CONVEX else 1.0)
         weighted = a * robust[:, None]
-        effects = np.linalg.solve(weighted.T @ a + np.diag(ridge), weighted.T @ target)
+        chosen = np.linalg.solve(weighted.T @ a + np.diag(ridge), weighted.T @ target)
+    effects = at.copy()
+    effects[free] = chosen
     return effects
+
+
+def staged(problem: System, plan: Design, at: Array, keep: NDArray[np.bool_]) -> Array:
+    """Pooled effects fitted as if groups had none of their own, then the groups' own with the pooled ones standing."""
+    bare = np.where(plan.own, 0.0, at)
+    pooled = solve(_shifted(problem, at - bare), plan, bare, keep, ~plan.own)
+    return solve(_shifted(problem, at - pooled), plan, pooled, keep, plan.own)
+
+
+def _shifted(problem: System, back: Array) -> System:
+    """The problem around effects smaller by ``back``, along its slopes."""
+    return replace(problem, gap=problem.gap + problem.matrix @ back)
 
 
 def as_effects(plan: Design, values: Array) -> Effects:

@@ -39,7 +39,7 @@ def build(residuals: Residuals) -> dict[str, Any]:
     for metric in metrics:
         for mode in modes:
             for novelty in (KNOWN, NEW_MODEL, NEW_ACCELERATOR):
-                errors, said = _stratum(residuals, metric, mode, novelty)
+                errors, said = stratum(residuals, metric, mode, novelty)
                 if errors:
                     low, high = bounds(errors)
                     table[f"{metric}|{mode}|{novelty}"] = {
@@ -51,7 +51,8 @@ def build(residuals: Residuals) -> dict[str, Any]:
     return table
 
 
-def _stratum(residuals: Residuals, metric: str, mode: str, novelty: str) -> tuple[list[float], str]:
+def stratum(residuals: Residuals, metric: str, mode: str, novelty: str) -> tuple[list[float], str]:
+    """Residuals for one kind of prediction, and over what they were pooled (\"\" = over nothing)."""
     exact = list(residuals.get((metric, mode, novelty), ()))
     if len(exact) >= POOL:
         return exact, ""

@@ -32,8 +32,18 @@ def rehearse(experiment: Experiment, model: WorkerModel, terms: Terms) -> Predic
     """Metrics of one experiment on its worker model."""
     if experiment.split is not None:
         return _rehearse_split(experiment, experiment.split, model, terms)
+    return measure(experiment, replay(experiment, model), terms)
+
+
+def replay(experiment: Experiment, model: WorkerModel, record: bool = False) -> SoloResult:
+    """The experiment's requests on one rank; with ``record`` also what its steps were."""
     load = experiment.load
-    run = simulate_solo(pack(model), load.arrival_s, load.input_tokens, load.output_tokens, load.clients)
+    return simulate_solo(pack(model), load.arrival_s, load.input_tokens, load.output_tokens, load.clients, record)
+
+
+def measure(experiment: Experiment, run: SoloResult, terms: Terms) -> Prediction:
+    """The metrics that the harness would print of this run."""
+    load = experiment.load
     ttft = run.first_token_s - run.arrival_s + terms.ingress_s
     if load.clients and not load.steady:
         ttft[: load.clients] += terms.cold_s  # the burst meets a server whose kernels and caches are cold

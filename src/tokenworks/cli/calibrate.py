@@ -14,7 +14,7 @@ def register(verbs: Any) -> None:
         metavar="FOLDER",
         help="where effects.json and intervals.json go (default: the package's own)",
     )
-    parser.add_argument("--rounds", type=int, default=5, help="replays of all experiments (default: 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="linearisations for the pooled effects (default: 5)")
     parser.add_argument("--every", type=int, default=1, help="use every N-th experiment, for a quick look (default: 1)")
     parser.add_argument("--start", metavar="JSON", help="effects to start from (default: none)")
     parser.add_argument("--processes", type=int, default=2)

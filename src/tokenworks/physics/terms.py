@@ -54,10 +54,15 @@ NAMES = tuple(field.name for field in fields(Terms))
 
 @dataclass(frozen=True)
 class Family:
-    """One level of pooling: the attributes that form its key, and the prior spread of its effects (log)."""
+    """One level of pooling: the attributes that form its key, and the prior spread of its effects (log).
+
+    ``own``: what one group has to itself. It is fitted last, with all pooled effects standing: a group that could
+    explain itself by itself would teach the pooled effects nothing, and new groups would pay for it.
+    """
 
     attributes: tuple[str, ...]
     spread: float
+    own: bool = False
 
     def key(self, attributes: Mapping[str, str]) -> str:
         return "+".join(f"{name}={attributes[name]}" for name in self.attributes)
@@ -65,18 +70,34 @@ class Family:
 
 @dataclass(frozen=True)
 class Prior:
-    """Where a term starts, the bounds that physics sets, and the families that may move it."""
+    """Where a term starts and how far all deployments together may move it (log), the bounds that physics sets, and
+    the families that may move it further."""
 
     value: float
+    spread: float
     low: float
     high: float
     families: tuple[Family, ...]
 
+    def at(self, shift: float) -> float:
+        """The term that effects of this sum make: logistic between the bounds, for small shifts value·exp(shift)."""
+        odds = (self.value - self.low) / (self.high - self.value) * math.exp(min(60.0, shift * self._stretch()))
+        return min(self.high, self.low + (self.high - self.low) * odds / (1.0 + odds))  # rounding may pass the bound
+
+    def steepness(self, term: float) -> float:
+        """∂ log term / ∂ shift where the term has this value: 1 at the prior's value, 0 at the bounds."""
+        return self._stretch() * (term - self.low) * (self.high - term) / (term * (self.high - self.low))
+
+    def _stretch(self) -> float:
+        return self.value * (self.high - self.low) / ((self.value - self.low) * (self.high - self.value))
+
 
 def _prior(name: str, table: Mapping[str, Any]) -> Prior:
     try:
-        families = tuple(Family(tuple(key.split("+")), float(sd)) for key, sd in table["families"].items())
-        return Prior(float(table["value"]), float(table["low"]), float(table["high"]), families)
+        pooled = tuple(Family(tuple(key.split("+")), float(sd)) for key, sd in table["families"].items())
+        own = tuple(Family(tuple(key.split("+")), float(sd), own=True) for key, sd in table.get("own", {}).items())
+        value, spread, low, high = (float(table[key]) for key in ("value", "spread", "low", "high"))
+        return Prior(value, spread, low, high, pooled + own)
     except KeyError as missing:
         raise CatalogError(f"calibration/priors.toml: {name} has no {missing}") from missing
 
@@ -159,7 +180,7 @@ def resolve(deployment: Deployment, effects: Effects | None = None, client: str 
 def _value(prior: Prior, effects: Mapping[str, float], names: Mapping[str, str]) -> float:
     shift = sum(_effect(family, effects, names) for family in prior.families)
     shift += effects.get("all", 0.0)
-    return min(prior.high, max(prior.low, prior.value * math.exp(shift)))
+    return prior.at(shift)
 
 
 def _effect(family: Family, effects: Mapping[str, float], names: Mapping[str, str]) -> float:

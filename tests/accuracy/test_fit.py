@@ -1,0 +1,94 @@
+"""Calibration's mathematics: bounded terms, slopes of a replay, robust and staged solutions."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenworks.accuracy import fit
+from tokenworks.accuracy.experiments import experiment
+from tokenworks.accuracy.fit import METRICS, Design, System
+from tokenworks.accuracy.packed import load_measurements
+from tokenworks.physics.terms import NAMES, priors, resolve
+
+ROWS = load_measurements()
+
+
+@given(st.sampled_from(NAMES), st.floats(-40, 40))
+def test_terms_stay_between_their_bounds_and_steepness_is_their_slope(name, shift):
+    prior = priors()[name]
+    term = prior.at(shift)
+    assert prior.low <= term <= prior.high
+    assert prior.at(0.0) == pytest.approx(prior.value)
+    if abs(shift) < 2:
+        slope = (math.log(prior.at(shift + 1e-4)) - math.log(prior.at(shift - 1e-4))) / 2e-4
+        assert prior.steepness(term) == pytest.approx(slope, rel=1e-3, abs=1e-6)
+
+
+def row_of(dataset, mode):
+    """A row with a load of its mode, in the middle of the dataset."""
+    gpus = ("h100-sxm", "mi300x")
+    found = [m for m in ROWS if m.row.dataset == dataset and m.row.gpu in gpus and not m.problem]
+    chosen = [m for m in found if experiment(m.row).mode == mode]
+    return chosen[len(chosen) // 2]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "mode"),
+    [("trtllm_docs_throughput", "offline"), ("trtllm_docs_throughput", "static"), ("inferencex_fixture", "closed")],
+)
+def test_slopes_of_one_replay_agree_with_replays_at_moved_terms(dataset, mode):
+    from dataclasses import replace
+
+    case = fit.cases([row_of(dataset, mode)])[0]
+    terms = resolve(case.experiment.deployment, client=case.experiment.harness)
+    base, steep = fit.linearise(case, terms)
+    assert np.allclose(base, fit.predict(case.experiment, terms), equal_nan=True)
+    step = 0.01
+    for column, name in enumerate(NAMES):
+        if name not in fit.relevant(case.experiment.deployment, terms):
+            assert not steep[:, column].any()
+            continue
+        value = getattr(terms, name)
+        up, down = (fit.predict(case.experiment, replace(terms, **{name: value * math.exp(s)})) for s in (step, -step))
+        seen = (up - down) / (2 * step) * priors()[name].steepness(value)
+        rate_and_means = [METRICS.index(m) for m in ("output_tokens_s_gpu", "tpot_s_mean", "joules_per_output_token")]
+        for metric in rate_and_means:
+            if np.isfinite(seen[metric]):
+                assert steep[metric, column] == pytest.approx(seen[metric], abs=0.06), (name, METRICS[metric])
+
+
+def problem(matrix, gap):
+    """Residuals of throughput, one per case."""
+    n = len(gap)
+    return System(np.array(matrix, float), np.array(gap, float), np.zeros(n, int), np.arange(n), np.ones(n))
+
+
+def test_a_group_of_its_own_teaches_the_pooled_effect_first():
+    # two groups; both lie 0.2 above the prediction, the second another 0.1
+    matrix = [[1, 1, 0]] * 30 + [[1, 0, 1]] * 30
+    plan = Design(
+        (("speed", "all"), ("speed", "a"), ("speed", "b")), np.full(3, 0.3), np.array([False, True, True]), ()
+    )
+    found = fit.staged(problem(matrix, [0.2] * 30 + [0.3] * 30), plan, np.zeros(3), np.ones(60, bool))
+    assert found == pytest.approx([0.25, -0.05, 0.05], abs=0.01)
+
+
+def test_gross_errors_do_not_pull():
+    rng = np.random.default_rng(3)
+    x = rng.uniform(0.5, 1.5, 200)
+    gap = 0.4 * x + rng.normal(0, 0.02, 200)
+    gap[::5] += 2.0
+    plan = Design((("speed", "all"),), np.array([1.0]), np.array([False]), ())
+    found = fit.solve(problem(x[:, None], gap), plan, np.zeros(1), np.ones(200, bool), np.ones(1, bool))
+    assert found[0] == pytest.approx(0.4, abs=0.02)
+
+
+def test_effects_that_are_not_free_stay():
+    plan = Design((("speed", "all"), ("speed", "a")), np.full(2, 0.5), np.array([False, True]), ())
+    at = np.array([0.1, 0.7])
+    found = fit.solve(problem([[1, 1]] * 9, [0.0] * 9), plan, at, np.ones(9, bool), np.array([True, False]))
+    assert found[1] == 0.7
+    assert found[0] == pytest.approx(0.1, abs=0.01)
