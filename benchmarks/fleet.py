@@ -16,7 +16,7 @@ from tokenworks.events.requests import Requests
 from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions
 from tokenworks.twin.processes import simulate_cells
 from tokenworks.workload.generate import requests, rng_of
-from tokenworks.workload.trace import load_trace
+from tokenworks.workload.trace_formats import load_trace
 from twin import worker_model
 
 CHUNK = 65_536

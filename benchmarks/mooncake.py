@@ -12,7 +12,7 @@ from dataclasses import replace
 from tokenworks.twin.cell import KV_AWARE, Cell, ServicePlan, TwinOptions
 from tokenworks.twin.simulate import simulate
 from tokenworks.workload.generate import from_trace, rng_of
-from tokenworks.workload.trace import load_trace
+from tokenworks.workload.trace_formats import load_trace
 from twin import worker_model
 
 

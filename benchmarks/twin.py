@@ -17,7 +17,7 @@ from tokenworks.physics.worker_model import WorkerModel
 from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions
 from tokenworks.twin.simulate import simulate
 from tokenworks.workload.generate import requests, rng_of
-from tokenworks.workload.trace import load_trace
+from tokenworks.workload.trace_formats import load_trace
 
 
 def worker_model() -> WorkerModel:

@@ -32,7 +32,7 @@ def test_table_and_contract_have_the_same_order():
 
 def test_every_folder_is_a_room_of_the_table():
     folders = {p.name for p in (ROOT / "src/tokenworks").iterdir() if (p / "__init__.py").exists()}
-    assert folders == {room for room, _ in table()} - {"errors", "rehearsal", "api"}
+    assert folders == {room for room, _ in table()} - {"errors", "api"}
 
 
 def test_forbidden_imports_are_in_the_contract():

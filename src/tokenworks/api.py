@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tokenworks.errors import InputError
-from tokenworks.events.results import RunResult
 from tokenworks.spec import Factory
 from tokenworks.spec import load as load_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from tokenworks.events.results import RunResult
 
 
 def examples() -> dict[str, Path]:
@@ -25,11 +26,21 @@ def examples() -> dict[str, Path]:
 def load(path: str | Path) -> Factory:
     """A factory from a file, or a shipped example by name."""
     known = examples()
-    if str(path) in known and not Path(path).exists():
-        return load_file(known[str(path)])
-    if not Path(path).exists():
+    shipped = str(path) in known and not Path(path).exists()
+    if not shipped and not Path(path).exists():
         raise InputError(f"no such file: {path}. Shipped examples: {', '.join(known)}")
-    return load_file(path)
+    factory = load_file(known[str(path)] if shipped else path)
+    _know_traces(factory)
+    return factory
+
+
+def _know_traces(factory: Factory) -> None:
+    """The file is checked below the room that knows traces. Raises TraceError."""
+    from tokenworks.workload.trace_names import trace_place
+
+    for number, load_ in enumerate(factory.workload):
+        if load_.trace:
+            trace_place(load_.trace, f"{factory.source_file}  workload[{number}].trace: ")
 
 
 def run(factory: Factory) -> RunResult:

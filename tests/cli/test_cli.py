@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import tokenworks as tw
 from tokenworks.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +37,7 @@ def test_init_check_never_overwrite(tmp_path, capsys):
     path = tmp_path / "f.yaml"
     assert main(["init", str(path), "--example", "laptop"]) == 0
     assert main(["check", str(path)]) == 0
-    assert "box: 1 x laptop-rtx-4090, 1 GPUs" in capsys.readouterr().out
+    assert "box: 1 x laptop-rtx-4090, 1 GPU\n" in capsys.readouterr().out
     assert main(["init", str(path)]) == 2
     assert "exists; --force overwrites it" in capsys.readouterr().err
     assert main(["init", str(tmp_path / "g.yaml"), "--example", "none"]) == 2
@@ -52,7 +53,9 @@ def test_init_names_every_default(tmp_path):
 
 def test_run_writes_files_and_clean_json(tmp_path, capsys):
     folder = tmp_path / "out"
-    code = main(["run", "laptop", "--json", "--out", str(folder), "--set", "run.horizon=1 min", "--set", "run.warmup=0 s"])
+    code = main(
+        ["run", "laptop", "--json", "--out", str(folder), "--set", "run.horizon=1 min", "--set", "run.warmup=0 s"]
+    )
     out = capsys.readouterr()
     assert code == 0
     assert json.loads(out.out)["factory"] == "desk"
@@ -114,3 +117,21 @@ def test_catalog_reads_well(capsys):
 def test_schema_is_json(capsys):
     assert main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "Factory"
+
+
+def test_check_names_every_model_that_does_not_fit(tmp_path, capsys):
+    """8 bits of a 70-billion model are 70 GB; a card of 24 GB holds none of them."""
+    text = tw.load("laptop").to_yaml().replace("llama-3.1-8b", "llama-3.3-70b")
+    path = tmp_path / "small.yaml"
+    path.write_text(text)
+    assert main(["check", str(path)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "llama-3.3-70b in fp8 does not fit on 1 x rtx-4090: needs 7" in said.err
+
+
+def test_check_says_how_much_context_a_worker_holds(capsys):
+    assert main(["check", "disaggregated"]) == 0
+    said = capsys.readouterr().out
+    assert "prefill: 6 workers of 1 GPU, each with a KV cache of " in said
+    assert "decode: 5 workers of 2 GPUs, each with a KV cache of " in said

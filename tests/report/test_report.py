@@ -16,7 +16,7 @@ from tokenworks.report.terminal import WIDTH, render
 
 @pytest.fixture(scope="module")
 def result():
-    return tw.run(tw.load("laptop").replace("run.horizon", "2 min").replace("run.warmup", "10 s"))
+    return tw.run(tw.load("laptop").replace_all({"run.horizon": "2 min", "run.warmup": "10 s"}))
 
 
 def test_terminal_fits_and_says_what_matters(result):

@@ -123,7 +123,7 @@ def test_a_trace_has_one_track_per_worker() -> None:
     said = json.loads(
         trace([Span("worker 1", "decode", 0.5, 0.75, {"batch": 8}), Span("worker 0", "prefill", 0.0, 0.5)])
     )
-    names = {e["tid"]: e["args"]["name"] for e in said["traceEvents"] if e["ph"] == "M"}
+    names = {e["tid"]: e["args"]["name"] for e in said["traceEvents"] if e["name"] == "thread_name"}
     spans = [e for e in said["traceEvents"] if e["ph"] == "X"]
     assert sorted(names.values()) == ["worker 0", "worker 1"]
     assert [(names[e["tid"]], e["name"], e["ts"], e["dur"]) for e in spans] == [

@@ -72,6 +72,19 @@ MESSAGES = [
     (("    workers: 9\n", "    workers: 9\n    workers: 3\n"), "factory.yaml:12:5  services[0].workers: this key stands twice"),
     (("trace: azure-2023-conversation, ", ""), "factory.yaml:16:5  workload[0]: give either a trace or arrivals"),
     (("factory: tulsa", "factory: [tulsa"), "not valid YAML"),
+    (("gb200-nvl72}", "gb200-nvl73}"), 'factory.yaml:5:24  systems[0].system: no system "gb200-nvl73". Did you mean gb200-nvl72'),
+    (("seed: 7", "seed: -1"), "factory.yaml:17:27  run.seed: Input should be greater than or equal to 0"),
+    (("seed: 7", "seed: 7, cells: 0"), "factory.yaml:17:37  run.cells: Input should be greater than 0"),
+    (("seed: 7", "seed: 7, warmup: 2 h"), "run: a warm-up of 7200 s leaves nothing of a horizon of 3600 s"),
+    (("25 ms", "infinity ms"), "slo.tpot_p95: 'infinity ms' is not a quantity; write for example '25 ms'"),
+    (("scope: facility", "scope: rack"), "factory.yaml:3:32  site.power.scope: 'rack' is not one of 'board', 'it' or 'facility'"),
+    (("workers: 9", "workers: 0"), "factory.yaml:11:14  services[0].workers: Input should be greater than 0"),
+    (("factory: tulsa\n", ""), "factory.yaml:1:1  needs 'factory'"),
+    (("  - name: reasoner", "  - name: reasoner\n    prefill: {workers: 1}"), "services[0]: a disaggregated service needs both prefill and decode"),
+    (("    workers: 9\n", "    workers: 9\n    memory_fraction: 120%\n"), "factory.yaml:12:22  services[0].memory_fraction: Input should be less than or equal to 1"),
+    (("    workers: 9\n", "    workers: 9\n    speculative: {draft_tokens: 1, tokens_per_step: 3}\n"), "at most 2 tokens a step from 1 draft tokens"),
+    (("    workers: 9\n", "    workers: 9\n    routing: kv\n"), "factory.yaml:12:14  services[0].routing: 'kv' is not one of 'round-robin'"),
+    (("    workers: 9\n", "    workers: 9\n    on: rackk\n"), "factory.yaml:12:9  services[0].on: no system 'rackk'; known are rack"),
 ]  # fmt: skip
 
 

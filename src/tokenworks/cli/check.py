@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokenworks.physics.fleet import Group
 
 
 def register(verbs: Any) -> None:
@@ -14,17 +18,44 @@ def register(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from tokenworks.api import load
-    from tokenworks.spec.checks import fixed_gpus, gpus_of
+    from tokenworks.physics.fleet import fleet
+    from tokenworks.spec.checks import gpus_of
 
     factory = load(args.file)
+    replicas = fleet(factory)
+    room = kv_tokens([group for r in replicas for group in r.groups])
     print(f"{factory.name}: the file is right.")
     for system in factory.systems:
-        print(f"  {system.id}: {system.count} x {system.system}, {gpus_of(factory, system)} GPUs")
-    for service in factory.services:
-        gpus = fixed_gpus(service)
-        share = f"{gpus} GPUs" if gpus else "all GPUs that are left"
-        print(f"  {service.name}: {service.model} in {service.precision} by {service.engine} on {share}")
+        print(f"  {system.id}: {system.count} x {system.system}, {counted(gpus_of(factory, system), 'GPU')}")
+    for r in replicas:
+        print(f"  {r.service.name}: {r.service.model} in {r.service.precision} by {r.service.engine}")
+        for group in r.groups:
+            role = "" if group.role == "serve" else f"{group.role}: "
+            workers = f"{counted(group.count, 'worker')} of {counted(group.deployment.gpus, 'GPU')}"
+            print(f"    {role}{workers}, each with a KV cache of {room.pop(0):,} tokens")
     for load_ in factory.workload:
         source = load_.trace or (load_.arrivals.kind if load_.arrivals else "")
         print(f"  {load_.service} is asked by {source}")
     return 0
+
+
+def counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' if number > 1 else ''}"
+
+
+def kv_tokens(groups: Sequence[Group]) -> list[int]:
+    """Tokens of KV cache of one worker, by group. Raises CapacityError that names every model that does not fit."""
+    from tokenworks.errors import CapacityError
+    from tokenworks.physics.memory import kv_blocks
+    from tokenworks.physics.step import Machine
+
+    found, problems = [], []
+    for group in groups:
+        d = group.deployment
+        try:
+            found.append(kv_blocks(Machine.of(d, {})) * d.block_tokens * d.dp)
+        except CapacityError as error:
+            problems.append(str(error))
+    if problems:
+        raise CapacityError("\n".join(problems))
+    return found

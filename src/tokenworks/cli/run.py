@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokenworks.rehearsal import Rehearsal
 
 
 def register(verbs: Any) -> None:
@@ -18,6 +21,16 @@ def register(verbs: Any) -> None:
     parser.add_argument(
         "--set", metavar="PATH=VALUE", action="append", default=[], help="change a field, e.g. run.seed=3"
     )
+    parser.add_argument(
+        "--what-if",
+        metavar="PATH=VALUE",
+        action="append",
+        default=[],
+        help="also rehearse the factory with this change and compare, e.g. services.chat.precision=fp8 (repeatable)",
+    )
+    parser.add_argument(
+        "--trace", metavar="FROM:TO", help="steps and requests of a window for ui.perfetto.dev, e.g. 60s:65s"
+    )
     parser.set_defaults(run=run)
 
 
@@ -25,26 +38,37 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from tokenworks.api import load
+    from tokenworks.cli.interrupt import asked_to_stop
     from tokenworks.rehearsal import rehearse
+    from tokenworks.rehearsal.what_if import what_ifs
     from tokenworks.report.files import to_json, write_whole
     from tokenworks.report.html import page
     from tokenworks.report.progress import progress
     from tokenworks.report.tables import requests_table, write_parquet
 
     factory = load(args.file)
-    for change in args.set:
-        path, _, value = change.partition("=")
-        factory = factory.replace(path, value)
-    if args.requests:
+    if args.set:
+        factory = factory.replace_all(dict(pairs_of(args.set, "--set")))
+    changes = pairs_of(args.what_if, "--what-if")
+    for path, value in changes:
+        factory.replace(path, value)  # what is wrong is said before anything runs
+    window_s = window(args.trace, factory.run.horizon_s)
+    if args.requests or args.trace:
         factory = factory.replace("run.record_requests", True)
-    with progress(quiet=args.quiet or args.json) as say:
-        done = rehearse(factory, say)
+    with progress(quiet=args.quiet or args.json) as say, asked_to_stop() as stop:
+        done = rehearse(factory, say, stop, window_s)
+        result = done.result
+        if changes and not result.interrupted:
+            result = replace(result, what_ifs=what_ifs(factory, result, changes, say))
     folder = Path(args.out or f"out/{factory.name}")
     paths = [folder / "report.html", folder / "result.json"]
-    if done.log is not None:
+    if args.trace:
+        paths.append(folder / "trace.json")
+        write_window(done, window_s, paths[-1])
+    if done.log is not None and factory.run.record_requests and (args.requests or not args.trace):
         paths.append(folder / "requests.parquet")
-        write_parquet(requests_table(done.requests, done.log, done.services), paths[2])
-    result = replace(done.result, files=tuple(str(p) for p in paths))
+        write_parquet(requests_table(done.requests, done.log, done.services), paths[-1])
+    result = replace(result, files=tuple(str(p) for p in paths))
     write_whole(paths[0], page(result).encode())
     write_whole(paths[1], to_json(result).encode())
     if args.json:
@@ -56,4 +80,47 @@ def run(args: argparse.Namespace) -> int:
 
         console = Console(highlight=False, width=WIDTH if not sys.stdout.isatty() else None)
         show(result, console)
-    return 0
+    return 130 if result.interrupted else 0
+
+
+def pairs_of(texts: list[str], option: str) -> list[tuple[str, str]]:
+    """PATH=VALUE, split. Raises InputError."""
+    from tokenworks.errors import InputError
+
+    for text in texts:
+        if "=" not in text:
+            raise InputError(f"{option} {text}: write PATH=VALUE, for example run.seed=3")
+    return [(path, value) for path, _, value in (text.partition("=") for text in texts)]
+
+
+def window(text: str | None, horizon_s: float) -> tuple[float, float]:
+    """The seconds of FROM:TO; (0, 0) for none. Raises InputError."""
+    from tokenworks.errors import InputError
+    from tokenworks.spec.quantities import SECONDS, parse
+
+    if text is None:
+        return 0.0, 0.0
+    try:
+        first, _, last = text.partition(":")
+        window_s = parse(first, SECONDS, "60 s"), parse(last, SECONDS, "65 s")
+    except ValueError as error:
+        raise InputError(f"--trace {text}: {error}; write a window as 60s:65s") from error
+    if not window_s[0] < window_s[1] <= horizon_s:
+        raise InputError(f"--trace {text}: the window must be ordered and lie within the horizon of {horizon_s:g} s")
+    return window_s
+
+
+def write_window(done: Rehearsal, window_s: tuple[float, float], path: Path) -> None:
+    """The trace of a window, and a word where it was too long to be kept whole."""
+    from tokenworks.report.perfetto import write_trace
+    from tokenworks.report.window import lives_of, steps_of
+
+    assert done.steps is not None
+    assert done.log is not None
+    write_trace(steps_of(done.steps, done.workers), path, lives_of(done.requests, done.log, done.services, window_s))
+    if done.steps.lost:
+        kept = len(done.steps.end)
+        print(
+            f"the trace keeps the first {kept:,} steps of its window, {done.steps.lost:,} more are missing",
+            file=sys.stderr,
+        )

@@ -75,7 +75,7 @@ def _what_ifs(result: RunResult) -> str:
     if not result.what_ifs:
         return ""
     rows = "".join(f"<li><b>{escape(w.label)}</b>: {escape(effects(w.effects))}</li>" for w in result.what_ifs)
-    return _section("What would help most", f'<ol class="each">{rows}</ol>', "Each change was tried in the twin.")
+    return _section("What if", f'<ol class="each">{rows}</ol>', "Each change was tried in the twin.")
 
 
 def _sure(result: RunResult) -> str:

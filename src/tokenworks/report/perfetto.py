@@ -21,8 +21,20 @@ class Span:
     args: Mapping[str, int | float | str] = field(default_factory=dict)
 
 
-def trace(spans: Iterable[Span]) -> str:
-    """Trace Event Format: complete events in microseconds, workers as named threads of one process."""
+@dataclass(frozen=True)
+class Life:
+    """One phase of a request: phases of different requests may overlap, so each request has its own line."""
+
+    service: str
+    request: int
+    phase: str
+    start_s: float
+    end_s: float
+
+
+def trace(spans: Iterable[Span], lives: Iterable[Life] = ()) -> str:
+    """Trace Event Format: steps as complete events in microseconds, workers as named threads of one process; phases of
+    requests as nestable asynchronous events, by service."""
     kept = sorted(spans, key=lambda s: (s.start_s, s.worker))
     tracks = {name: i for i, name in enumerate(sorted({s.worker for s in kept}), 1)}
     names: list[dict[str, object]] = [
@@ -41,9 +53,17 @@ def trace(spans: Iterable[Span]) -> str:
         }
         for s in kept
     ]
-    return json.dumps({"traceEvents": names + events, "displayTimeUnit": "ms"}, allow_nan=False)
+    asynchronous = [
+        {"ph": mark, "pid": 2, "tid": 0, "cat": x.service, "id": x.request, "name": x.phase, "ts": at_s * 1e6}
+        for x in lives
+        for mark, at_s in (("b", x.start_s), ("e", x.end_s))
+    ]
+    if asynchronous:
+        names.append({"ph": "M", "pid": 2, "tid": 0, "name": "process_name", "args": {"name": "requests"}})
+    names.append({"ph": "M", "pid": 1, "tid": 0, "name": "process_name", "args": {"name": "workers"}})
+    return json.dumps({"traceEvents": names + events + asynchronous, "displayTimeUnit": "ms"}, allow_nan=False)
 
 
-def write_trace(spans: Iterable[Span], path: Path) -> None:
+def write_trace(spans: Iterable[Span], path: Path, lives: Iterable[Life] = ()) -> None:
     """Write a trace, whole or not at all."""
-    write_whole(path, trace(spans).encode())
+    write_whole(path, trace(spans, lives).encode())

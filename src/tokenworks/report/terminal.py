@@ -165,13 +165,16 @@ def _bar(title: str, parts: list[Part], width: int) -> list[Text]:
     return lines
 
 
-def _what_ifs(result: RunResult) -> list[Text]:
+def _what_ifs(result: RunResult) -> list[RenderableType]:
+    from rich.table import Table
     from rich.text import Text
 
     if not result.what_ifs:
         return []
-    lines = [Text(f"  {i}. {w.label}: {effects(w.effects)}") for i, w in enumerate(result.what_ifs[:3], 1)]
-    return [Text(), Text("What would help most, tried in the twin"), *lines]
+    rows = Table.grid(padding=(0, 1, 0, 0))
+    for i, w in enumerate(result.what_ifs, 1):
+        rows.add_row(f"  {i}.", Text(f"{w.label}: {effects(w.effects)}"))
+    return [Text(), Text("What if, tried in the twin"), rows]
 
 
 def _notes(result: RunResult) -> list[str]:

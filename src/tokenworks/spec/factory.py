@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
@@ -17,7 +18,6 @@ from tokenworks.spec.quantities import (
     UsdGpuHour,
     UsdKwh,
     UsdKwMonth,
-    UsdMtok,
     Watts,
 )
 
@@ -39,7 +39,7 @@ class Stage(Part):
     """One stage of the electrical path from the utility to the rack."""
 
     name: str
-    efficiency: Share
+    efficiency: Annotated[Share, Field(gt=0, le=1)]
     redundancy: Literal["N", "N+1", "2N"] = "N"
 
 
@@ -61,7 +61,7 @@ class Own(Part):
 
     price_usd: Usd | None = Field(None, alias="price", description="of one system; 'catalog' or none: catalogue")
     depreciation_s: Seconds = Field(4 * 31_557_600.0, alias="depreciation")
-    residual_share: Share = Field(0.1, alias="residual")
+    residual_share: Annotated[Share, Field(le=1)] = Field(0.1, alias="residual")
     maintenance_share_year: Share = Field(0.03, alias="maintenance")
 
     @model_validator(mode="before")
@@ -157,7 +157,7 @@ class Service(Part):
     decode: Pool | None = None
     max_seqs: PositiveInt | None = None
     token_budget: PositiveInt | None = None
-    memory_fraction: Share | None = None
+    memory_fraction: Annotated[Share, Field(gt=0, le=1)] | None = None
     chunked_prefill: bool | None = None
     prefix_cache: bool | None = None
     kv_tiers: tuple[Tier, ...] = ()
@@ -167,7 +167,6 @@ class Service(Part):
     max_waiting: int = Field(0, ge=0, description="requests that may queue; 0: no limit")
     timeout_s: Seconds = Field(0.0, alias="timeout", description="to the first token; 0: none")
     slo: Slo = Slo()  # type: ignore[call-arg]
-    price_usd_mtok: UsdMtok | None = Field(None, alias="price", description="asked per million output tokens")
 
     @model_validator(mode="after")
     def _pools(self) -> Service:
@@ -245,11 +244,24 @@ class Workload(Part):
 
 class Run(Part):
     horizon_s: Seconds = Field(3600.0, alias="horizon")
-    warmup_s: Seconds = Field(0.0, alias="warmup")
+    given_warmup_s: Seconds | None = Field(
+        None, alias="warmup", description="left out of latency statistics; a tenth of the horizon unless given"
+    )
     seed: int = Field(0, ge=0)
-    cells: PositiveInt | None = Field(None, description="router domains; none: one")
-    control_interval_s: Seconds = Field(1.0, alias="control_interval")
+    cells: PositiveInt = Field(1, description="router domains: workers and requests are dealt out to them")
+    control_interval_s: Seconds = Field(1.0, alias="control_interval", description="of the power controller")
     record_requests: bool = False
+
+    @property
+    def warmup_s(self) -> float:
+        given_s: float | None = self.given_warmup_s
+        return self.horizon_s / 10 if given_s is None else given_s
+
+    @model_validator(mode="after")
+    def _measured(self) -> Run:
+        if self.warmup_s >= self.horizon_s:
+            raise ValueError(f"a warm-up of {self.warmup_s:g} s leaves nothing of a horizon of {self.horizon_s:g} s")
+        return self
 
 
 class Factory(Part):
@@ -266,10 +278,14 @@ class Factory(Part):
         return next(s for s in self.systems if service.on is None or s.id == service.on)
 
     def replace(self, path: str, value: Any) -> Factory:
-        """A factory with one field changed, e.g. ``replace("services.reasoner.precision", "fp8")``."""
+        """A factory with one field changed, e.g. ``replace("services.reasoner.precision", "fp8")``. Raises SpecError."""
+        return self.replace_all({path: value})
+
+    def replace_all(self, changes: Mapping[str, Any]) -> Factory:
+        """A factory with several fields changed and then checked as a whole. Raises SpecError."""
         from tokenworks.spec.loading import replaced
 
-        return replaced(self, path, value)
+        return replaced(self, changes)
 
     def to_yaml(self) -> str:
         from tokenworks.spec.loading import dumps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,16 @@ def _model_in(annotation: Any) -> Any:
     return None
 
 
-def replaced(factory: Factory, path: str, value: Any) -> Factory:
-    """See Factory.replace."""
+def replaced(factory: Factory, changes: Mapping[str, Any]) -> Factory:
+    """See Factory.replace_all."""
     data = as_dict(factory)
+    for path, value in changes.items():
+        _put(data, path, value)
+    where = factory.source_file or ", ".join(changes)
+    return _validated({**data, "source_file": factory.source_file}, Marks.nowhere(where))
+
+
+def _put(data: dict[str, Any], path: str, value: Any) -> None:
     target: Any = data
     parts = path.split(".")
     for depth, part in enumerate(parts[:-1]):
@@ -108,7 +116,6 @@ def replaced(factory: Factory, path: str, value: Any) -> Factory:
         target[_index(target, last, path)] = value
     else:
         target[last] = value
-    return _validated({**data, "source_file": factory.source_file}, Marks.nowhere(factory.source_file or path))
 
 
 def _step(target: Any, part: str, path: str, create: bool) -> Any:

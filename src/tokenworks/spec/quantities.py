@@ -23,7 +23,6 @@ USD_KWH = {"/kWh": 1.0, "/MWh": 1e-3, "": 1.0}
 USD_KW_MONTH = {"/kW-month": 1.0, "": 1.0}
 USD_GPU_H = {"/GPU-h": 1.0, "/h": 1.0, "": 1.0}
 USD = {"": 1.0, "k": 1e3, "M": 1e6, "B": 1e9}
-USD_MTOK = {"/Mtok": 1.0, "": 1.0}
 CELSIUS = {"C": 1.0, "°C": 1.0, "": 1.0}
 
 
@@ -88,7 +87,6 @@ UsdKwh = quantity(USD_KWH, "$0.07/kWh", _writer("/kWh"))
 UsdKwMonth = quantity(USD_KW_MONTH, "$130/kW-month", _writer("/kW-month"))
 UsdGpuHour = quantity(USD_GPU_H, "$2.50/GPU-h", _writer("/GPU-h"))
 Usd = quantity(USD, "$3 M", _writer(""))
-UsdMtok = quantity(USD_MTOK, "$2.19/Mtok", _writer("/Mtok"))
 Celsius = Annotated[
     float,
     BeforeValidator(signed),

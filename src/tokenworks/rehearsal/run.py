@@ -1,0 +1,135 @@
+"""Runs a factory on the virtual clock: factory file → worker models → requests → twin → books → RunResult."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+from tokenworks.economics.account import account
+from tokenworks.errors import InputError
+from tokenworks.events.requests import Requests
+from tokenworks.events.results import RunResult
+from tokenworks.physics.worker_model import TICKS_PER_S
+from tokenworks.rehearsal.cells import simulate_in_cells
+from tokenworks.rehearsal.demand import demands
+from tokenworks.rehearsal.plant import BUCKETS, Plant, plant, ticks
+from tokenworks.rehearsal.results import run_result
+from tokenworks.rehearsal.use import physical_run
+from tokenworks.spec.factory import Factory
+from tokenworks.twin.cell import RequestLog, StepLog, TwinOptions, TwinResult
+from tokenworks.twin.simulate import simulate
+from tokenworks.workload.generate import base_rate_s, generate, merge
+
+Progress = Callable[[str], None]
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A run with its requests: ``log`` is None unless the factory file asks to record them."""
+
+    result: RunResult
+    requests: Requests
+    log: RequestLog | None
+    services: tuple[str, ...]
+    workers: tuple[str, ...]  # names, by index
+    steps: StepLog | None  # of the traced window
+
+
+def run_factory(factory: Factory, progress: Progress = lambda _: None) -> RunResult:
+    """Rehearse the factory over its horizon."""
+    return rehearse(factory, progress).result
+
+
+def rehearse(
+    factory: Factory,
+    progress: Progress = lambda _: None,
+    stop: Stop = lambda: False,
+    window_s: tuple[float, float] = (0.0, 0.0),
+) -> Rehearsal:
+    """Rehearse the factory over its horizon, keeping its requests, and the steps that end in the window.
+
+    Once ``stop`` says so, what is simulated so far becomes the result, marked as interrupted; KeyboardInterrupt where
+    that is nothing.
+    """
+    progress("compiling worker models")
+    made = plant(factory)
+    progress("finding sustainable rates")
+    sustainable, streams, notes = demands(made)
+    if stop():
+        raise KeyboardInterrupt
+    progress("running the twin")
+    requests = merge(streams)
+    twin = _simulate(made, requests, factory.run.horizon_s, stop, window_s)
+    done, twin = _until(made, twin)
+    progress("doing the books")
+    physical = physical_run(done, twin, done.factory.run.horizon_s)
+    books = account(physical, done.factory)
+    result = run_result(done, twin, physical, books, sustainable, notes)
+    if done is not made:
+        result = replace(result, interrupted=True)
+    idle = "" if stop() else _price_of_idleness(made, progress)
+    result = replace(result, trace_note="; ".join(filter(None, [result.trace_note, idle])))
+    services = tuple(s.name for s in factory.services)
+    return Rehearsal(result, requests, twin.log, services, _worker_names(made), twin.steps)
+
+
+def _worker_names(made: Plant) -> tuple[str, ...]:
+    return tuple(f"{made.models[model].name} {i}" for i, model in enumerate(made.cell.workers))
+
+
+def _until(made: Plant, twin: TwinResult) -> tuple[Plant, TwinResult]:
+    """The plant with the horizon that the run reached, and its timeline that far; the same ones after a whole run."""
+    horizon, line = ticks(made.factory.run.horizon_s), twin.timeline
+    assert line is not None
+    if twin.end_ticks >= horizon:
+        return made, twin
+    kept = max(1, round(twin.end_ticks / ticks(made.factory.run.horizon_s / BUCKETS)))
+    run = made.factory.run.model_copy(update={"horizon_s": twin.end_ticks / TICKS_PER_S})
+    short = {f.name: getattr(line, f.name)[..., :kept] for f in fields(line)}
+    factory = made.factory.model_copy(update={"run": run})
+    return replace(made, factory=factory), replace(twin, timeline=type(line)(**short))
+
+
+def _simulate(
+    made: Plant,
+    requests: Requests,
+    horizon_s: float,
+    stop: Stop = lambda: False,
+    window_s: tuple[float, float] = (0.0, 0.0),
+) -> TwinResult:
+    if len(requests) == 0:
+        raise InputError("the workload sends no request within the horizon")
+    clients = sum(w.arrivals.clients or 0 for w in made.factory.workload if w.arrivals)
+    options = TwinOptions(
+        horizon_ticks=ticks(horizon_s),
+        control_ticks=max(1, ticks(made.factory.run.control_interval_s)),
+        bucket_ticks=ticks(horizon_s / BUCKETS),
+        buckets=BUCKETS,
+        warmup_ticks=ticks(made.factory.run.warmup_s),
+        clients=clients,
+        record=made.factory.run.record_requests,
+        trace_ticks=(ticks(window_s[0]), ticks(window_s[1])),
+    )
+    cells = made.factory.run.cells
+    if cells > 1:
+        return simulate_in_cells(made.cell, requests, options, cells)
+    return simulate(made.cell, requests, options, stop=stop)
+
+
+def _price_of_idleness(made: Plant, progress: Progress) -> str:
+    """What a million output tokens would cost with the traces as recorded, unscaled."""
+    factory = made.factory
+    if not all(load.trace for load in factory.workload):
+        return ""
+    progress("pricing idleness")
+    names = [s.name for s in factory.services]
+    streams = [
+        generate(load, names.index(load.service), base_rate_s(load), factory.run.horizon_s, factory.run.seed, i)
+        for i, load in enumerate(factory.workload)
+    ]
+    twin = _simulate(made, merge(streams), factory.run.horizon_s)
+    physical = physical_run(made, twin, factory.run.horizon_s)
+    raw = account(physical, factory).money.usd_per_mtok_output
+    busy = sum(u.busy_share * u.gpus for u in physical.services) / made.gpus
+    return f"price of idleness: the traces as recorded would keep the GPUs {busy:.1%} busy at ${raw:,.2f} per million output tokens"

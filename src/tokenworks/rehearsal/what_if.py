@@ -1,0 +1,41 @@
+"""What a change of one field would do: the changed factory is rehearsed too, on the same seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tokenworks.events.results import RunResult, WhatIf
+from tokenworks.rehearsal.run import run_factory
+from tokenworks.spec.factory import Factory
+
+
+def what_ifs(
+    factory: Factory, base: RunResult, changes: Sequence[tuple[str, str]], progress: Callable[[str], None]
+) -> tuple[WhatIf, ...]:
+    """One per (path, value). A workload scaled to a share of the sustainable rate is scaled to the new rate's share.
+
+    Raises SpecError for a path or value that does not exist, before anything is rehearsed.
+    """
+    changed = [factory.replace(path, value) for path, value in changes]
+    found = []
+    for number, ((path, value), other) in enumerate(zip(changes, changed, strict=True), 1):
+        progress(f"what if {path}={value}: {number - 1} of {len(changes)}")
+        found.append(WhatIf(f"{path} = {value}", effects(base, run_factory(other))))
+    return tuple(found)
+
+
+def effects(base: RunResult, other: RunResult) -> tuple[tuple[str, float], ...]:
+    """Relative changes of the figures that people compare; latencies by service, those that exist in both."""
+    pairs = [
+        ("output tokens/s", base.output_tokens_s.value, other.output_tokens_s.value),
+        ("$/Mtok", base.usd_per_mtok.value, other.usd_per_mtok.value),
+        ("tokens/J", base.tokens_per_j_facility, other.tokens_per_j_facility),
+        ("peak power", base.peak_power_w, other.peak_power_w),
+    ]
+    for a in base.services:
+        b = next((s for s in other.services if s.name == a.name), None)
+        if b is not None:
+            prefix = f"{a.name} " if len(base.services) > 1 else ""
+            pairs.append((f"{prefix}TTFT p95", a.ttft.p95_s, b.ttft.p95_s))
+            pairs.append((f"{prefix}TPOT p95", a.tpot.p95_s, b.tpot.p95_s))
+    return tuple((name, after / before - 1) for name, before, after in pairs if before > 0 and after > 0)
