@@ -14,6 +14,7 @@ from tokenworks.accuracy.packed import load_measurements
 from tokenworks.physics.terms import NAMES, priors, resolve
 
 ROWS = load_measurements()
+SMOOTH = ("output_tokens_s_gpu", "tpot_s_mean", "ttft_s_mean", "joules_per_output_token")  # medians jump
 
 
 @given(st.sampled_from(NAMES), st.floats(-40, 40))
@@ -29,7 +30,7 @@ def test_terms_stay_between_their_bounds_and_steepness_is_their_slope(name, shif
 
 def row_of(dataset, mode):
     """A row with a load of its mode, in the middle of the dataset."""
-    gpus = ("h100-sxm", "mi300x")
+    gpus = ("h100-sxm", "h200-sxm", "mi300x")
     found = [m for m in ROWS if m.row.dataset == dataset and m.row.gpu in gpus and not m.problem]
     chosen = [m for m in found if experiment(m.row).mode == mode]
     return chosen[len(chosen) // 2]
@@ -37,7 +38,12 @@ def row_of(dataset, mode):
 
 @pytest.mark.parametrize(
     ("dataset", "mode"),
-    [("trtllm_docs_throughput", "offline"), ("trtllm_docs_throughput", "static"), ("inferencex_fixture", "closed")],
+    [
+        ("trtllm_docs_throughput", "offline"),
+        ("trtllm_docs_throughput", "static"),
+        ("inferencex_fixture", "closed"),
+        ("mlenergy_v3", "closed"),
+    ],
 )
 def test_slopes_of_one_replay_agree_with_replays_at_moved_terms(dataset, mode):
     from dataclasses import replace
@@ -54,10 +60,18 @@ def test_slopes_of_one_replay_agree_with_replays_at_moved_terms(dataset, mode):
         value = getattr(terms, name)
         up, down = (fit.predict(case.experiment, replace(terms, **{name: value * math.exp(s)})) for s in (step, -step))
         seen = (up - down) / (2 * step) * priors()[name].steepness(value)
-        rate_and_means = [METRICS.index(m) for m in ("output_tokens_s_gpu", "tpot_s_mean", "joules_per_output_token")]
-        for metric in rate_and_means:
+        for metric in [METRICS.index(m) for m in SMOOTH]:
             if np.isfinite(seen[metric]):
                 assert steep[metric, column] == pytest.approx(seen[metric], abs=0.06), (name, METRICS[metric])
+
+
+def test_an_open_loop_below_its_limit_is_as_fast_as_its_requests_come():
+    """Its rate does not move with the machine, and no wait grows from one request to the next."""
+    case = fit.cases([row_of("trtllm_docs_online_0.14", "open")])[0]
+    terms = resolve(case.experiment.deployment, client=case.experiment.harness)
+    _, steep = fit.linearise(case, terms)
+    assert np.abs(steep[METRICS.index("output_tokens_s_gpu")]).max() < 0.1
+    assert np.abs(steep[METRICS.index("ttft_s_mean")]).max() < 10
 
 
 def problem(matrix, gap):

@@ -29,7 +29,9 @@ def test_lives_by_hand():
 
 def test_steps_by_hand():
     one = np.array([1, 3])
-    log = StepLog(np.array([0, 1]), ticks(0, 1), ticks(0.5, 2), one, np.array([True, False]), one - 1, one * 10, 0)
+    unseen = (one, one, np.ones((2, 3)), np.ones((2, 3)))
+    mixed = np.array([True, False])
+    log = StepLog(np.array([0, 1]), ticks(0, 1), ticks(0.5, 2), one, mixed, one - 1, one * 10, *unseen, 0)
     first, second = steps_of(log, ["a 0", "a 1"])
     assert (first.worker, first.name, first.start_s, first.end_s) == ("a 0", "prefill", 0.0, 0.5)
     assert (second.name, second.args) == ("decode", {"steps": 3, "sequences": 2, "prompt tokens": 30})

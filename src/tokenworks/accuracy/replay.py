@@ -1,19 +1,22 @@
-"""Rehearse an experiment and read off the metrics that its harness would print."""
+"""Rehearse an experiment in the twin and read off the metrics that its harness would print."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tokenworks.accuracy.experiments import Experiment, Load, Split
-from tokenworks.events.requests import Requests
-from tokenworks.physics.compile import compile_worker
-from tokenworks.physics.terms import Terms, resolve
-from tokenworks.physics.worker_model import TICKS_PER_S, WorkerModel
-from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions
+from tokenworks.accuracy.experiments import Experiment
+from tokenworks.accuracy.stand import cell_of, requests_of
+from tokenworks.physics.terms import Terms
+from tokenworks.physics.worker_model import MICROJOULES_PER_J, TICKS_PER_S, WorkerModel
+from tokenworks.twin.cell import StepLog, TwinOptions, TwinResult
 from tokenworks.twin.simulate import simulate
-from tokenworks.twin.solo import SoloResult, pack, simulate_solo
+
+Array = NDArray[np.float64]
+ALWAYS = (0, 1 << 62)  # ticks
+STEPS_PER_REQUEST = 4  # rows of the step log to begin with
 
 
 @dataclass(frozen=True)
@@ -28,20 +31,59 @@ class Prediction:
     joules_per_output_token: float
 
 
+@dataclass(frozen=True)
+class Run:
+    """Seconds per request (NaN where it never happened) and totals of the simulated workers."""
+
+    arrival_s: Array
+    first_token_s: Array
+    finish_s: Array
+    end_s: float
+    busy_s: float
+    dynamic_j: float
+    static_j: float
+    steps: StepLog | None
+
+
 def rehearse(experiment: Experiment, model: WorkerModel, terms: Terms) -> Prediction:
     """Metrics of one experiment on its worker model."""
-    if experiment.split is not None:
-        return _rehearse_split(experiment, experiment.split, model, terms)
     return measure(experiment, replay(experiment, model), terms)
 
 
-def replay(experiment: Experiment, model: WorkerModel, record: bool = False) -> SoloResult:
-    """The experiment's requests on one rank; with ``record`` also what its steps were."""
+def replay(experiment: Experiment, model: WorkerModel, record: bool = False) -> Run:
+    """The experiment's requests in the twin; with ``record`` also what its steps were."""
     load = experiment.load
-    return simulate_solo(pack(model), load.arrival_s, load.input_tokens, load.output_tokens, load.clients, record)
+    cell, stream = cell_of(experiment, model), requests_of(load)
+    options = TwinOptions(clients=load.clients, record=True)
+    if record:
+        options = replace(options, trace_ticks=ALWAYS, trace_capacity=STEPS_PER_REQUEST * len(stream) + 64)
+    found = simulate(cell, stream, options)
+    if found.steps is not None and found.steps.lost:
+        every = len(found.steps.end) + found.steps.lost
+        found = simulate(cell, stream, replace(options, trace_capacity=every))
+    return _run_of(found)
 
 
-def measure(experiment: Experiment, run: SoloResult, terms: Terms) -> Prediction:
+def _run_of(found: TwinResult) -> Run:
+    log, workers = found.log, found.workers
+    assert log is not None
+    return Run(
+        _seconds(log.arrival),
+        _seconds(log.first_token),
+        _seconds(log.finish),
+        found.end_ticks / TICKS_PER_S,
+        float(workers.busy_ticks.sum()) / TICKS_PER_S,
+        float(workers.dynamic_uj.sum()) / MICROJOULES_PER_J,
+        float(workers.static_uj.sum()) / MICROJOULES_PER_J,
+        found.steps,
+    )
+
+
+def _seconds(ticks: NDArray[np.int64]) -> Array:
+    return np.where(ticks < 0, np.nan, ticks / TICKS_PER_S)
+
+
+def measure(experiment: Experiment, run: Run, terms: Terms) -> Prediction:
     """The metrics that the harness would print of this run."""
     load = experiment.load
     ttft = run.first_token_s - run.arrival_s + terms.ingress_s
@@ -51,55 +93,29 @@ def measure(experiment: Experiment, run: SoloResult, terms: Terms) -> Prediction
     tpot = np.full(len(ttft), np.nan)
     tpot[many] = (run.finish_s - run.first_token_s)[many] / (load.output_tokens[many] - 1)
     seen = slice(load.skip, None)
-    rate = _rate(experiment, run)
-    gpus = experiment.deployment.gpus
-    ranks = experiment.deployment.dp
-    produced = float(load.output_tokens.sum()) * ranks
-    joules = (run.dynamic_j + run.static_w * run.busy_s) / produced
     return Prediction(
-        rate * ranks / gpus,
+        output_rate(experiment, run) / gpus_of(experiment),
         _mean(tpot[seen]),
         _median(tpot[seen]),
         _mean(ttft[seen]),
         _median(ttft[seen]),
-        joules,
+        (run.dynamic_j + run.static_j) / tokens_of(experiment),
     )
 
 
-def _rehearse_split(experiment: Experiment, split: Split, decode: WorkerModel, terms: Terms) -> Prediction:
-    """A disaggregated experiment in the full twin."""
-    load = experiment.load
-    prefill = compile_worker(split.prefill, terms=resolve(split.prefill, client=experiment.harness))
-    first, rest = split.prefill_workers, split.decode_workers
-    plan = ServicePlan("split", prefill=tuple(range(first)), decode=tuple(range(first, first + rest)))
-    cell = Cell((prefill, decode), (0,) * first + (1,) * rest, (plan,))
-    stream = _stream(load)
-    run = simulate(cell, stream, TwinOptions(clients=load.clients, record=True))
-    log = run.log
-    assert log is not None
-    ttft = (log.first_token - log.arrival) / TICKS_PER_S + terms.ingress_s
-    ttft[: load.clients] += terms.cold_s
-    with np.errstate(all="ignore"):
-        tpot = (log.finish - log.first_token) / TICKS_PER_S / (log.produced - 1)
-    tpot[(log.produced < 2) | (log.finish < 0)] = np.nan
-    produced = float(log.produced.sum())
-    joules = float(run.workers.dynamic_uj.sum() + run.workers.static_uj.sum()) / 1e6 / produced
-    rate = produced / (run.end_ticks / TICKS_PER_S) / split.divisor(experiment.deployment)
-    return Prediction(rate, _mean(tpot), _median(tpot), _mean(ttft), _median(ttft), joules)
+def gpus_of(experiment: Experiment) -> float:
+    """GPUs by which the simulated stream's throughput is divided: those of one rank, or as the dataset does for pools."""
+    deployment, split = experiment.deployment, experiment.split
+    return split.divisor(deployment) if split else deployment.gpus / deployment.dp
 
 
-def _stream(load: Load) -> Requests:
-    n = len(load.arrival_s)
-    zero = np.zeros(n, np.int64)
-    return Requests(
-        np.rint(load.arrival_s * TICKS_PER_S).astype(np.int64), load.input_tokens.astype(np.int32),
-        load.output_tokens.astype(np.int32), np.zeros(n, np.int16), np.zeros(n, np.int32), zero - 1,
-        np.zeros(n, np.int8), zero, zero, np.zeros(n + 1, np.int64), np.zeros(0, np.uint64), 0,
-    )  # fmt: skip
+def tokens_of(experiment: Experiment) -> float:
+    """Output tokens of the workers whose joules are counted: a rank stands for all of its worker."""
+    return float(experiment.load.output_tokens.sum()) * (1 if experiment.split else experiment.deployment.dp)
 
 
-def _rate(experiment: Experiment, run: SoloResult) -> float:
-    """Output tokens per second of one rank."""
+def output_rate(experiment: Experiment, run: Run) -> float:
+    """Output tokens per second of the simulated stream."""
     load = experiment.load
     if not load.steady:
         return float(load.output_tokens.sum()) / run.end_s
@@ -108,11 +124,11 @@ def _rate(experiment: Experiment, run: SoloResult) -> float:
     return load.clients * tokens / float(np.mean(life))
 
 
-def _mean(values: np.ndarray) -> float:
+def _mean(values: Array) -> float:
     kept = values[np.isfinite(values)]
     return float(kept.mean()) if len(kept) else float("nan")
 
 
-def _median(values: np.ndarray) -> float:
+def _median(values: Array) -> float:
     kept = values[np.isfinite(values)]
     return float(np.median(kept)) if len(kept) else float("nan")

@@ -86,7 +86,8 @@ class RequestLog:
 
 @dataclass(frozen=True)
 class StepLog:
-    """Steps and leaps (equal batches in a row) that end in the traced window, in order of their ends."""
+    """Steps and leaps (equal batches in a row) that end in the traced window, in order of their ends.
+    Counts are sums over the worker's ranks; pairs and keys have shape (rows, 3), by context class (`physics.worker_model`)."""
 
     worker: NDArray[np.int64]
     start: NDArray[np.int64]  # ticks
@@ -95,6 +96,10 @@ class StepLog:
     mixed: NDArray[np.bool_]  # with prefill
     sequences: NDArray[np.int64]  # that decode
     tokens: NDArray[np.int64]  # of prompts
+    sampled: NDArray[np.int64]  # sequences that sample a token in a step
+    line: NDArray[np.int64]  # of the StepTable, the one that took longest
+    pairs: NDArray[np.int64]  # Σ keys of the prompts' tokens
+    keys: NDArray[np.int64]  # Σ keys of the decode sequences, over all steps of the leap
     lost: int  # that did not fit
 
 

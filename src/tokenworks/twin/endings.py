@@ -77,6 +77,7 @@ from tokenworks.twin.leaving import book_first_token, change_load, leave_system
 from tokenworks.twin.prefix import publish
 from tokenworks.twin.sequences import cross_limits, join_decode, leave_decode, release_blocks
 from tokenworks.twin.step_cost import grown
+from tokenworks.twin.step_log import log_steps
 from tokenworks.twin.timeline import book_steps
 from tokenworks.twin.waiting import stop_filling, stop_running
 
@@ -187,23 +188,6 @@ def prefills_only(w, worker, service):  # type: ignore[no-untyped-def]
 
 
 @hot
-def log_steps(w, k, mixed, tick, st, books):  # type: ignore[no-untyped-def]
-    """One row of the step log, while there is room."""
-    g, worker, i = st.g, st.worker, st.g[c.TRACED]
-    if i >= len(books.steps):
-        g[c.UNTRACED] += 1
-        return
-    sequences, tokens, first = 0, 0, worker[w, FIRST_RANK]
-    for r in range(first, first + worker[w, RANK_COUNT]):
-        sequences += st.rank[r, N]
-        tokens += st.rank[r, CHUNK_TOKENS] if mixed else 0
-    row = books.steps[i]
-    row[c.S_WORKER], row[c.S_START], row[c.S_END], row[c.S_STEPS] = w, worker[w, CLOCK], tick, k
-    row[c.S_MIXED], row[c.S_SEQUENCES], row[c.S_TOKENS] = int(mixed), sequences, tokens
-    g[c.TRACED] += 1
-
-
-@hot
 def end_step(w, tick, t, st, books, pools, cache, agenda):  # type: ignore[no-untyped-def]
     """Apply the step or leap of a worker that ends at ``tick``; the worker is idle then."""
     number, worker = t.number, st.worker
@@ -211,7 +195,7 @@ def end_step(w, tick, t, st, books, pools, cache, agenda):  # type: ignore[no-un
     if st.g[BUCKETS] > 0:
         book_steps(w, k, mixed, t, st, books)
     if st.g[c.TRACE_FROM] <= tick < st.g[c.TRACE_TO]:
-        log_steps(w, k, mixed, tick, st, books)
+        log_steps(w, k, mixed, tick, t, st, books)
     fine = advance(w, k, tick, worker, st.level_ticks)
     if not mixed:
         worker[w, DECODE_STEPS] += k

@@ -62,9 +62,9 @@ def begin(w, t, st, cache, books, pools):  # type: ignore[no-untyped-def]
     if tokens > 0:
         v, first = worker[w, VARIANT], worker[w, FIRST_RANK]
         last, alone = first + worker[w, RANK_COUNT], t.number[worker[w, VARIANT], ALONE] == 1
-        cost, joules = mixed_cost(t.flat, t.line, t.number, v, st.rank, st.slot, first, last, alone)
+        cost, joules, longest = mixed_cost(t.flat, t.line, t.number, v, st.rank, st.slot, first, last, alone)
         worker[w, c.BASE], worker[w, c.SLOPE], worker[w, c.JOULE_BASE], worker[w, c.JOULE_SLOPE] = cost, 0, joules, 0
-        worker[w, STEPS_AHEAD], worker[w, MODE] = 1, MIXED_STEP
+        worker[w, STEPS_AHEAD], worker[w, MODE], worker[w, c.LINE] = 1, MIXED_STEP, longest
         st.ready[w] = end_of(worker, w, 1)
     elif decoding > 0:
         start_leap(w, decoding, hit, look, t, st)

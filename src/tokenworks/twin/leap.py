@@ -21,6 +21,7 @@ from tokenworks.twin.columns import (
     JOULE_SLOPE,
     LEAP,
     LIMIT1,
+    LINE,
     MAX_LEAP,
     MAX_SEQS,
     MODE,
@@ -91,6 +92,7 @@ def lead(w, v, first, last, total, most, t, st):  # type: ignore[no-untyped-def]
             slope = decode_slope(number, line, v, x, rank, g)
             if value > best or (value == best and slope > best_slope):
                 best, best_slope = value, slope
+                worker[w, LINE] = x
         joules += decode_line(flat, line, v, lines, n, s0, s1, s2)
         growth += decode_slope(number, line, v, lines, rank, g)
     for g in range(first, last):

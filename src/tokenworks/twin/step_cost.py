@@ -148,17 +148,19 @@ def mixed_line(flat, line, number, v, x, rank, slots, g, alone):  # type: ignore
 
 @hot
 def mixed_cost(flat, line, number, v, rank, slots, first, last, alone):  # type: ignore[no-untyped-def]
-    """(fine ticks, fine microjoules) of a step with prefill tokens."""
+    """(fine ticks, fine microjoules, longest line) of a step with prefill tokens."""
     lines, total = line.shape[1] - 1, 0
     for g in range(first, last):
         total += rank[g, CHUNK_TOKENS] + (0 if alone else rank[g, N])
-    cost, joules = 0, entry(flat, line[v, lines, SHARED_M], number[v, SHARED_WIDE], total)
+    cost, longest, joules = 0, 0, entry(flat, line[v, lines, SHARED_M], number[v, SHARED_WIDE], total)
     for x in range(lines):
         worst = 0
         for g in range(first, last):
             own = mixed_line(flat, line, number, v, x, rank, slots, g, alone)
             worst = max(worst, own + (rank[g, RELOAD] << FINE_BITS))
-        cost = max(cost, worst + entry(flat, line[v, x, SHARED_M], number[v, SHARED_WIDE], total))
+        worst += entry(flat, line[v, x, SHARED_M], number[v, SHARED_WIDE], total)
+        if worst > cost:
+            cost, longest = worst, x
     for g in range(first, last):
         joules += mixed_line(flat, line, number, v, lines, rank, slots, g, alone)
-    return cost, joules
+    return cost, joules, longest

@@ -40,8 +40,20 @@ def result_of(
 
 def _steps(books: Books, st: State) -> StepLog:
     kept = books.steps[: int(st.g[c.TRACED])].copy()
-    worker, start, end, steps, mixed, sequences, tokens = (kept[:, i] for i in range(c.STEP_COLUMNS))
-    return StepLog(worker, start, end, steps, mixed == 1, sequences, tokens, int(st.g[c.UNTRACED]))
+    return StepLog(
+        worker=kept[:, c.S_WORKER],
+        start=kept[:, c.S_START],
+        end=kept[:, c.S_END],
+        steps=kept[:, c.S_STEPS],
+        mixed=kept[:, c.S_MIXED] == 1,
+        sequences=kept[:, c.S_SEQUENCES],
+        tokens=kept[:, c.S_TOKENS],
+        sampled=kept[:, c.S_SAMPLED],
+        line=kept[:, c.S_LINE],
+        pairs=kept[:, c.S_PAIRS : c.S_KEYS],
+        keys=kept[:, c.S_KEYS :],
+        lost=int(st.g[c.UNTRACED]),
+    )
 
 
 def _service(s: int, books: Books, inside: int) -> ServiceStats:
