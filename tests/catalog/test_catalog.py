@@ -38,8 +38,20 @@ def test_accelerators_are_sane():
             continue
         assert 0.95 * e["memory_gb"] <= e["memory_usable_gb"] <= 1.1 * e["memory_gb"]
         assert e["idle_w"] < e["tdp_w"] / 2
-        if "peak_fp8_tflops" in e and accelerator != "gaudi3":
+        if "peak_fp8_tflops" in e and e["vendor"] in ("NVIDIA", "AMD"):
             assert e["peak_fp8_tflops"] >= 1.9 * e["peak_bf16_tflops"]
+
+
+def test_smaller_formats_are_not_slower():
+    for accelerator in catalog.ids("accelerators"):
+        e = catalog.load("accelerators", accelerator)
+        rates = [e.get(f"peak_{p}_tflops") for p in ("bf16", "fp8", "fp6", "fp4")]
+        known = [rate for rate in rates if rate is not None]
+        assert known == sorted(known), accelerator
+        formats = e.get("tensor_formats") or []
+        for wanted in ("fp4", "fp6", "fp8", "bf16"):
+            if f"peak_{wanted}_tflops" in e:
+                assert wanted in formats, (accelerator, wanted)
 
 
 def test_projections_are_marked():
