@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
@@ -13,7 +14,9 @@ from tokenworks.catalog.facts import STATUSES, Entry, Fact
 from tokenworks.errors import CatalogError, InputError
 
 DATA = Path(__file__).parent / "data"
-_HEADER = ("id", "name", "source", "date", "status", "facts", "aliases")
+USER_FOLDERS = "TOKENWORKS_CATALOG"  # environment variable: folders of the user's own entries, as in PATH
+_HEADER = ("id", "name", "source", "date", "status", "facts", "aliases", "missing")
+_NOT_KINDS = ("calibration", "notices")
 
 
 class UnknownEntryError(InputError):
@@ -25,19 +28,44 @@ class UnknownEntryError(InputError):
         super().__init__(f'no {kind.removesuffix("s")} "{wanted}" in the catalogue.{near}')
 
 
-@lru_cache(maxsize=32)
+def folders() -> tuple[Path, ...]:
+    """The shipped data, then the user's own folders in the order in which the variable names them."""
+    return _folders(os.environ.get(USER_FOLDERS, ""))
+
+
+@lru_cache(maxsize=8)
+def _folders(listed: str) -> tuple[Path, ...]:
+    own = tuple(Path(part) for part in listed.split(os.pathsep) if part)
+    for folder in own:
+        if not folder.is_dir():
+            raise InputError(f"{USER_FOLDERS} names {folder}, which is no folder")
+    return (DATA, *own)
+
+
 def ids(kind: str) -> tuple[str, ...]:
     """All ids of a kind, sorted."""
-    folder = DATA / kind
-    if not folder.is_dir():
+    return tuple(sorted(_files(kind, folders())))
+
+
+@lru_cache(maxsize=64)
+def _files(kind: str, places: tuple[Path, ...]) -> Mapping[str, Path]:
+    """Id → file. A user's entry may not replace another one: the calibration was made with the shipped facts."""
+    if kind not in kinds():
         raise CatalogError(f"the catalogue has no kind {kind!r}; it has {', '.join(kinds())}")
-    return tuple(sorted(p.stem for p in folder.glob("*.toml") if not p.stem.startswith("_")))
+    found: dict[str, Path] = {}
+    for place in places:
+        for path in sorted((place / kind).glob("*.toml")):
+            if path.stem.startswith("_"):
+                continue
+            if path.stem in found:
+                raise InputError(f'{path}: the catalogue has an entry "{path.stem}" already: choose another id')
+            found[path.stem] = path
+    return found
 
 
 def kinds() -> tuple[str, ...]:
     """The kinds of entries: accelerators, systems, models …"""
-    hidden = ("calibration", "notices")
-    return tuple(sorted(p.name for p in DATA.iterdir() if p.is_dir() and p.name not in hidden))
+    return tuple(sorted(p.name for p in DATA.iterdir() if p.is_dir() and p.name not in _NOT_KINDS))
 
 
 def nearest(kind: str, wanted: str, count: int = 3) -> tuple[str, ...]:
@@ -49,25 +77,32 @@ def nearest(kind: str, wanted: str, count: int = 3) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*starts, *close]))[:count]
 
 
-@lru_cache(maxsize=1024)
 def load(kind: str, wanted: str) -> Entry:
     """The entry with this id (or alias)."""
-    path = DATA / kind / f"{wanted}.toml"
-    if wanted not in ids(kind):
-        found = _aliases(kind).get(wanted.lower())
-        if found is None:
-            raise UnknownEntryError(kind, wanted)
-        path = DATA / kind / f"{found}.toml"
-    return load_file(path, kind)
+    return _load(kind, wanted, folders())
+
+
+@lru_cache(maxsize=1024)
+def _load(kind: str, wanted: str, places: tuple[Path, ...]) -> Entry:
+    files = _files(kind, places)
+    known = wanted if wanted in files else _aliases(kind, places).get(wanted.lower())
+    if known is None:
+        raise UnknownEntryError(kind, wanted)
+    return load_file(files[known], kind)
+
+
+def path_of(kind: str, entry_id: str) -> Path:
+    """The file of an entry."""
+    return _files(kind, folders())[entry_id]
 
 
 @lru_cache(maxsize=32)
-def _aliases(kind: str) -> Mapping[str, str]:
+def _aliases(kind: str, places: tuple[Path, ...]) -> Mapping[str, str]:
     """Alias → id. Read only when an id is unknown, since it opens every file of the kind."""
     found: dict[str, str] = {}
-    for known in ids(kind):
+    for known, path in _files(kind, places).items():
         found[known.lower()] = known
-        for alias in _read(DATA / kind / f"{known}.toml").get("aliases", ()):
+        for alias in _read(path).get("aliases", ()):
             found[str(alias).lower()] = known
     return found
 
@@ -82,7 +117,8 @@ def load_file(path: Path, kind: str) -> Entry:
     except KeyError as missing:
         raise CatalogError(f"{path.name}: no {missing} at the top of the file") from missing
     extra = {key: value for key, value in table.items() if key not in _HEADER}
-    return Entry(kind, entry_id, name, facts, extra)
+    aliases = tuple(str(alias) for alias in table.get("aliases", ()))
+    return Entry(kind, entry_id, name, facts, extra, table.get("missing", {}), aliases)
 
 
 def _read(path: Path) -> dict[str, Any]:

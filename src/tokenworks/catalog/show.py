@@ -1,20 +1,26 @@
-"""A catalogue entry as text: one line per fact, with unit, status, date and source."""
+"""A catalogue entry as text of at most 100 columns: facts in groups, marks for their status, numbered sources."""
 
 from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Iterator
 from dataclasses import asdict
+from typing import Any
 
-from tokenworks.catalog.facts import Entry
-from tokenworks.catalog.loader import ids, kinds, load, sources
+from tokenworks.catalog.facts import Entry, Fact
+from tokenworks.catalog.groups import grouped
+from tokenworks.catalog.loader import ids, kinds, load, path_of, sources
+from tokenworks.catalog.values import plain, status_mark, value_text
 from tokenworks.errors import InputError
 
 WIDTH = 100
+VALUE_COLUMN, MARKS_COLUMN = 38, 76
+MARKS = "status: * measured, ? claim, > projection, ~ assumed; no mark: published"
 
 
 def find(wanted: str) -> Entry:
-    """An entry by "kind/id" or by id alone, searched over all kinds."""
+    """An entry by "kind/id", or by id or alias alone, searched over all kinds."""
     kind, _, name = wanted.rpartition("/")
     if kind:
         if kind not in kinds():
@@ -27,31 +33,93 @@ def find(wanted: str) -> Entry:
         return load(homes[0], name)
     if homes:
         raise InputError(f"{name!r} is in {', '.join(homes)}: write for example {homes[0]}/{name}")
-    for k in ("accelerators", "models", "systems"):
-        if any(name.lower() in known or known in name.lower() for known in ids(k)):
+    for k in ("accelerators", "models", "systems", "fabrics"):
+        try:
             return load(k, name)
-    raise InputError(f"nothing called {name!r} in the catalogue; `tokenworks catalog list` shows what there is")
+        except InputError:
+            continue
+    near = [f"{k}/{i}" for k in kinds() for i in ids(k) if name.lower() in i]
+    hint = f"did you mean {', '.join(near[:5])}?" if near else "`tokenworks catalog list` shows what there is"
+    raise InputError(f"nothing called {name!r} in the catalogue; {hint}")
+
+
+def kinds_text() -> str:
+    """One paragraph per kind."""
+    lines = []
+    for kind in kinds():
+        known = ids(kind)
+        text = f"{kind} ({len(known)}): {', '.join(known)}"
+        lines += textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    return "\n".join(
+        [*lines, "", "`tokenworks catalog list KIND` gives names, `tokenworks catalog show ID` the facts."]
+    )
+
+
+def kind_text(kind: str) -> str:
+    """One line per entry: id, name, aliases."""
+    entries = [load(kind, entry_id) for entry_id in ids(kind)]
+    width = max((len(entry.id) for entry in entries), default=0) + 2
+    lines = []
+    for entry in entries:
+        also = f" (also {', '.join(entry.aliases)})" if entry.aliases else ""
+        lines += textwrap.wrap(f"{entry.id:{width}}{entry.name}{also}", WIDTH, subsequent_indent=" " * width)
+    return "\n".join(lines)
 
 
 def entry_text(entry: Entry) -> str:
-    """Columns: fact, value with unit, status, date, source; notes below; sources spelled out at the end."""
-    lines = [f"{entry.name}  [{entry.kind}/{entry.id}]", ""]
-    for key, fact in entry.facts.items():
-        value = (
-            fact.value
-            if not isinstance(fact.value, list)
-            else "[" + ", ".join(map(str, fact.value[:4])) + (", …]" if len(fact.value) > 4 else "]")
-        )
-        lines.append(f"{key:30} {f'{value} {fact.unit}'[:34]:34} {fact.status:10} {fact.date:8} {fact.source}")
-        lines += textwrap.wrap(fact.note, WIDTH, initial_indent=" " * 31, subsequent_indent=" " * 31)
+    """Head, facts by group, what is not known, sources."""
+    numbers = {key: n for n, key in enumerate(dict.fromkeys(f.source for f in entry.facts.values()), 1)}
+    lines = [entry.name, f"{entry.kind}/{entry.id}" + (f", also {', '.join(entry.aliases)}" if entry.aliases else "")]
+    for title, keys in grouped(entry):
+        lines += ["", title]
+        nothing = [key for key in keys if entry.kind == "models" and entry[key] in (0, False)]
+        for key in keys:
+            if key not in nothing:
+                lines += _fact_lines(key, entry.facts[key], numbers)
+        lines += textwrap.wrap(f"none or no: {', '.join(nothing)}", WIDTH, **_indents(2)) if nothing else []
+    lines += _missing_lines(entry)
+    return "\n".join([*lines, "", *_source_lines(numbers), "", MARKS])
+
+
+def _fact_lines(key: str, fact: Fact, numbers: dict[str, int]) -> Iterator[str]:
+    mark = f"{status_mark(fact.status)} {fact.date} [{numbers[fact.source]}]"
+    value = textwrap.wrap(value_text(fact), MARKS_COLUMN - VALUE_COLUMN - 1)
+    left = f"{f'  {key}':{VALUE_COLUMN - 1}} {value[0]}"
+    yield f"{left:{MARKS_COLUMN - 1}} {mark}"
+    yield from (" " * VALUE_COLUMN + line for line in value[1:])
+    others = [f"other sources: {plain(o['value'])} ({o['source']}, {o['date']})" for o in fact.other]
+    for text in [*([fact.note] if fact.note else []), *others]:
+        yield from textwrap.wrap(text, WIDTH, **_indents(VALUE_COLUMN))
+
+
+def _indents(columns: int) -> dict[str, Any]:
+    return {"initial_indent": " " * columns, "subsequent_indent": " " * columns, "break_on_hyphens": False}
+
+
+def _missing_lines(entry: Entry) -> Iterator[str]:
+    if entry.missing:
+        yield from ("", "Not known")
+    for reason in dict.fromkeys(entry.missing.values()):
+        keys = [key for key, why in entry.missing.items() if why == reason]
+        yield from textwrap.wrap(f"{', '.join(keys)}: {reason}", WIDTH, **_indents(2))
+
+
+def _source_lines(numbers: dict[str, int]) -> Iterator[str]:
     known = sources()
-    lines.append("")
-    for key in dict.fromkeys(fact.source for fact in entry.facts.values()):
+    for key, number in numbers.items():
         source = known.get(key)
-        lines.append(f"{key}: {source['title']}, {source['publisher']}" if source else f"{key}: unknown source")
-    return "\n".join(lines)
+        text = f"{source['title']}. {source['publisher']}" if source else f"{key} (your own entry)"
+        url = source["url"] if source and source["url"].startswith(("http", "arXiv")) else ""
+        line = f"[{number}] {text}{f', {url}' if url and url not in text else ''}"
+        yield from textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def entry_json(entry: Entry) -> str:
     facts = {key: asdict(fact) for key, fact in entry.facts.items()}
-    return json.dumps({"kind": entry.kind, "id": entry.id, "name": entry.name, "facts": facts}, indent=1)
+    head = {"kind": entry.kind, "id": entry.id, "name": entry.name, "aliases": entry.aliases}
+    return json.dumps({**head, "facts": facts, "missing": entry.missing}, indent=1)
+
+
+def entry_toml(entry: Entry) -> str:
+    """The entry's file as it stands."""
+    return path_of(entry.kind, entry.id).read_text(encoding="utf-8").rstrip("\n")
