@@ -1,6 +1,7 @@
 """Importing a config.json gives the facts of the shipped entries, the published parameter counts, or a clear error."""
 
 import json
+import os
 from datetime import date
 
 import pytest
@@ -14,6 +15,19 @@ from tokenworks.errors import InputError
 
 COUNTED = ("params_b", "active_params_b")
 LLAMA = PUBLISHED["llama-3.1-8b"][0]
+
+
+@pytest.fixture
+def own_folders(monkeypatch):
+    """Sets the user's folders; the caches are fresh before, after each change and at the end."""
+
+    def use(*folders):
+        monkeypatch.setenv("TOKENWORKS_CATALOG", os.pathsep.join(map(str, folders)))
+        catalog.reload()
+
+    yield use
+    monkeypatch.undo()
+    catalog.reload()
 
 
 def facts_of(config):
@@ -103,14 +117,14 @@ def test_quantisation_in_the_file_beside(tmp_path):
     assert 'native_weights = {value = "nvfp4"' in import_config(tmp_path / "config.json", "mine")[1]
 
 
-def test_from_config_to_a_factory(tmp_path, monkeypatch, capsys):
+def test_from_config_to_a_factory(tmp_path, own_folders, capsys):
     """The imported entry is found by every verb, with its facts and its source."""
     config, folder = tmp_path / "my-llama" / "config.json", tmp_path / "mine"
     config.parent.mkdir()
     config.write_text(json.dumps(LLAMA))
     target = folder / "models" / "my-llama.toml"
     assert main(["catalog", "import", str(config), "--out", str(target)]) == 0
-    monkeypatch.setenv("TOKENWORKS_CATALOG", str(folder))
+    own_folders(folder)
     mine, shipped = catalog.load("models", "my-llama"), catalog.load("models", "llama-3.1-8b")
     assert "my-llama" in catalog.ids("models")
     assert mine.fact("hidden").source == "imported-config"
@@ -119,7 +133,7 @@ def test_from_config_to_a_factory(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert main(["catalog", "show", "my-llama"]) == 0
     assert "config.json of the checkpoint" in capsys.readouterr().out
-    monkeypatch.delenv("TOKENWORKS_CATALOG")
+    own_folders()
     assert "my-llama" not in catalog.ids("models")
 
 
@@ -155,12 +169,12 @@ def test_bad_input_ends_with_2_and_writes_nothing(tmp_path, monkeypatch, capsys,
     assert (tmp_path / "taken.toml").read_text() == "mine"
 
 
-def test_a_user_entry_may_not_replace_a_shipped_one(tmp_path, monkeypatch):
+def test_a_user_entry_may_not_replace_a_shipped_one(tmp_path, own_folders):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "llama-3.1-8b.toml").write_text("")
-    monkeypatch.setenv("TOKENWORKS_CATALOG", str(tmp_path))
+    own_folders(tmp_path)
     with pytest.raises(InputError, match="already: choose another id"):
         catalog.ids("models")
-    monkeypatch.setenv("TOKENWORKS_CATALOG", str(tmp_path / "nowhere"))
+    own_folders(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"TOKENWORKS_CATALOG names .* no folder"):
         catalog.load("models", "llama-3.1-8b")

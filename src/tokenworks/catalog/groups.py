@@ -61,6 +61,27 @@ GROUPS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
 }
 
 
+# Facts that tell the entries of a kind apart, each with how it is written in a list.
+SUMMARIES: dict[str, tuple[tuple[str, str], ...]] = {
+    "accelerators": (("memory_gb", "{:>5,} GB"), ("memory_bandwidth_gb_s", "{:>7,.0f} GB/s"), ("tdp_w", "{:>6,} W")),
+    "models": (("params_b", "{:>8,.1f} B"), ("active_params_b", "{:>6,.1f} active"), ("native_weights", "{:>9}")),
+    "systems": (("gpus", "{:>3}"), ("accelerator", "{:<20}"), ("system_max_w", "{:>9,} W")),
+    "fabrics": (("link_gb_s", "{:>5,} GB/s"), ("port_w", "{:>5} W")),
+    "prices": (("usd_gpu_h", "{:>6.2f} USD/GPU-h"),),
+    "token-prices": (("input_usd_mtok", "{:>6.2f} in"), ("output_usd_mtok", "{:>6.2f} out")),
+}
+
+
+def summary(entry: Entry) -> str:
+    """The figures of an entry for a list, in fixed columns; blanks where it does not have one."""
+    parts = []
+    for key, form in SUMMARIES.get(entry.kind, ()):
+        value = entry.get(key)
+        width = len(form.format("x" if form.endswith(("9}", "20}")) else 0))
+        parts.append(" " * width if value is None else form.format(value))
+    return " ".join(parts)
+
+
 def grouped(entry: Entry) -> Iterator[tuple[str, list[str]]]:
     """(title, keys) of each group that the entry has facts for."""
     left = list(entry.facts)

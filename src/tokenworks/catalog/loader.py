@@ -28,32 +28,34 @@ class UnknownEntryError(InputError):
         super().__init__(f'no {kind.removesuffix("s")} "{wanted}" in the catalogue.{near}')
 
 
+@lru_cache(maxsize=1)
 def folders() -> tuple[Path, ...]:
-    """The shipped data, then the user's own folders in the order in which the variable names them."""
-    return _folders(os.environ.get(USER_FOLDERS, ""))
-
-
-@lru_cache(maxsize=8)
-def _folders(listed: str) -> tuple[Path, ...]:
-    own = tuple(Path(part) for part in listed.split(os.pathsep) if part)
+    """The shipped data, then the user's own folders. The variable is read once, at the first use."""
+    own = tuple(Path(part) for part in os.environ.get(USER_FOLDERS, "").split(os.pathsep) if part)
     for folder in own:
         if not folder.is_dir():
             raise InputError(f"{USER_FOLDERS} names {folder}, which is no folder")
     return (DATA, *own)
 
 
+def reload() -> None:
+    """Forget what was read: after the variable or a file of one's own has changed, in a notebook or a test."""
+    for cached in (folders, _files, load, _aliases, sources):
+        cached.cache_clear()
+
+
 def ids(kind: str) -> tuple[str, ...]:
     """All ids of a kind, sorted."""
-    return tuple(sorted(_files(kind, folders())))
+    return tuple(sorted(_files(kind)))
 
 
-@lru_cache(maxsize=64)
-def _files(kind: str, places: tuple[Path, ...]) -> Mapping[str, Path]:
+@lru_cache(maxsize=32)
+def _files(kind: str) -> Mapping[str, Path]:
     """Id → file. A user's entry may not replace another one: the calibration was made with the shipped facts."""
     if kind not in kinds():
         raise CatalogError(f"the catalogue has no kind {kind!r}; it has {', '.join(kinds())}")
     found: dict[str, Path] = {}
-    for place in places:
+    for place in folders():
         for path in sorted((place / kind).glob("*.toml")):
             if path.stem.startswith("_"):
                 continue
@@ -77,15 +79,11 @@ def nearest(kind: str, wanted: str, count: int = 3) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*starts, *close]))[:count]
 
 
+@lru_cache(maxsize=1024)
 def load(kind: str, wanted: str) -> Entry:
     """The entry with this id (or alias)."""
-    return _load(kind, wanted, folders())
-
-
-@lru_cache(maxsize=1024)
-def _load(kind: str, wanted: str, places: tuple[Path, ...]) -> Entry:
-    files = _files(kind, places)
-    known = wanted if wanted in files else _aliases(kind, places).get(wanted.lower())
+    files = _files(kind)
+    known = wanted if wanted in files else _aliases(kind).get(wanted.lower())
     if known is None:
         raise UnknownEntryError(kind, wanted)
     return load_file(files[known], kind)
@@ -93,14 +91,14 @@ def _load(kind: str, wanted: str, places: tuple[Path, ...]) -> Entry:
 
 def path_of(kind: str, entry_id: str) -> Path:
     """The file of an entry."""
-    return _files(kind, folders())[entry_id]
+    return _files(kind)[entry_id]
 
 
 @lru_cache(maxsize=32)
-def _aliases(kind: str, places: tuple[Path, ...]) -> Mapping[str, str]:
+def _aliases(kind: str) -> Mapping[str, str]:
     """Alias → id. Read only when an id is unknown, since it opens every file of the kind."""
     found: dict[str, str] = {}
-    for known, path in _files(kind, places).items():
+    for known, path in _files(kind).items():
         found[known.lower()] = known
         for alias in _read(path).get("aliases", ()):
             found[str(alias).lower()] = known
@@ -145,6 +143,7 @@ def _fact(path: Path, key: str, raw: Mapping[str, Any], default: Mapping[str, An
 def sources() -> dict[str, dict[str, str]]:
     """Every source by its key: title, publisher, place and terms."""
     found: dict[str, dict[str, str]] = {}
-    for path in sorted(DATA.glob("sources*.toml")):
-        found.update(_read(path))
+    for place in folders():
+        for path in sorted(place.glob("sources*.toml")):
+            found.update(_read(path))
     return found

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tokenworks.catalog.facts import Entry, Fact
-from tokenworks.catalog.groups import grouped
+from tokenworks.catalog.groups import grouped, summary
 from tokenworks.catalog.loader import ids, kinds, load, path_of, sources
 from tokenworks.catalog.values import plain, status_mark, value_text
 from tokenworks.errors import InputError
@@ -56,19 +56,22 @@ def kinds_text() -> str:
 
 
 def kind_text(kind: str) -> str:
-    """One line per entry: id, name, aliases."""
+    """One line per entry: id, the figures that tell entries of the kind apart, name and aliases."""
     entries = [load(kind, entry_id) for entry_id in ids(kind)]
-    width = max((len(entry.id) for entry in entries), default=0) + 2
+    figures = {entry.id: summary(entry) for entry in entries}
+    columns = [max(map(len, figures)) + 2, max(map(len, figures.values())) + 2] if figures else [0, 0]
     lines = []
     for entry in entries:
         also = f" (also {', '.join(entry.aliases)})" if entry.aliases else ""
-        lines += textwrap.wrap(f"{entry.id:{width}}{entry.name}{also}", WIDTH, subsequent_indent=" " * width)
+        left = f"{entry.id:{columns[0]}}{figures[entry.id]:{columns[1] if columns[1] > 2 else 0}}"
+        text = textwrap.wrap(entry.name + also, WIDTH - len(left), break_on_hyphens=False)
+        lines += [left + text[0], *(" " * len(left) + line for line in text[1:])]
     return "\n".join(lines)
 
 
 def entry_text(entry: Entry) -> str:
     """Head, facts by group, what is not known, sources."""
-    numbers = {key: n for n, key in enumerate(dict.fromkeys(f.source for f in entry.facts.values()), 1)}
+    numbers = {key: n for n, key in enumerate(dict.fromkeys(_cited(entry)), 1)}
     lines = [entry.name, f"{entry.kind}/{entry.id}" + (f", also {', '.join(entry.aliases)}" if entry.aliases else "")]
     for title, keys in grouped(entry):
         lines += ["", title]
@@ -77,7 +80,7 @@ def entry_text(entry: Entry) -> str:
             if key not in nothing:
                 lines += _fact_lines(key, entry.facts[key], numbers)
         lines += textwrap.wrap(f"none or no: {', '.join(nothing)}", WIDTH, **_indents(2)) if nothing else []
-    lines += _missing_lines(entry)
+    lines += [*_missing_lines(entry), *_table_lines(entry)]
     return "\n".join([*lines, "", *_source_lines(numbers), "", MARKS])
 
 
@@ -87,9 +90,14 @@ def _fact_lines(key: str, fact: Fact, numbers: dict[str, int]) -> Iterator[str]:
     left = f"{f'  {key}':{VALUE_COLUMN - 1}} {value[0]}"
     yield f"{left:{MARKS_COLUMN - 1}} {mark}"
     yield from (" " * VALUE_COLUMN + line for line in value[1:])
-    others = [f"other sources: {plain(o['value'])} ({o['source']}, {o['date']})" for o in fact.other]
-    for text in [*([fact.note] if fact.note else []), *others]:
+    others = [f"{plain(o['value'])} ({o['date']} [{numbers[o['source']]}])" for o in fact.other]
+    for text in [fact.note, f"other sources say {', '.join(others)}" if others else ""]:
         yield from textwrap.wrap(text, WIDTH, **_indents(VALUE_COLUMN))
+
+
+def _cited(entry: Entry) -> Iterator[str]:
+    yield from (fact.source for fact in entry.facts.values())
+    yield from (other["source"] for fact in entry.facts.values() for other in fact.other)
 
 
 def _indents(columns: int) -> dict[str, Any]:
@@ -102,6 +110,21 @@ def _missing_lines(entry: Entry) -> Iterator[str]:
     for reason in dict.fromkeys(entry.missing.values()):
         keys = [key for key, why in entry.missing.items() if why == reason]
         yield from textwrap.wrap(f"{', '.join(keys)}: {reason}", WIDTH, **_indents(2))
+
+
+def _table_lines(entry: Entry) -> Iterator[str]:
+    """Further tables of the file, for instance an engine's eras: one paragraph per row."""
+    for title, table in entry.extra.items():
+        rows = table if isinstance(table, list) else [table]
+        yield from ("", title.replace("_", " ").capitalize())
+        for row in rows:
+            pairs = row.items() if isinstance(row, dict) else [("", row)]
+            text = "; ".join(f"{key} {_cell(value)}".strip() for key, value in pairs)
+            yield from textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
+
+
+def _cell(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else plain(value)
 
 
 def _source_lines(numbers: dict[str, int]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 from tokenworks.catalog.facts import Fact
 
 STATUS_MARKS = {"measured": "*", "published": " ", "claim": "?", "projection": ">", "assumed": "~"}
+HOURS = 24
 WORDLESS_UNITS = ("name", "names", "flag", "value", "formats", "year", "tensor path", "precision")
 
 
@@ -19,9 +20,15 @@ def value_text(fact: Fact) -> str:
     unit = "" if fact.unit in WORDLESS_UNITS else f" {fact.unit}"
     if fact.unit == "year":
         return str(fact.value)
-    if isinstance(fact.value, list):
-        return f"{_runs(fact.value) if len(fact.value) == 24 else ', '.join(map(plain, fact.value))}{unit}"
-    return f"{plain(fact.value)}{unit}"
+    return f"{listed(fact.value) if isinstance(fact.value, list) else plain(fact.value)}{unit}"
+
+
+def listed(values: list[Any]) -> str:
+    """Two numbers are a range, twenty-four the hours of a day."""
+    if len(values) == HOURS:
+        return _runs(values)
+    numbers = all(isinstance(value, int | float) for value in values)
+    return (" to " if len(values) == 2 and numbers else ", ").join(map(plain, values))
 
 
 def plain(value: Any) -> str:
