@@ -32,7 +32,7 @@ UNITS = {
     "tokens": ("vocab", "max_context", "window", "topk"),
     "flag": ("tied_embeddings", "ffn_gated", "parallel_attention", "attention_output_gate"),
     "experts": ("experts", "experts_per_token"),
-    "name": ("attention", "native_weights", "linear_kind"),
+    "name": ("attention", "native_weights", "linear_kind", "encoder"),
     "norms": ("norms_per_layer",),
     "bytes": ("linear_state_bytes_per_seq",),
 }

@@ -31,6 +31,7 @@ def model_facts(config: Config) -> dict[str, Any]:
     total, active = total_and_active(facts)
     facts |= {"params_b": _billions(total), "active_params_b": _billions(active)}
     facts["encoder_params_b"] = _billions(encoder_parameters(config))
+    facts |= {"encoder": "vision"} if facts["encoder_params_b"] else {}
     del facts["linear_layer_params"]
     return facts
 
