@@ -233,7 +233,8 @@ def test_find_by_id_alias_or_kind(wanted, found):
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("deepsek", "nothing called 'deepsek'"),
+        ("deepsek-v3", 'no model "deepsek-v3" in the catalogue. Did you mean deepseek-v3'),
+        ("zzzzzz", "nothing called 'zzzzzz'"),
         ("nvl72", "did you mean systems/gb200-nvl72, systems/gb300-nvl72"),
         ("colours/red", "no kind 'colours'"),
         ("default", "is in clocks, sites: write for example clocks/default"),

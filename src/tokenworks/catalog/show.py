@@ -10,12 +10,13 @@ from typing import Any
 
 from tokenworks.catalog.facts import Entry, Fact
 from tokenworks.catalog.groups import grouped, summary
-from tokenworks.catalog.loader import ids, kinds, load, path_of, sources
+from tokenworks.catalog.loader import UnknownEntryError, ids, kinds, load, nearest, path_of, sources
 from tokenworks.catalog.values import plain, status_mark, value_text
 from tokenworks.errors import InputError
 
 WIDTH = 100
 VALUE_COLUMN, MARKS_COLUMN = 38, 76
+BY_NAME = ("accelerators", "models", "systems", "fabrics")  # kinds that are searched by alias, in this order
 MARKS = "status: * measured, ? claim, > projection, ~ assumed; no mark: published"
 
 
@@ -33,14 +34,22 @@ def find(wanted: str) -> Entry:
         return load(homes[0], name)
     if homes:
         raise InputError(f"{name!r} is in {', '.join(homes)}: write for example {homes[0]}/{name}")
-    for k in ("accelerators", "models", "systems", "fabrics"):
+    for kind in BY_NAME:
         try:
-            return load(k, name)
-        except InputError:
+            return load(kind, name)
+        except UnknownEntryError:
             continue
-    near = [f"{k}/{i}" for k in kinds() for i in ids(k) if name.lower() in i]
-    hint = f"did you mean {', '.join(near[:5])}?" if near else "`tokenworks catalog list` shows what there is"
-    raise InputError(f"nothing called {name!r} in the catalogue; {hint}")
+    raise _not_found(name)
+
+
+def _not_found(name: str) -> InputError:
+    parts = [f"{k}/{i}" for k in kinds() for i in ids(k) if name.lower() in i]
+    if parts:
+        return InputError(f"nothing called {name!r} in the catalogue; did you mean {', '.join(parts[:5])}?")
+    for kind in BY_NAME:
+        if nearest(kind, name):
+            return UnknownEntryError(kind, name)
+    return InputError(f"nothing called {name!r} in the catalogue; `tokenworks catalog list` shows what there is")
 
 
 def kinds_text() -> str:
