@@ -1,17 +1,20 @@
 """Importing a config.json gives the facts of the shipped entries, the published parameter counts, or a clear error."""
 
+import copy
 import json
 import os
 from datetime import date
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.catalog.configs import DEEPSEEK_V3, PUBLISHED
 
 from tokenworks import catalog
 from tokenworks.catalog.importer import import_config, model_facts
 from tokenworks.catalog.importer.config import parse_config
 from tokenworks.cli.main import main
-from tokenworks.errors import InputError
+from tokenworks.errors import CatalogError, InputError
 
 COUNTED = ("params_b", "active_params_b")
 LLAMA = PUBLISHED["llama-3.1-8b"][0]
@@ -178,3 +181,40 @@ def test_a_user_entry_may_not_replace_a_shipped_one(tmp_path, own_folders):
     own_folders(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"TOKENWORKS_CATALOG names .* no folder"):
         catalog.load("models", "llama-3.1-8b")
+    (tmp_path / "typo").mkdir()
+    (tmp_path / "typo" / "model").mkdir()
+    own_folders(tmp_path / "typo")
+    with pytest.raises(InputError, match="model is no kind of entry; there are accelerators"):
+        catalog.ids("models")
+
+
+def test_an_entry_is_called_like_its_file(tmp_path, own_folders):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA))
+    (tmp_path / "models" / "one.toml").write_text(import_config(tmp_path, "two")[1])
+    own_folders(tmp_path)
+    with pytest.raises(CatalogError, match="its id is 'two', not that of the file, 'one'"):
+        catalog.load("models", "one")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 10**6) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_a_damaged_config_is_read_or_refused(data):
+    """Whatever stands at a key: facts that count something, or an InputError that says what is wrong."""
+    model = data.draw(st.sampled_from(sorted(PUBLISHED)))
+    config = copy.deepcopy(PUBLISHED[model][0])
+    part = data.draw(st.sampled_from([config, *(v for v in config.values() if isinstance(v, dict))]))
+    part[data.draw(st.sampled_from(sorted(part)))] = data.draw(JSON)
+    try:
+        facts = facts_of(config)
+    except InputError:
+        return
+    assert facts["params_b"] >= 0
+    assert facts["layers"] == len(range(facts["layers"]))

@@ -35,6 +35,9 @@ def folders() -> tuple[Path, ...]:
     for folder in own:
         if not folder.is_dir():
             raise InputError(f"{USER_FOLDERS} names {folder}, which is no folder")
+        strange = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name not in kinds())
+        if strange:
+            raise InputError(f"{folder}/{strange[0]} is no kind of entry; there are {', '.join(kinds())}")
     return (DATA, *own)
 
 
@@ -86,7 +89,10 @@ def load(kind: str, wanted: str) -> Entry:
     known = wanted if wanted in files else _aliases(kind).get(wanted.lower())
     if known is None:
         raise UnknownEntryError(kind, wanted)
-    return load_file(files[known], kind)
+    entry = load_file(files[known], kind)
+    if entry.id != known:
+        raise CatalogError(f"{files[known]}: its id is {entry.id!r}, not that of the file, {known!r}")
+    return entry
 
 
 def path_of(kind: str, entry_id: str) -> Path:

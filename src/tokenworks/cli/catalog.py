@@ -39,7 +39,7 @@ def _register_import(actions: Any) -> None:
         epilog=OWN,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    importing.add_argument("config", type=Path, help="config.json of the checkpoint")
+    importing.add_argument("config", type=Path, help="config.json of the checkpoint, or the folder with it")
     importing.add_argument("--id", metavar="NAME", help="id of the entry; without it, from the file or its folder")
     importing.add_argument("--out", metavar="FILE", type=Path, help="write there and not to standard output")
 
@@ -79,4 +79,6 @@ def _import(args: argparse.Namespace) -> int:
         entry_id, text = import_config(args.config, args.id or args.out.stem)
     write_entry(text, args.out, entry_id)
     print(f"{args.out}: model {entry_id}")
+    if args.out.parent.name == "models":
+        print(f"TOKENWORKS_CATALOG={args.out.parent.parent} makes it known to all verbs")
     return 0

@@ -10,9 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from tokenworks.catalog.importer.shapes import check_shapes
 from tokenworks.errors import InputError
 
 FAMILIES = Path(__file__).parent / "families.toml"
+POSITIVE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
 TEXT_PARTS = ("text_config", "llm_config", "language_config")
 
 
@@ -40,9 +42,9 @@ class Config:
         value = self.get(*keys)
         if value is None:
             raise InputError(f"{self.name}: no {' or '.join(keys)}; a {self.family} model cannot be read without it")
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise InputError(f"{self.name}: {keys[0]} is {value!r}, not a whole number")
-        return value
+        if value == 0 and keys[0] in POSITIVE:
+            raise InputError(f"{self.name}: {keys[0]} is 0")
+        return int(value)
 
     def count(self, *keys: str) -> int:
         """Like ``need``, but 0 where the file has none of the keys: a part that the model does not have."""
@@ -50,7 +52,8 @@ class Config:
 
 
 def read_config(path: Path) -> Config:
-    """The file as a Config, with the quantisation that NVIDIA's checkpoints describe in a file beside it."""
+    """The file (or the one in this folder), with the quantisation that NVIDIA's checkpoints describe beside it."""
+    path = path / "config.json" if path.is_dir() else path
     table = _read(path)
     beside = path.with_name("hf_quant_config.json")
     if isinstance(table, dict) and "quantization_config" not in table and beside != path and beside.is_file():
@@ -72,6 +75,8 @@ def parse_config(table: Any, name: str) -> Config:
     if not isinstance(table, dict):
         raise InputError(f"{name}: a config.json is an object, this is {type(table).__name__}")
     part = next((table[key] for key in TEXT_PARTS if isinstance(table.get(key), dict)), table)
+    check_shapes(name, table)
+    check_shapes(name, part)
     family = part.get("model_type")
     known = families()
     if family is None:

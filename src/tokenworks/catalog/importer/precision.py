@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokenworks.catalog.importer.config import Config
+from tokenworks.catalog.importer.shapes import whole
 from tokenworks.errors import InputError
 
 DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
@@ -49,8 +50,12 @@ def encoder_parameters(config: Config) -> int:
     vision = config.outer.get("vision_config")
     if not isinstance(vision, Mapping):
         return 0
-    found = [next((vision[key] for key in keys if key in vision), None) for keys in ENCODER_KEYS]
-    if not all(isinstance(value, int) for value in found):
-        raise InputError(f"{config.name}: vision_config has no {' or '.join(ENCODER_KEYS[found.index(None)])}")
-    blocks, hidden, ffn = (int(str(value)) for value in found)
+    blocks, hidden, ffn = (_encoder_size(config, vision, keys) for keys in ENCODER_KEYS)
     return blocks * (4 * hidden * hidden + 2 * hidden * ffn)
+
+
+def _encoder_size(config: Config, vision: Mapping[str, Any], keys: tuple[str, ...]) -> int:
+    found = next((vision[key] for key in keys if key in vision), None)
+    if not whole(found):
+        raise InputError(f"{config.name}: vision_config has no whole number as {' or '.join(keys)}")
+    return int(str(found))
