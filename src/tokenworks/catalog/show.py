@@ -1,4 +1,4 @@
-"""A catalogue entry as text of at most 100 columns: facts in groups, marks for their status, numbered sources."""
+"""A catalogue entry as text of at most 80 columns (lists: 100): facts in groups, marks for their status, numbered sources."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from tokenworks.catalog.loader import UnknownEntryError, ids, kinds, load, neare
 from tokenworks.catalog.values import plain, status_mark, value_text
 from tokenworks.errors import InputError
 
-WIDTH = 100
-VALUE_COLUMN, MARKS_COLUMN = 38, 76
+WIDTH, LIST_WIDTH = 80, 100
+VALUE_COLUMN, MARKS_COLUMN = 32, 64
 BY_NAME = ("accelerators", "models", "systems", "fabrics")  # kinds that are searched by alias, in this order
+HINT = "`tokenworks catalog list KIND` gives names, `catalog show ID` the facts."
 MARKS = "status: * measured, ? claim, > projection, ~ assumed; no mark: published"
 
 
@@ -59,9 +60,7 @@ def kinds_text() -> str:
         known = ids(kind)
         text = f"{kind} ({len(known)}): {', '.join(known)}"
         lines += textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-    return "\n".join(
-        [*lines, "", "`tokenworks catalog list KIND` gives names, `tokenworks catalog show ID` the facts."]
-    )
+    return "\n".join([*lines, "", HINT])
 
 
 def kind_text(kind: str) -> str:
@@ -73,7 +72,7 @@ def kind_text(kind: str) -> str:
     for entry in entries:
         also = f" (also {', '.join(entry.aliases)})" if entry.aliases else ""
         left = f"{entry.id:{columns[0]}}{figures[entry.id]:{columns[1] if columns[1] > 2 else 0}}"
-        text = textwrap.wrap(entry.name + also, WIDTH - len(left), break_on_hyphens=False)
+        text = textwrap.wrap(entry.name + also, LIST_WIDTH - len(left), break_on_hyphens=False)
         lines += [left + text[0], *(" " * len(left) + line for line in text[1:])]
     return "\n".join(lines)
 
@@ -81,7 +80,8 @@ def kind_text(kind: str) -> str:
 def entry_text(entry: Entry) -> str:
     """Head, facts by group, what is not known, sources."""
     numbers = {key: n for n, key in enumerate(dict.fromkeys(_cited(entry)), 1)}
-    lines = [entry.name, f"{entry.kind}/{entry.id}" + (f", also {', '.join(entry.aliases)}" if entry.aliases else "")]
+    also = f", also {', '.join(entry.aliases)}" if entry.aliases else ""
+    lines = [*textwrap.wrap(entry.name, WIDTH), *textwrap.wrap(f"{entry.kind}/{entry.id}{also}", WIDTH, **_indents(0))]
     for title, keys in grouped(entry):
         lines += ["", title]
         nothing = [key for key in keys if entry.kind == "models" and entry[key] in (0, False)]
@@ -96,8 +96,11 @@ def entry_text(entry: Entry) -> str:
 def _fact_lines(key: str, fact: Fact, numbers: dict[str, int]) -> Iterator[str]:
     mark = f"{status_mark(fact.status)} {fact.date} [{numbers[fact.source]}]"
     value = textwrap.wrap(value_text(fact), MARKS_COLUMN - VALUE_COLUMN - 1)
-    left = f"{f'  {key}':{VALUE_COLUMN - 1}} {value[0]}"
-    yield f"{left:{MARKS_COLUMN - 1}} {mark}"
+    name = f"  {key}"
+    if len(name) >= VALUE_COLUMN:
+        yield name
+        name = ""
+    yield f"{name:{VALUE_COLUMN}}{value[0]:{MARKS_COLUMN - VALUE_COLUMN}}{mark}"
     yield from (" " * VALUE_COLUMN + line for line in value[1:])
     others = [f"{plain(o['value'])} ({o['date']} [{numbers[o['source']]}])" for o in fact.other]
     for text in [fact.note, f"other sources say {', '.join(others)}" if others else ""]:

@@ -36,17 +36,17 @@ def plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
-        return f"{value:,}" if abs(value) >= 1e3 else f"{value:g}"
+        return f"{value:,.10g}"
     return str(value)
 
 
 def _runs(values: list[Any]) -> str:
-    """Hours of the day with one value each: 0-5 h 0.035, 6-14 h 0.05 …"""
+    """Hours of the day with one value each: 0-5h 0.035; 6-14h 0.05 …"""
     parts: list[str] = []
     start = 0
     for hour in range(1, len(values) + 1):
         if hour == len(values) or values[hour] != values[start]:
             span = f"{start}-{hour - 1}" if hour - 1 > start else f"{start}"
-            parts.append(f"{span} h {plain(values[start])}")
+            parts.append(f"{span}h {plain(values[start])}")
             start = hour
     return "; ".join(parts)
