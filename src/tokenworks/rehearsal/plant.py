@@ -43,7 +43,7 @@ def plant(factory: Factory) -> Plant:
     """Compile worker models and lay out the cell. Raises CapacityError or UnsupportedError."""
     replicas = fleet(factory)
     groups = [(r, group) for r in replicas for group in r.groups]
-    budget = factory.site.power.budget_w
+    budget = factory.budget_w
     models = tuple(
         compile_worker(group.deployment, name=f"{r.service.name} {group.role}", all_clocks=budget > 0)
         for r, group in groups
@@ -70,12 +70,12 @@ def board_budget_w(factory: Factory, replicas: Sequence[Replicas]) -> float:
         drawn = facts.hosts.it_w(drawn, np.ones_like(drawn))
     if power.scope == "facility":
         drawn = facts.site.facility_w(drawn)
-    if drawn[0] >= power.budget_w:
+    if drawn[0] >= factory.budget_w:
         raise InputError(
-            f"the site's budget of {power.budget_w / 1e3:,.0f} kW ({power.scope}) does not feed the servers without "
+            f"the site's budget of {factory.budget_w / 1e3:,.0f} kW ({power.scope}) does not feed the servers without "
             f"their GPUs ({drawn[0] / 1e3:,.0f} kW)"
         )
-    return float(boards[drawn <= power.budget_w][-1])
+    return float(boards[drawn <= factory.budget_w][-1])
 
 
 def _plan(replicas: Replicas, start: int, ingress_s: float) -> ServicePlan:

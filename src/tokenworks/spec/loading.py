@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from tokenworks.errors import InputError, Problem, SpecError
-from tokenworks.spec.checks import check
+from tokenworks.spec.checks import check, names_in
 from tokenworks.spec.factory import Factory
 from tokenworks.spec.marks import Marks, compose
 
@@ -37,7 +37,11 @@ def _validated(data: dict[str, Any], marks: Marks) -> Factory:
     try:
         factory = Factory.model_validate(data)
     except ValidationError as error:
-        raise SpecError([_problem(e, marks) for e in _own(error.errors())]) from None
+        problems = [_problem(e, marks) for e in _own(error.errors())]
+        places = {problem.field for problem in problems}
+        names = [marks.problem(place, message) for place, message in names_in(data)]
+        problems += [name for name in names if name.field not in places]
+        raise SpecError(sorted(problems, key=lambda p: (p.line, p.column))) from None
     problems = [marks.problem(field, message) for field, message in check(factory)]
     if problems:
         raise SpecError(problems)
@@ -51,7 +55,7 @@ def _own(errors: list[Any]) -> list[Any]:
 
 
 def _problem(error: Any, marks: Marks) -> Problem:
-    place = tuple(part for part in error["loc"] if part in marks.keys or isinstance(part, int))
+    place = marks.place_of(error["loc"])
     kind, message = error["type"], str(error["msg"]).removeprefix("Value error, ")
     if kind == "extra_forbidden":
         return marks.problem(place, f"unknown key{_near(place, _known(place[:-1]))}")

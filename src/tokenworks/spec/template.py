@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic_core import PydanticUndefined
-
-from tokenworks.spec.factory import (
-    Arrivals,
-    Lengths,
-    Own,
-    Part,
-    Pool,
-    Power,
-    Rent,
-    Run,
-    Service,
-    Site,
-    Slo,
-    Speculative,
-    System,
-    Tier,
-)
+from tokenworks.spec.demand import Arrivals, Lengths, Scale, Sessions, Workload
+from tokenworks.spec.factory import Own, Rent, Run, System
+from tokenworks.spec.part import Part
+from tokenworks.spec.pue import PueTable
+from tokenworks.spec.service import Pool, Service, Slo, Speculative, Tier
+from tokenworks.spec.site import Curtailment, Hall, Power, Site, Stage
 
 PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("site", Site),
     ("site.power", Power),
+    ("site.curtailment[]", Curtailment),
+    ("site.path[]", Stage),
+    ("site.halls[]", Hall),
+    ("site.pue", PueTable),
     ("systems[]", System),
     ("systems[].own", Own),
     ("systems[].rent", Rent),
@@ -34,7 +26,9 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("services[].prefill, .decode", Pool),
     ("services[].kv_tiers[]", Tier),
     ("services[].speculative", Speculative),
+    ("workload[]", Workload),
     ("workload[].arrivals", Arrivals),
+    ("workload[].sessions", Sessions),
     ("workload[].input, .output", Lengths),
     ("run", Run),
 )
@@ -50,7 +44,7 @@ def defaults() -> str:
 
 
 def _field(name: str, info: Any) -> str:
-    default = "required" if info.default is PydanticUndefined else _shown(info.default)
+    default = "required" if info.is_required() else _shown(info.default)
     said = f"  ({info.description})" if info.description else ""
     return f"{info.alias or name}: {default}{said}"
 
@@ -58,6 +52,8 @@ def _field(name: str, info: Any) -> str:
 def _shown(value: Any) -> str:
     if value is None:
         return "none"
+    if isinstance(value, Scale):
+        return "1x"
     if isinstance(value, Part) or value == ():
         return "see below" if isinstance(value, Part) else "[]"
     return str(value).lower() if isinstance(value, bool) else f"{value}"

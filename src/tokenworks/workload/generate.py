@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks.events.requests import Requests
-from tokenworks.spec.factory import Arrivals, Lengths, Workload
+from tokenworks.spec.demand import Arrivals, Lengths, Workload
 from tokenworks.workload import arrivals as processes
 from tokenworks.workload import lengths
 from tokenworks.workload.trace import Trace
