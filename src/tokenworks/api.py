@@ -35,12 +35,19 @@ def load(path: str | Path) -> Factory:
 
 
 def _know_traces(factory: Factory) -> None:
-    """The file is checked below the room that knows traces. Raises TraceError."""
-    from tokenworks.workload.trace_names import trace_place
+    """The file is checked below the room that knows traces. Raises TraceError with every name that is not known."""
+    from tokenworks.errors import TraceError
+    from tokenworks.workload.trace_names import named_places
 
+    problems = []
     for number, load_ in enumerate(factory.workload):
-        if load_.trace:
-            trace_place(load_.trace, f"{factory.source_file}  workload[{number}].trace: ")
+        for key, place, name in named_places(load_):
+            try:
+                place(name, f"{factory.source_file}  workload[{number}].{key}: ")
+            except TraceError as error:
+                problems.append(str(error))
+    if problems:
+        raise TraceError("\n".join(problems))
 
 
 def run(factory: Factory) -> RunResult:

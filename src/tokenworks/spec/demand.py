@@ -35,6 +35,13 @@ class Arrivals(Part):
     requests: PositiveInt | None = Field(None, description="of closed-loop (none: 10 a client), static and offline")
     think_s: Seconds = Field(0.0, alias="think", description="mean pause of a closed-loop caller, exponential")
 
+    @property
+    def days(self) -> tuple[float, ...]:
+        """Relative rates of seven days from the first one."""
+        week = [self.weekend if day in WEEKDAYS[5:] else 1.0 for day in WEEKDAYS]
+        first = WEEKDAYS.index(self.first_day)
+        return (*week[first:], *week[:first])
+
     @model_validator(mode="after")
     def _complete(self) -> Arrivals:
         if self.kind == "closed-loop" and not self.clients:
@@ -74,7 +81,7 @@ class Lengths(Part):
 class Sessions(Part):
     """Conversations: every turn sends the whole context again, so that prefix caches have something to keep."""
 
-    turns: Annotated[float, Field(ge=1, le=10_000)] = Field(4.0, description="mean number of turns, geometric")
+    turns: Annotated[float, Field(ge=1, le=1000)] = Field(4.0, description="mean number of turns, geometric")
     gap_s: Seconds = Field(60.0, alias="gap", description="mean from one turn to the next, exponential")
     system_prompt: Annotated[int, Field(ge=0)] = Field(0, description="tokens that stand before every conversation")
     prompts: PositiveInt = Field(1, description="different system prompts, equally often")
