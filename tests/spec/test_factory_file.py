@@ -76,6 +76,7 @@ MESSAGES = [
     (("seed: 7", "seed: -1"), "factory.yaml:17:27  run.seed: Input should be greater than or equal to 0"),
     (("seed: 7", "seed: 7, cells: 0"), "factory.yaml:17:37  run.cells: Input should be greater than 0"),
     (("seed: 7", "seed: 7, warmup: 2 h"), "run: a warm-up of 7200 s leaves nothing of a horizon of 3600 s"),
+    (("1 h", "3 y"), "run: a horizon of 3 years; time is counted up to 2.9 years"),
     (("25 ms", "infinity ms"), "slo.tpot_p95: 'infinity ms' is not a quantity; write for example '25 ms'"),
     (("scope: facility", "scope: rack"), "factory.yaml:3:32  site.power.scope: 'rack' is not one of 'board', 'it' or 'facility'"),
     (("workers: 9", "workers: 0"), "factory.yaml:11:14  services[0].workers: Input should be greater than 0"),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenworks.errors import TraceError
+from tokenworks.errors import SpecError, TraceError
 from tokenworks.spec.demand import Workload
 from tokenworks.workload.generate import generate
 from tokenworks.workload.trace_formats import load_trace
@@ -153,6 +153,28 @@ def test_parquet_messages(tmp_path):
     parquet.write_table(pa.table({"arrival": [1.0]}), path)
     with pytest.raises(TraceError, match=r"no column 'arrival_s' among arrival\. Did you mean 'arrival'"):
         load_trace(str(path))
+
+
+def test_every_unknown_trace_of_a_factory_is_said_with_its_place(tmp_path):
+    from tokenworks.api import load
+
+    path = tmp_path / "f.yaml"
+    path.write_text("""factory: f
+systems: [{id: box, system: hgx-h200}]
+services: [{name: a, model: llama-3.1-8b, workers: 1}]
+workload:
+  - {service: a, trace: azure-2023}
+  - {service: a, mix: servegen-m}
+  - {service: a, arrivals: {kind: poisson, rate: 1}, input: {kind: empirical, trace: none.csv}}
+""")
+    with pytest.raises(SpecError) as caught:
+        load(path)
+    lines = str(caught.value).splitlines()
+    assert "f.yaml:5:25  workload[0].trace: no trace or file 'azure-2023'. Did you mean azure-2023-code" in lines[0]
+    assert (
+        "f.yaml:6:23  workload[1].mix: no client mix or folder 'servegen-m'. Did you mean servegen-m-large" in lines[1]
+    )
+    assert "f.yaml:7:86  workload[2].input.trace: no trace or file 'none.csv'" in lines[2]
 
 
 def test_names_that_do_not_exist():

@@ -18,11 +18,15 @@ from tokenworks.spec.site import Site
 __all__ = ["ROUTING", "Factory", "Own", "Pool", "Rent", "Run", "Service", "Site", "System", "Workload"]
 
 
+YEAR_S = 31_557_600.0
+LONGEST_S = 2.9 * YEAR_S  # what 63 bits of 10 ps hold, a little less
+
+
 class Own(Part):
     """Bought hardware."""
 
     price_usd: Usd | None = Field(None, alias="price", description="of one system; 'catalog' or none: catalogue")
-    depreciation_s: Seconds = Field(4 * 31_557_600.0, alias="depreciation", description="straight line over this time")
+    depreciation_s: Seconds = Field(4 * YEAR_S, alias="depreciation", description="straight line over this time")
     residual_share: Annotated[Share, Field(le=1)] = Field(
         0.1, alias="residual", description="of the price that is left at the end"
     )
@@ -86,6 +90,8 @@ class Run(Part):
 
     @model_validator(mode="after")
     def _measured(self) -> Run:
+        if self.horizon_s > LONGEST_S:
+            raise ValueError(f"a horizon of {self.horizon_s / YEAR_S:.3g} years; time is counted up to 2.9 years")
         if self.warmup_s >= self.horizon_s:
             raise ValueError(f"a warm-up of {self.warmup_s:g} s leaves nothing of a horizon of {self.horizon_s:g} s")
         return self
