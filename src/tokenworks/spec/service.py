@@ -73,7 +73,7 @@ class Service(Part):
     precision: str = Field("bf16", description="of the weights")
     kv_precision: Literal["bf16", "fp8"] = Field("bf16", description="of the KV cache")
     engine: str = Field("vllm", description="catalogue id")
-    engine_version: str = Field("", description="empty: the newest that the catalogue knows")
+    engine_version: str = Field("", description="whose rules and overheads hold; empty: the engine's general ones")
     on: str | None = Field(None, description="system id; none: the only system")
     workers: PositiveInt | None = Field(None, description="replicas; none: as many as the free GPUs hold")
     tp: PositiveInt = Field(1, description="tensor-parallel degree")
@@ -88,7 +88,7 @@ class Service(Part):
         None, description="of the GPU memory that the engine may fill; none: the engine's"
     )
     chunked_prefill: bool | None = Field(None, description="prompts in pieces beside decode; none: the engine's")
-    prefix_cache: bool | None = Field(None, description="reuse of known prompt prefixes; none: the engine's")
+    prefix_cache: bool | None = Field(None, description="reuse of known prompt prefixes; none: off")
     kv_tiers: tuple[Tier, ...] = Field((), description="slower memories for evicted prefix blocks, fastest first")
     speculative: Speculative | None = Field(None, description="speculative decoding; none: off")
     routing: Literal["round-robin", "random", "least-loaded", "power-of-two", "session", "kv-aware"] = Field(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter
 
 from tokenworks.spec.demand import Arrivals, Lengths, Scale, Sessions, Workload
 from tokenworks.spec.factory import Own, Rent, Run, System
@@ -44,16 +46,17 @@ def defaults() -> str:
 
 
 def _field(name: str, info: Any) -> str:
-    default = "required" if info.is_required() else _shown(info.default)
+    default = "required" if info.is_required() else _shown(info)
     said = f"  ({info.description})" if info.description else ""
     return f"{info.alias or name}: {default}{said}"
 
 
-def _shown(value: Any) -> str:
+def _shown(info: Any) -> str:
+    """The default as one would write it, with its unit."""
+    value = info.default
     if value is None:
         return "none"
-    if isinstance(value, Scale):
-        return "1x"
-    if isinstance(value, Part) or value == ():
-        return "see below" if isinstance(value, Part) else "[]"
-    return str(value).lower() if isinstance(value, bool) else f"{value}"
+    if isinstance(value, Part) and not isinstance(value, Scale):
+        return "see below"
+    written = TypeAdapter(Annotated[info.annotation, None, *info.metadata]).dump_python(value, mode="json")
+    return str(written).lower() if isinstance(written, bool) else f"{written}"
