@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from tokenworks.errors import SpecError, TraceError
 from tokenworks.spec.demand import Workload
 from tokenworks.workload.generate import generate
+from tokenworks.workload.trace import trace_of
 from tokenworks.workload.trace_formats import load_trace
+from tokenworks.workload.trace_rows import Rows, match
+from tokenworks.workload.trace_table import read_table
 
 HEAD = "arrival_s,input_tokens,output_tokens\n"
 BAD = [
@@ -137,6 +140,55 @@ def test_optional_columns_in_csv_and_parquet(tmp_path):
     made = generate(load, 0, 2 * trace.rate_s, 3.0, 1, 0)
     assert set(made.tenant.tolist()) == {0, 1}
     assert len(np.unique(made.session[made.session >= 0])) >= 4
+
+
+@settings(derandomize=True, max_examples=60, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from(
+                ["0", "1.5", " 2", "-1", "nan", "7e2", "2024-05-10 00:00:01", "2024-05-10 00:00:01.25+00:00", ""]
+            ),
+            st.sampled_from(["5", "5.0", "0", "-2", "1_0", "x", "1e3"]),
+            st.sampled_from(["0", "7", ""]),
+            st.sampled_from(["", "a", " a", "-1", "3"]),
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_reading_by_columns_is_reading_by_rows(rows, tmp_path_factory):
+    path = tmp_path_factory.mktemp("both") / "t.csv"
+    path.write_text(f"{HEAD.strip()},user\n" + "".join(",".join(row) + "\n" for row in rows))
+    names = match(path, [*HEAD.strip().split(","), "user"])
+    found = read_table(path, names)
+    if found is None:
+        return
+    slow = Rows(path, names).read(
+        (n, dict(zip([*HEAD.strip().split(","), "user"], row, strict=True))) for n, row in enumerate(rows, 2)
+    )
+    a, b = trace_of("t", found, ""), trace_of("t", slow, "")
+    for name in ("input_tokens", "output_tokens", "tenant", "session", "block_start"):
+        assert np.array_equal(getattr(a, name), getattr(b, name))
+    assert np.allclose(a.arrival_s, b.arrival_s, atol=1e-6)
+
+
+def test_right_files_are_read_by_columns(tmp_path):
+    path = tmp_path / "a.csv"
+    for text in (
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n",
+        f"{HEAD}0.5,1,2\n",
+        f"{HEAD.strip()},user\n0,1,2,b\n",
+    ):
+        path.write_text(text)
+        assert read_table(path, match(path, text.split("\n")[0].split(","))) is not None
+
+
+def test_a_changed_file_is_read_again(tmp_path):
+    path = tmp_path / "a.csv"
+    for tokens in (7, 88):
+        path.write_text(f"{HEAD}0,{tokens},2\n")
+        assert load_trace(str(path)).input_tokens.tolist() == [tokens]
 
 
 def test_parquet_messages(tmp_path):

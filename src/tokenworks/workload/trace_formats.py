@@ -17,6 +17,7 @@ from tokenworks.workload.servegen import read_mix, unpacked
 from tokenworks.workload.trace import Columns, Trace, trace_of
 from tokenworks.workload.trace_names import FOLDER, mix_place, trace_place
 from tokenworks.workload.trace_rows import Findings, Record, Rows, match
+from tokenworks.workload.trace_table import read_table
 
 
 def load_trace(name: str) -> Trace:
@@ -24,6 +25,13 @@ def load_trace(name: str) -> Trace:
     path = trace_place(name)
     if path is None:
         return _shipped(name)
+    state = path.stat()
+    return _file(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=4)
+def _file(path: Path, changed_ns: int, size: int) -> Trace:
+    """A file is read once, and again when it has changed."""
     read = {".jsonl": _jsonl, ".parquet": _parquet}.get(path.suffix, _csv)
     return trace_of(path.name, read(path), str(path))
 
@@ -56,8 +64,9 @@ def _csv(path: Path) -> Columns:
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as lines:
         reader = csv.DictReader(lines)
         try:
-            rows = Rows(path, match(path, list(reader.fieldnames or ())))
-            return rows.read((reader.line_num, row) for row in reader)
+            names = match(path, list(reader.fieldnames or ()))
+            quick = read_table(path, names)
+            return quick or Rows(path, names).read((reader.line_num, row) for row in reader)
         except csv.Error as error:
             raise TraceError(f"{path}:{reader.line_num}: not a CSV file: {error}") from None
 

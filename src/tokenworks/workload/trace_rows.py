@@ -99,7 +99,7 @@ class Rows:
     def _row(self, line: int, record: Record) -> None:
         name, unit = self.names["arrival_s"], self.unit_s
         time = _time(name, record.get(name), unit)
-        prompt, answer = (_tokens(self.names[key], record.get(self.names[key]), low) for key, low in _LOWEST)
+        prompt, answer = (_tokens(self.names[key], record.get(self.names[key]), low) for key, low in LOWEST)
         if "log_type" in self.names and answer == 0:
             self.left_out += 1  # BurstGPT's failures: nobody answered
             return
@@ -124,7 +124,7 @@ class Rows:
         return Columns(time.astype(float), inputs, outputs, blocks, hashes, size, session, tenant, self.left_out)
 
 
-_LOWEST = (("input_tokens", 1), ("output_tokens", 0))
+LOWEST = (("input_tokens", 1), ("output_tokens", 0))
 
 
 def number(key: str, text: Any, lowest: float) -> float:
