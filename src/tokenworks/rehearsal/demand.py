@@ -29,8 +29,10 @@ def sustainable_rate_s(made: Plant, service: int, load: Workload) -> float:
     replicas one stands for all."""
     cell, share = _flooded(made, service)
     count = max(FLOOD_REQUESTS, 3 * made.model_of(service).max_seqs) * len(cell.workers)
-    endless = stream(load, 0, base_rate_s(load) or 1.0, math.inf, made.factory.run.seed, FLOOD_STREAM + service)
-    flood = head(endless, round(1.2 * count))
+    wanted, seed = round(1.2 * count), made.factory.run.seed
+    flood = head(
+        stream(load, 0, base_rate_s(load) or 1.0, math.inf, seed, FLOOD_STREAM + service, chunk=wanted), wanted
+    )
     if flood is None:
         raise InputError(f"{made.replicas[service].service.name}: its workload sends no request")
     zero = np.zeros(len(flood), np.int64)

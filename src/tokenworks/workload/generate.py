@@ -6,7 +6,6 @@ chunks, changes nothing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -21,7 +20,7 @@ from tokenworks.workload.copies import scaled
 from tokenworks.workload.lengths import Draw, Histogram, Ints
 from tokenworks.workload.mix import mixed
 from tokenworks.workload.sessions import Generators, conversations
-from tokenworks.workload.streams import TICKS_PER_S, at_ticks, joined, merged, part, requests
+from tokenworks.workload.streams import TICKS_PER_S, at_ticks, joined, merged, requests, until
 from tokenworks.workload.trace import Trace
 from tokenworks.workload.trace_formats import load_mix, load_trace
 
@@ -76,7 +75,7 @@ def stream(
     rng = _generators(seed, number)
     made = _source(load, rate_s, horizon_s, start_s, chunk, rng)
     tenants, space = rng(TENANT), np.uint64(number % 128 << WORKLOAD_BITS)
-    for given in _until(made, horizon_s):
+    for given in until(made, horizon_s):
         n = len(given)
         yield replace(
             given,
@@ -98,7 +97,7 @@ def _source(
     if load.trace is not None:
         return scaled(load_trace(load.trace), rate_s, horizon_s, rng(ARRIVAL), chunk, load.offset_s)
     if load.mix is not None:
-        return mixed(load_mix(load.mix), rate_s, rng(ARRIVAL), chunk, load.offset_s)
+        return mixed(load_mix(load.mix), rate_s, horizon_s, rng(ARRIVAL), chunk, load.offset_s)
     shape = load.arrivals
     assert shape is not None
     draw = _pairs(load, rng)
@@ -169,18 +168,6 @@ def _drawer(shape: Lengths | None, column: str, rng: np.random.Generator) -> Dra
         Histogram(getattr(load_trace(shape.trace), column)) if shape.trace else Histogram(shape.values, shape.weights)
     )
     return lambda n: known.draw(n, rng)
-
-
-def _until(made: Iterator[Requests], horizon_s: float) -> Iterator[Requests]:
-    horizon = round(horizon_s * TICKS_PER_S) if math.isfinite(horizon_s) else np.iinfo(np.int64).max
-    for given in made:
-        if given.arrival[-1] < horizon:
-            yield given
-            continue
-        stop = int(np.searchsorted(given.arrival, horizon, side="left"))
-        if stop:
-            yield part(given, 0, stop)
-        return
 
 
 def _tenant(given: Requests, tenants: int, rng: np.random.Generator) -> Ints:

@@ -11,7 +11,7 @@ import numpy as np
 from tokenworks.events.requests import Requests
 from tokenworks.workload.arrivals import Floats, running_sum, weibull_scale
 from tokenworks.workload.lengths import Histogram
-from tokenworks.workload.streams import merged, regrouped, requests
+from tokenworks.workload.streams import merged, regrouped, requests, until
 
 BATCH = 1024  # arrivals of one client drawn at once
 
@@ -86,7 +86,9 @@ def requests_of(
         yield requests(times, client.inputs.draw(len(times), rngs[1]), client.outputs.draw(len(times), rngs[2]))
 
 
-def mixed(mix: ClientMix, rate_s: float, rng: np.random.Generator, chunk: int, offset_s: float) -> Iterator[Requests]:
+def mixed(
+    mix: ClientMix, rate_s: float, horizon_s: float, rng: np.random.Generator, chunk: int, offset_s: float
+) -> Iterator[Requests]:
     """All clients with their rates scaled by one factor, so that the mean over the whole span is ``rate_s``. A client
     is a tenant."""
     factor = rate_s / mix.rate_s
@@ -94,7 +96,7 @@ def mixed(mix: ClientMix, rate_s: float, rng: np.random.Generator, chunk: int, o
         _named(requests_of(client, mix.window_s, factor, own.spawn(3), offset_s), number)
         for number, (client, own) in enumerate(zip(mix.clients, rng.spawn(len(mix.clients)), strict=True))
     ]
-    yield from regrouped(merged(streams), chunk)
+    yield from regrouped(until(merged(streams), horizon_s), chunk)
 
 
 def _named(stream: Iterator[Requests], number: int) -> Iterator[Requests]:

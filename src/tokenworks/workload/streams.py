@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -102,6 +103,19 @@ def head(stream: Iterable[Requests], count: int) -> Requests | None:
     return joined(held) if found else None
 
 
+def until(stream: Iterable[Requests], horizon_s: float) -> Iterator[Requests]:
+    """What arrives before the horizon."""
+    horizon = round(horizon_s * TICKS_PER_S) if math.isfinite(horizon_s) else np.iinfo(np.int64).max
+    for given in stream:
+        if given.arrival[-1] < horizon:
+            yield given
+            continue
+        stop = int(np.searchsorted(given.arrival, horizon, side="left"))
+        if stop:
+            yield part(given, 0, stop)
+        return
+
+
 class _Source:
     """A stream with what of it is loaded and not yet taken."""
 
@@ -116,14 +130,19 @@ class _Source:
         self.loaded = next((chunk for chunk in self.stream if len(chunk)), None)
 
     @property
+    def first(self) -> int:
+        assert self.loaded is not None
+        return int(self.loaded.arrival[0])
+
+    @property
     def last(self) -> int:
         assert self.loaded is not None
         return int(self.loaded.arrival[-1])
 
-    def take(self, until: int, inclusive: bool) -> Requests:
-        """What arrives before ``until`` (or at it)."""
+    def take(self, time: int, inclusive: bool) -> Requests:
+        """What arrives before ``time`` (or at it)."""
         assert self.loaded is not None
-        stop = int(np.searchsorted(self.loaded.arrival, until, side="right" if inclusive else "left"))
+        stop = int(np.searchsorted(self.loaded.arrival, time, side="right" if inclusive else "left"))
         taken, size = part(self.loaded, 0, stop), len(self.loaded)
         self.loaded = part(self.loaded, stop, size) if stop < size else None
         return taken
@@ -135,8 +154,9 @@ def merged(streams: Sequence[Iterator[Requests]]) -> Iterator[Requests]:
     while len(sources) > 1:
         # as far as the stream that is loaded least far: later chunks of it may hold anything after that
         limit = min(range(len(sources)), key=lambda i: (sources[i].last, i))
-        until = sources[limit].last
-        taken = joined([source.take(until, i <= limit) for i, source in enumerate(sources)])
+        last = sources[limit].last
+        parts = [source.take(last, i <= limit) for i, source in enumerate(sources) if source.first <= last]
+        taken = joined(parts)
         yield chosen(taken, np.argsort(taken.arrival, kind="stable"))
         for source in sources:
             if source.loaded is None:
