@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -13,10 +14,11 @@ from tokenworks.events.requests import Requests
 from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.rehearsal.plant import Plant, ticks
 from tokenworks.spec.demand import Workload
+from tokenworks.spec.factory import Run
 from tokenworks.twin.cell import Cell, TwinOptions
 from tokenworks.twin.simulate import simulate
-from tokenworks.workload.generate import base_rate_s, stream
-from tokenworks.workload.streams import head
+from tokenworks.workload.generate import CHUNK, base_rate_s, stream
+from tokenworks.workload.streams import head, joined, merged, regrouped
 from tokenworks.workload.trace_formats import load_trace
 
 FLOOD_REQUESTS = 600  # per sequence slot group: what saturates one replica
@@ -69,18 +71,41 @@ def demands(made: Plant) -> tuple[list[float], list[Iterator[Requests]], list[st
         if not sustainable[service]:
             sustainable[service] = sustainable_rate_s(made, service, load)
         rate = _rate(load, sustainable[service])
-        streams.append(offered(made, i, rate))
+        streams.append(stream_of(made, i, rate))
         notes.append(_note(load, rate, sustainable[service]))
     return sustainable, streams, notes
 
 
-def offered(made: Plant, number: int, rate_s: float) -> Iterator[Requests]:
+def stream_of(made: Plant, number: int, rate_s: float) -> Iterator[Requests]:
     """The requests of a workload over the horizon, in chunks, with the patience of the service's callers."""
     factory, load = made.factory, made.factory.workload[number]
     service = [s.name for s in factory.services].index(load.service)
     run, patience = factory.run, ticks(factory.services[service].timeout_s)
     for chunk in stream(load, service, rate_s, run.horizon_s, run.seed, number, run.start_s or 0.0):
         yield replace(chunk, timeout=np.full(len(chunk), patience))
+
+
+@dataclass(frozen=True)
+class Offered:
+    """All workloads as one stream, which can be taken once."""
+
+    head: Requests  # the first ones, at most CHUNK
+    rest: Iterator[Requests]
+
+    def for_run(self, run: Run) -> Requests | Iterator[Requests]:
+        """A stream of constant memory; whole where the run records requests or deals them out to cells."""
+        if run.record_requests or run.cells > 1:
+            return joined([self.head, *self.rest])
+        return chain([self.head], self.rest)
+
+
+def as_one(streams: Sequence[Iterator[Requests]]) -> Offered:
+    """Streams merged by arrival. Raises InputError where there is no request."""
+    chunks = regrouped(merged(streams), CHUNK)
+    first = next(chunks, None)
+    if first is None:
+        raise InputError("the workload sends no request within the horizon")
+    return Offered(first, chunks)
 
 
 def _note(load: Workload, rate_s: float, sustainable_s: float) -> str:

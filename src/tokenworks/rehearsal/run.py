@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from itertools import chain
 
 from tokenworks.economics.account import account
-from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
 from tokenworks.events.results import RunResult
 from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.rehearsal.cells import simulate_in_cells
-from tokenworks.rehearsal.demand import demands, offered
+from tokenworks.rehearsal.demand import as_one, demands, stream_of
 from tokenworks.rehearsal.plant import BUCKETS, Plant, plant, ticks
 from tokenworks.rehearsal.results import run_result
 from tokenworks.rehearsal.use import physical_run
 from tokenworks.spec.factory import Factory
 from tokenworks.twin.cell import RequestLog, StepLog, TwinOptions, TwinResult
 from tokenworks.twin.simulate import simulate
-from tokenworks.workload.generate import CHUNK, base_rate_s, none
-from tokenworks.workload.streams import joined, merged, regrouped
+from tokenworks.workload.generate import base_rate_s
 
 Progress = Callable[[str], None]
 Stop = Callable[[], bool]
@@ -31,7 +28,7 @@ class Rehearsal:
     """A run with its requests: ``log`` is None unless the factory file asks to record them."""
 
     result: RunResult
-    requests: Requests  # kept with the log, else none
+    requests: Requests  # all with a log, else the first ones
     log: RequestLog | None
     services: tuple[str, ...]
     workers: tuple[str, ...]  # names, by index
@@ -61,7 +58,8 @@ def rehearse(
     if stop():
         raise KeyboardInterrupt
     progress("running the twin")
-    requests = _offered(made, streams)
+    offered = as_one(streams)
+    requests = offered.for_run(factory.run)
     twin = _simulate(made, requests, factory.run.horizon_s, stop, window_s)
     done, twin = _until(made, twin)
     progress("doing the books")
@@ -73,7 +71,7 @@ def rehearse(
     idle = "" if stop() else _price_of_idleness(made, progress)
     result = replace(result, trace_note="; ".join(filter(None, [result.trace_note, idle])))
     services = tuple(s.name for s in factory.services)
-    kept = requests if isinstance(requests, Requests) else none()
+    kept = requests if isinstance(requests, Requests) else offered.head
     return Rehearsal(result, kept, twin.log, services, _worker_names(made), twin.steps)
 
 
@@ -92,19 +90,6 @@ def _until(made: Plant, twin: TwinResult) -> tuple[Plant, TwinResult]:
     short = {f.name: getattr(line, f.name)[..., :kept] for f in fields(line)}
     factory = made.factory.model_copy(update={"run": run})
     return replace(made, factory=factory), replace(twin, timeline=type(line)(**short))
-
-
-def _offered(made: Plant, streams: list[Iterator[Requests]]) -> Requests | Iterator[Requests]:
-    """All workloads as one stream, in constant memory; whole where it is recorded or dealt out to cells. Raises
-    InputError where there is no request."""
-    chunks = regrouped(merged(streams), CHUNK)
-    first = next(chunks, None)
-    if first is None:
-        raise InputError("the workload sends no request within the horizon")
-    run = made.factory.run
-    if run.record_requests or run.cells > 1:
-        return joined([first, *chunks])
-    return chain([first], chunks)
 
 
 def _simulate(
@@ -137,8 +122,8 @@ def _price_of_idleness(made: Plant, progress: Progress) -> str:
     if not all(load.trace for load in factory.workload):
         return ""
     progress("pricing idleness")
-    streams = [offered(made, i, base_rate_s(load)) for i, load in enumerate(factory.workload)]
-    twin = _simulate(made, _offered(made, streams), factory.run.horizon_s)
+    streams = [stream_of(made, i, base_rate_s(load)) for i, load in enumerate(factory.workload)]
+    twin = _simulate(made, as_one(streams).for_run(factory.run), factory.run.horizon_s)
     physical = physical_run(made, twin, factory.run.horizon_s)
     raw = account(physical, factory).money.usd_per_mtok_output
     busy = sum(u.busy_share * u.gpus for u in physical.services) / made.gpus

@@ -160,7 +160,8 @@ class Workload(Part):
     @property
     def source(self) -> str:
         """Where its requests come from, in a word."""
-        return self.trace or self.mix or (self.arrivals.kind if self.arrivals else "")
+        kind = self.arrivals.kind if self.arrivals else ""
+        return self.trace or self.mix or (f"conversations ({kind})" if self.sessions else kind)
 
     @model_validator(mode="after")
     def _one_source(self) -> Workload:
