@@ -1,7 +1,8 @@
-"""Re-encode public request traces compactly: `pack_traces.py AZURE_FOLDER MOONCAKE_FOLDER OUT_FOLDER`.
+"""Re-encode public request traces compactly: `pack_traces.py AZURE_FOLDER MOONCAKE_FOLDER SERVEGEN_FOLDER OUT_FOLDER`.
 
 Azure: CSV with TIMESTAMP, ContextTokens, GeneratedTokens. Mooncake: JSON Lines with timestamp (ms), input_length,
-output_length, hash_ids. Output: one compressed NumPy archive per trace; hash ids are renumbered by first appearance.
+output_length, hash_ids. ServeGen: its data folder, see workload/servegen.py. Output: one compressed NumPy archive per
+trace or mix; hash ids are renumbered by first appearance, lengths of clients become 64 equally likely classes.
 """
 
 import csv
@@ -11,6 +12,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
+from tokenworks.workload.servegen import packed, read_mix
+
+LENGTH_CLASSES = 64
 
 
 def azure(path: Path) -> dict[str, np.ndarray]:
@@ -43,7 +48,7 @@ def mooncake(path: Path) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    azure_folder, mooncake_folder, out = map(Path, sys.argv[1:4])
+    azure_folder, mooncake_folder, servegen_folder, out = map(Path, sys.argv[1:5])
     for name, read, path in (
         ("azure-2023-conversation", azure, azure_folder / "AzureLLMInferenceTrace_conv.csv"),
         ("azure-2023-code", azure, azure_folder / "AzureLLMInferenceTrace_code.csv"),
@@ -51,6 +56,8 @@ def main() -> None:
         ("mooncake-synthetic", mooncake, mooncake_folder / "synthetic_trace.jsonl"),
     ):
         np.savez_compressed(out / f"{name}.npz", **read(path))
+    for name, folder in (("m-large", "language/m-large"), ("deepseek-r1", "reason/deepseek-r1")):
+        np.savez_compressed(out / f"servegen-{name}.npz", **packed(read_mix(servegen_folder / folder), LENGTH_CLASSES))
 
 
 main()

@@ -25,22 +25,13 @@ def examples() -> dict[str, Path]:
 
 def load(path: str | Path) -> Factory:
     """A factory from a file, or a shipped example by name."""
+    from tokenworks.workload.trace_names import trace_findings
+
     known = examples()
     shipped = str(path) in known and not Path(path).exists()
     if not shipped and not Path(path).exists():
         raise InputError(f"no such file: {path}. Shipped examples: {', '.join(known)}")
-    factory = load_file(known[str(path)] if shipped else path)
-    _know_traces(factory)
-    return factory
-
-
-def _know_traces(factory: Factory) -> None:
-    """The file is checked below the room that knows traces. Raises TraceError."""
-    from tokenworks.workload.trace_names import trace_place
-
-    for number, load_ in enumerate(factory.workload):
-        if load_.trace:
-            trace_place(load_.trace, f"{factory.source_file}  workload[{number}].trace: ")
+    return load_file(known[str(path)] if shipped else path, trace_findings)
 
 
 def run(factory: Factory) -> RunResult:

@@ -47,7 +47,7 @@ def test_init_names_every_default(tmp_path):
     path = tmp_path / "f.yaml"
     main(["init", str(path)])
     text = path.read_text()
-    for line in ("#   tp: 1", "#   routing: least-loaded", "#   horizon: 3600.0", "#   model: required"):
+    for line in ("#   tp: 1", "#   routing: least-loaded", "#   horizon: 3600 s", "#   model: required"):
         assert line in text
 
 

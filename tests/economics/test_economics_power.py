@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from made_up import HOSTS, SITE
 
 from tokenworks.economics.path import LossShape, PathStage, oversize, path_input_w
+from tokenworks.economics.pue import PueSurface
 
 SHAPE = LossShape(0.4, 0.2)
 STAGES = (PathStage("transformer", 0.98, 1.0), PathStage("UPS", 0.95, 1.0), PathStage("PDU", 0.98, 1.0))
@@ -66,11 +67,11 @@ def test_pue_falls_with_load_and_rises_with_warmth(t0: float, t1: float, l0: flo
 
 
 def test_a_stated_pue_holds_at_every_load() -> None:
-    site = replace(SITE, stated_pue=1.25)
+    site = replace(SITE, stated_pue=PueSurface((1.0,), (0.0,), ((1.25,),)))
     assert site.pue(watts(100, 5000, 10_000)) == pytest.approx([1.25] * 3)
     assert site.path_w(watts(5000)) + site.cooling_w(watts(5000)) == pytest.approx([1250.0])
 
 
 def test_a_stated_pue_below_the_losses_of_the_path_cannot_be() -> None:
-    site = replace(SITE, stated_pue=1.0)
+    site = replace(SITE, stated_pue=PueSurface((1.0,), (0.0,), ((1.0,),)))
     assert site.pue(watts(5000))[0] == pytest.approx(1 / 0.95)

@@ -34,8 +34,7 @@ def run(args: argparse.Namespace) -> int:
             workers = f"{counted(group.count, 'worker')} of {counted(group.deployment.gpus, 'GPU')}"
             print(f"    {role}{workers}, each with a KV cache of {room.pop(0):,} tokens")
     for load_ in factory.workload:
-        source = load_.trace or (load_.arrivals.kind if load_.arrivals else "")
-        print(f"  {load_.service} is asked by {source}")
+        print(f"  {load_.service} is asked by {load_.source}")
     return 0
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tokenworks.economics.allocation import GpuTime, allocate
 from tokenworks.economics.facts import Facts, facts_of
 from tokenworks.economics.power import rolling_means
+from tokenworks.economics.provision import Provision
 from tokenworks.economics.tariff import JOULES_PER_KWH
 from tokenworks.events.results import Energy, Money, Share
 from tokenworks.spec.factory import Factory
@@ -66,6 +67,7 @@ class Books:
     nameplate_w: float = 0.0  # IT watts provisioned
     billed_peak_w: float = 0.0  # what the demand charge is for
     pue: float = 1.0  # energy-weighted mean
+    provision: Provision | None = None  # provisioned against drawn power, in the scope of the budget
 
 
 def account(run: PhysicalRun, factory: Factory) -> Books:
@@ -98,7 +100,14 @@ def books(run: PhysicalRun, facts: Facts) -> Books:
         nameplate_w=facts.site.design_w,
         billed_peak_w=billed,
         pue=energy.facility_j / energy.it_j,
+        provision=_provision(facts, typical, float(calm[facts.budget_scope].max())),
     )
+
+
+def _provision(facts: Facts, drawn_w: float, peak_w: float) -> Provision:
+    it = np.array([facts.site.design_w])
+    nameplate = {"board": facts.boards_w, "it": it[0], "facility": facts.site.facility_w(it)[0]}[facts.budget_scope]
+    return Provision(float(nameplate), drawn_w, peak_w, facts.budget_w, facts.typical_percentile)
 
 
 def _energy(run: PhysicalRun, facts: Facts, board: Floats, it: Floats, facility: Floats) -> Energy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from tokenworks import catalog
 from tokenworks.economics.capital import SystemFacts
 from tokenworks.economics.path import LossShape, PathStage, oversize
 from tokenworks.economics.power import HostFacts, SiteFacts
+from tokenworks.economics.pue import PueSurface
 from tokenworks.economics.tariff import HOUR_S, Tariff
 from tokenworks.spec.factory import Factory, Own, Site, System
 
@@ -26,24 +27,40 @@ class Facts:
     budget_scope: str  # board, it or facility
     typical_percentile: float  # what the power is planned for
     peak_interval_s: float = 0.0  # a peak is the highest mean over this long; 0: over one bucket
+    boards_w: float = 0.0  # power limits of all GPU boards
 
 
 def facts_of(factory: Factory) -> Facts:
     """All facts of a factory; a missing one is a CatalogError that names it."""
-    tariff = tariff_facts(factory.site)
+    tariff = replace(tariff_facts(factory.site), start_s=factory.run.start_s)
     systems = tuple(system_facts(s, tariff) for s in factory.systems)
     design = sum(s.nameplate_w for s in systems)
     power = factory.site.power
     return Facts(
         systems,
         host_facts([(s.system, s.count) for s in factory.systems]),
-        site_facts(factory.site, design),
+        site_facts(factory.site, design, _cooling(factory, [s.nameplate_w for s in systems])),
         tariff,
-        power.budget_w,
+        factory.budget_w,
         power.scope,
         factory.site.oversubscription_percentile,
         float(catalog.load("sites", "default")["peak_interval_s"]),
+        sum(_board_w(s.system) * gpus.gpus for s, gpus in zip(factory.systems, systems, strict=True)),
     )
+
+
+def _board_w(system: str) -> float:
+    return float(catalog.load("accelerators", catalog.load("systems", system)["accelerator"])["tdp_w"])
+
+
+def _cooling(factory: Factory, nameplates_w: list[float]) -> dict[str, float]:
+    """Share of the provisioned power by what cools it."""
+    found: dict[str, float] = {}
+    for system, watts in zip(factory.systems, nameplates_w, strict=True):
+        hall = factory.site.hall_of(system.hall)
+        kind = factory.site.cooling if hall is None else hall.cooling
+        found[kind] = found.get(kind, 0.0) + watts / sum(nameplates_w)
+    return found
 
 
 def system_facts(system: System, tariff: Tariff) -> SystemFacts:
@@ -92,9 +109,12 @@ def host_facts(systems: list[tuple[str, int]]) -> HostFacts:
     )
 
 
-def site_facts(site: Site, design_w: float) -> SiteFacts:
-    """A site from the factory file, the rest from the catalogue's typical one and the region."""
+def site_facts(site: Site, design_w: float, cooling: dict[str, float] | None = None) -> SiteFacts:
+    """A site from the factory file, the rest from the catalogue's typical one and the region. Halls cooled in
+    different ways (``cooling``: shares of the power) count as their mean."""
     typical, region = catalog.load("sites", "default"), catalog.load("tariffs", site.region)
+    shares = cooling or {site.cooling: 1.0}
+    pue = PueSurface(site.pue.load, site.pue.temperature_c, site.pue.values) if site.pue else None
     typical_path = float(typical["path_efficiency"])
     stages: tuple[PathStage, ...] = (PathStage("typical path", typical_path, 1.0),)
     losses = LossShape(0.0, 0.0)  # the typical efficiency is stated at its usual load and redundancy
@@ -106,25 +126,29 @@ def site_facts(site: Site, design_w: float) -> SiteFacts:
         design_w=design_w,
         stages=stages,
         losses=losses,
-        overhead_full=float(typical[f"pue_{site.cooling}"]) - 1 / typical_path,
+        overhead_full=_mean(typical, "pue", shares) - 1 / typical_path,
         overhead_per_c=float(typical["pue_per_c"]),
         reference_c=float(typical["pue_reference_c"]),
         temperature_c=float(region["temperature_c"] if site.temperature_c is None else site.temperature_c),
         idle_excess=float(typical["pue_idle_excess"]),
-        stated_pue=site.pue,
-        water_l_kwh=float(typical[f"wue_l_kwh_{site.cooling}"]),
+        stated_pue=pue,
+        water_l_kwh=_mean(typical, "wue_l_kwh", shares),
     )
+
+
+def _mean(typical: catalog.Entry, key: str, shares: dict[str, float]) -> float:
+    return sum(share * float(typical[f"{key}_{kind}"]) for kind, share in shares.items())
 
 
 def tariff_facts(site: Site) -> Tariff:
     """Prices of the site's region, with what the factory file states in their place."""
     entry = catalog.load("tariffs", site.region)
-    flat, demand = site.energy_price_usd_kwh, site.demand_charge_usd_kw_month
+    stated, carbon, demand = site.energy_price_usd_kwh, site.carbon_g_kwh, site.demand_charge_usd_kw_month
     return Tariff(
-        tuple(entry["energy_usd_kwh"]) if flat is None else (flat,) * 24,
+        tuple(entry["energy_usd_kwh"]) if stated is None else stated,
         float(entry["demand_charge_usd_kw_month"]) if demand is None else demand,
         float(catalog.load("sites", "default")["demand_interval_s"]),
-        tuple(entry["carbon_g_kwh"]),
+        tuple(entry["carbon_g_kwh"]) if carbon is None else carbon,
         float(entry["colocation_usd_kw_month"]),
         float(entry["water_l_kwh"]),
     )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks.economics.path import LossShape, PathStage, path_input_w
+from tokenworks.economics.pue import PueSurface
 
 Floats = NDArray[np.float64]
 
@@ -59,7 +60,7 @@ class SiteFacts:
     reference_c: float
     temperature_c: float
     idle_excess: float  # added towards no load: pumps, fans and lights that do not slow down
-    stated_pue: float | None  # of the factory file: holds at every load, path losses included
+    stated_pue: PueSurface | None  # of the factory file, path losses included
     water_l_kwh: float  # per IT kWh
 
     def path_w(self, it_w: Floats) -> Floats:
@@ -68,9 +69,10 @@ class SiteFacts:
 
     def cooling_w(self, it_w: Floats) -> Floats:
         """Cooling and building; never negative, however cold it is outside."""
-        if self.stated_pue is not None:
-            return np.maximum(0.0, it_w * (self.stated_pue - 1) - self.path_w(it_w))
         load = np.clip(it_w / self.design_w, 0, 1)
+        if self.stated_pue is not None:
+            stated = self.stated_pue.at(load, self.temperature_c)
+            return np.maximum(0.0, it_w * (stated - 1) - self.path_w(it_w))
         warm = self.overhead_per_c * (self.temperature_c - self.reference_c)
         return np.asarray(it_w * np.maximum(0.0, self.overhead_full + warm + self.idle_excess * (1 - load)))
 

@@ -46,15 +46,16 @@ class Tariff:
     carbon_g_kwh: tuple[float, ...]
     colocation_usd_kw_month: float
     grid_water_l_kwh: float
+    start_s: float | None = None  # seconds after midnight at which a series begins; none: see energy_usd
 
     def energy_usd(self, watts: Floats, bucket_s: float) -> float:
-        """Cost of a power series that starts at midnight; runs shorter than a day are charged the day's mean
-        price, so that the answer does not depend on the hour at which a rehearsal happens to start."""
-        return _by_hour(watts, bucket_s, self.energy_usd_kwh)
+        """Cost of a power series. Without a stated start it begins at midnight, and runs shorter than a day are
+        charged the day's mean price, so that the answer does not depend on the hour at which they happen to start."""
+        return _by_hour(watts, bucket_s, self.energy_usd_kwh, self.start_s)
 
     def carbon_kg(self, watts: Floats, bucket_s: float) -> float:
         """Emissions of a power series, by the hour like the energy price."""
-        return _by_hour(watts, bucket_s, self.carbon_g_kwh) / 1000
+        return _by_hour(watts, bucket_s, self.carbon_g_kwh, self.start_s) / 1000
 
     def demand_w(self, watts: Floats, bucket_s: float) -> float:
         """The billed peak: highest mean over an interval of the meter; the whole series where that is shorter."""
@@ -65,8 +66,8 @@ class Tariff:
         return peak_w / 1e3 * self.demand_charge_usd_kw_month * horizon_s / MONTH_S
 
 
-def _by_hour(watts: Floats, bucket_s: float, hourly: Sequence[float]) -> float:
+def _by_hour(watts: Floats, bucket_s: float, hourly: Sequence[float], start_s: float | None) -> float:
     kwh = watts * bucket_s / JOULES_PER_KWH
-    if len(watts) * bucket_s < DAY_S * (1 - 1e-9):
+    if start_s is None and len(watts) * bucket_s < DAY_S * (1 - 1e-9):
         return float(kwh.sum() * np.mean(hourly))
-    return float(kwh @ bucket_means(hourly, len(watts), bucket_s))
+    return float(kwh @ bucket_means(hourly, len(watts), bucket_s, start_s or 0.0))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -10,12 +13,16 @@ from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
 from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.rehearsal.plant import Plant, ticks
-from tokenworks.spec.factory import Workload
+from tokenworks.spec.demand import Workload
+from tokenworks.spec.factory import Run
 from tokenworks.twin.cell import Cell, TwinOptions
 from tokenworks.twin.simulate import simulate
-from tokenworks.workload.generate import base_rate_s, generate
+from tokenworks.workload.generate import CHUNK, base_rate_s, stream
+from tokenworks.workload.streams import head, joined, merged, regrouped
+from tokenworks.workload.trace_formats import load_trace
 
 FLOOD_REQUESTS = 600  # per sequence slot group: what saturates one replica
+FLOOD_STREAM = 1000  # number of a flood: workloads have smaller ones
 
 
 def sustainable_rate_s(made: Plant, service: int, load: Workload) -> float:
@@ -24,8 +31,12 @@ def sustainable_rate_s(made: Plant, service: int, load: Workload) -> float:
     replicas one stands for all."""
     cell, share = _flooded(made, service)
     count = max(FLOOD_REQUESTS, 3 * made.model_of(service).max_seqs) * len(cell.workers)
-    base = base_rate_s(load) or 1.0
-    flood = generate(load, 0, base, count / base * 1.2, made.factory.run.seed, 1000 + service)
+    wanted, seed = round(1.2 * count), made.factory.run.seed
+    flood = head(
+        stream(load, 0, base_rate_s(load) or 1.0, math.inf, seed, FLOOD_STREAM + service, chunk=wanted), wanted
+    )
+    if flood is None:
+        raise InputError(f"{made.replicas[service].service.name}: its workload sends no request")
     zero = np.zeros(len(flood), np.int64)
     log = simulate(cell, replace(flood, arrival=zero, think=zero), TwinOptions(record=True)).log
     assert log is not None
@@ -49,7 +60,8 @@ def _flooded(made: Plant, service: int) -> tuple[Cell, float]:
     return Cell(made.models, tuple(made.cell.workers[w] for w in ids), (whole,)), 1.0
 
 
-def demands(made: Plant) -> tuple[list[float], list[Requests], list[str]]:
+def demands(made: Plant) -> tuple[list[float], list[Iterator[Requests]], list[str]]:
+    """Sustainable rates by service; the stream of each workload, and a note on it."""
     factory = made.factory
     names = [s.name for s in factory.services]
     sustainable = [0.0] * len(names)
@@ -59,15 +71,50 @@ def demands(made: Plant) -> tuple[list[float], list[Requests], list[str]]:
         if not sustainable[service]:
             sustainable[service] = sustainable_rate_s(made, service, load)
         rate = _rate(load, sustainable[service])
-        stream = generate(load, service, rate, factory.run.horizon_s, factory.run.seed, i)
-        timeout = np.full(len(stream), ticks(factory.services[service].timeout_s))
-        streams.append(replace(stream, timeout=timeout))
-        source = load.trace or (load.arrivals.kind if load.arrivals else "")
-        share = rate / sustainable[service]
-        notes.append(
-            f"{load.service}: {source} at {_number(rate)} req/s, {share:.0%} of the sustainable {_number(sustainable[service])}"
-        )
+        streams.append(stream_of(made, i, rate))
+        notes.append(_note(load, rate, sustainable[service]))
     return sustainable, streams, notes
+
+
+def stream_of(made: Plant, number: int, rate_s: float) -> Iterator[Requests]:
+    """The requests of a workload over the horizon, in chunks, with the patience of the service's callers."""
+    factory, load = made.factory, made.factory.workload[number]
+    service = [s.name for s in factory.services].index(load.service)
+    run, patience = factory.run, ticks(factory.services[service].timeout_s)
+    for chunk in stream(load, service, rate_s, run.horizon_s, run.seed, number, run.start_s or 0.0):
+        yield replace(chunk, timeout=np.full(len(chunk), patience))
+
+
+@dataclass(frozen=True)
+class Offered:
+    """All workloads as one stream, which can be taken once."""
+
+    head: Requests  # the first ones, at most CHUNK
+    rest: Iterator[Requests]
+
+    def for_run(self, run: Run) -> Requests | Iterator[Requests]:
+        """A stream of constant memory; whole where the run records requests or deals them out to cells."""
+        if run.record_requests or run.cells > 1:
+            return joined([self.head, *self.rest])
+        return chain([self.head], self.rest)
+
+
+def as_one(streams: Sequence[Iterator[Requests]]) -> Offered:
+    """Streams merged by arrival. Raises InputError where there is no request."""
+    chunks = regrouped(merged(streams), CHUNK)
+    first = next(chunks, None)
+    if first is None:
+        raise InputError("the workload sends no request within the horizon")
+    return Offered(first, chunks)
+
+
+def _note(load: Workload, rate_s: float, sustainable_s: float) -> str:
+    failed = load_trace(load.trace).left_out if load.trace else 0
+    left = f", {failed:,} failed requests of the trace left out" if failed else ""
+    return (
+        f"{load.service}: {load.source} at {_number(rate_s)} req/s, {rate_s / sustainable_s:.0%} of the sustainable "
+        f"{_number(sustainable_s)}{left}"
+    )
 
 
 def _number(value: float) -> str:

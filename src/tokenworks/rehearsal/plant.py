@@ -43,7 +43,7 @@ def plant(factory: Factory) -> Plant:
     """Compile worker models and lay out the cell. Raises CapacityError or UnsupportedError."""
     replicas = fleet(factory)
     groups = [(r, group) for r in replicas for group in r.groups]
-    budget = factory.site.power.budget_w
+    budget = factory.budget_w
     models = tuple(
         compile_worker(group.deployment, name=f"{r.service.name} {group.role}", all_clocks=budget > 0)
         for r, group in groups
@@ -54,12 +54,12 @@ def plant(factory: Factory) -> Plant:
     for r, way_s in zip(replicas, ingress, strict=True):
         plans.append(_plan(r, start, way_s))
         start += r.count
-    caps = (PowerCap("site", tuple(range(len(workers))), board_budget_w(factory, replicas)),) if budget else ()
+    caps = (PowerCap("site", tuple(range(len(workers))), board_budget_w(factory, replicas, budget)),) if budget else ()
     return Plant(factory, replicas, models, Cell(models, workers, tuple(plans), caps, factory.run.seed), ingress)
 
 
-def board_budget_w(factory: Factory, replicas: Sequence[Replicas]) -> float:
-    """Watts that the boards in use may draw under the site's budget: what hosts, fans, supplies, losses and cooling
+def board_budget_w(factory: Factory, replicas: Sequence[Replicas], budget_w: float) -> float:
+    """Watts that the boards in use may draw under a budget of the site: what hosts, fans, supplies, losses and cooling
     take at full activity is taken off first, then what idle boards draw."""
     power, facts = factory.site.power, facts_of(factory)
     spare = sum(idle_w(s.system) * free_gpus(replicas, s) for s in factory.systems)
@@ -70,12 +70,12 @@ def board_budget_w(factory: Factory, replicas: Sequence[Replicas]) -> float:
         drawn = facts.hosts.it_w(drawn, np.ones_like(drawn))
     if power.scope == "facility":
         drawn = facts.site.facility_w(drawn)
-    if drawn[0] >= power.budget_w:
+    if drawn[0] >= budget_w:
         raise InputError(
-            f"the site's budget of {power.budget_w / 1e3:,.0f} kW ({power.scope}) does not feed the servers without "
+            f"the site's budget of {budget_w / 1e3:,.0f} kW ({power.scope}) does not feed the servers without "
             f"their GPUs ({drawn[0] / 1e3:,.0f} kW)"
         )
-    return float(boards[drawn <= power.budget_w][-1])
+    return float(boards[drawn <= budget_w][-1])
 
 
 def _plan(replicas: Replicas, start: int, ingress_s: float) -> ServicePlan:

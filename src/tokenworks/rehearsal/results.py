@@ -94,7 +94,7 @@ def run_result(
         timeline=_timeline(made, twin, physical, books),
         energy=books.energy,
         money=books.money,
-        power_budget_w=power.budget_w,
+        power_budget_w=factory.budget_w,
         power_scope=power.scope,
         peak_power_w=books.peak_w[power.scope],
         mean_power_w=books.mean_w[power.scope],

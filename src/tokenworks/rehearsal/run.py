@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 
 from tokenworks.economics.account import account
-from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
 from tokenworks.events.results import RunResult
 from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.rehearsal.cells import simulate_in_cells
-from tokenworks.rehearsal.demand import demands
+from tokenworks.rehearsal.demand import as_one, demands, stream_of
 from tokenworks.rehearsal.plant import BUCKETS, Plant, plant, ticks
 from tokenworks.rehearsal.results import run_result
 from tokenworks.rehearsal.use import physical_run
 from tokenworks.spec.factory import Factory
 from tokenworks.twin.cell import RequestLog, StepLog, TwinOptions, TwinResult
 from tokenworks.twin.simulate import simulate
-from tokenworks.workload.generate import base_rate_s, generate, merge
+from tokenworks.workload.generate import base_rate_s
 
 Progress = Callable[[str], None]
 Stop = Callable[[], bool]
@@ -29,7 +28,7 @@ class Rehearsal:
     """A run with its requests: ``log`` is None unless the factory file asks to record them."""
 
     result: RunResult
-    requests: Requests
+    requests: Requests  # all with a log, else the first ones
     log: RequestLog | None
     services: tuple[str, ...]
     workers: tuple[str, ...]  # names, by index
@@ -59,7 +58,8 @@ def rehearse(
     if stop():
         raise KeyboardInterrupt
     progress("running the twin")
-    requests = merge(streams)
+    offered = as_one(streams)
+    requests = offered.for_run(factory.run)
     twin = _simulate(made, requests, factory.run.horizon_s, stop, window_s)
     done, twin = _until(made, twin)
     progress("doing the books")
@@ -71,7 +71,8 @@ def rehearse(
     idle = "" if stop() else _price_of_idleness(made, progress)
     result = replace(result, trace_note="; ".join(filter(None, [result.trace_note, idle])))
     services = tuple(s.name for s in factory.services)
-    return Rehearsal(result, requests, twin.log, services, _worker_names(made), twin.steps)
+    kept = requests if isinstance(requests, Requests) else offered.head
+    return Rehearsal(result, kept, twin.log, services, _worker_names(made), twin.steps)
 
 
 def _worker_names(made: Plant) -> tuple[str, ...]:
@@ -93,13 +94,11 @@ def _until(made: Plant, twin: TwinResult) -> tuple[Plant, TwinResult]:
 
 def _simulate(
     made: Plant,
-    requests: Requests,
+    requests: Requests | Iterator[Requests],
     horizon_s: float,
     stop: Stop = lambda: False,
     window_s: tuple[float, float] = (0.0, 0.0),
 ) -> TwinResult:
-    if len(requests) == 0:
-        raise InputError("the workload sends no request within the horizon")
     clients = sum(w.arrivals.clients or 0 for w in made.factory.workload if w.arrivals)
     options = TwinOptions(
         horizon_ticks=ticks(horizon_s),
@@ -112,7 +111,7 @@ def _simulate(
         trace_ticks=(ticks(window_s[0]), ticks(window_s[1])),
     )
     cells = made.factory.run.cells
-    if cells > 1:
+    if isinstance(requests, Requests) and cells > 1:
         return simulate_in_cells(made.cell, requests, options, cells)
     return simulate(made.cell, requests, options, stop=stop)
 
@@ -123,12 +122,8 @@ def _price_of_idleness(made: Plant, progress: Progress) -> str:
     if not all(load.trace for load in factory.workload):
         return ""
     progress("pricing idleness")
-    names = [s.name for s in factory.services]
-    streams = [
-        generate(load, names.index(load.service), base_rate_s(load), factory.run.horizon_s, factory.run.seed, i)
-        for i, load in enumerate(factory.workload)
-    ]
-    twin = _simulate(made, merge(streams), factory.run.horizon_s)
+    streams = [stream_of(made, i, base_rate_s(load)) for i, load in enumerate(factory.workload)]
+    twin = _simulate(made, as_one(streams).for_run(factory.run), factory.run.horizon_s)
     physical = physical_run(made, twin, factory.run.horizon_s)
     raw = account(physical, factory).money.usd_per_mtok_output
     busy = sum(u.busy_share * u.gpus for u in physical.services) / made.gpus

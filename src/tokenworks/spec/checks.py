@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tokenworks import catalog
 from tokenworks.catalog import UnknownEntryError
 from tokenworks.spec.factory import Factory, Pool, Service, System
-
-Finding = tuple[tuple[Any, ...], str]
+from tokenworks.spec.site_checks import Finding, power, rack
 
 
 def check(factory: Factory) -> list[Finding]:
@@ -41,31 +40,31 @@ def _lookup(kind: str, wanted: str, place: tuple[Any, ...]) -> Iterator[Finding]
         yield place, f'no {kind.removesuffix("s")} "{wanted}".{near}'
 
 
+def names_in(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Unknown names of the catalogue in a file that is wrong elsewhere too, so that all is said at once."""
+    wanted = {"systems": {"system": "systems"}, "services": {k: f"{k}s" for k in ("model", "engine", "precision")}}
+    for part, kinds in wanted.items():
+        items = data.get(part)
+        for i, item in enumerate(items if isinstance(items, list) else []):
+            for key, kind in kinds.items():
+                name = item.get(key) if isinstance(item, dict) else None
+                if isinstance(name, str):
+                    yield from _lookup(kind, name, (part, i, key))
+
+
 def known(kind: str, wanted: str) -> bool:
     return not list(_lookup(kind, wanted, ()))
 
 
 def _systems(factory: Factory) -> Iterator[Finding]:
     yield from _lookup("tariffs", factory.site.region, ("site", "region"))
+    yield from power(factory)
     for i, system in enumerate(factory.systems):
         place = ("systems", i, "system")
         missing = list(_lookup("systems", system.system, place))
         yield from missing
         if not missing:
-            yield from _rack(factory, system, place)
-
-
-def _rack(factory: Factory, system: System, place: tuple[Any, ...]) -> Iterator[Finding]:
-    entry = catalog.load("systems", system.system)
-    cooling, power = str(entry["cooling"]), float(entry["system_max_w"])
-    if cooling == "liquid" and factory.site.cooling == "air":
-        yield (
-            place,
-            (f"{system.system} draws {power / 1e3:.0f} kW and needs liquid cooling; this site is cooled by air"),
-        )
-    limit = factory.site.rack_limit_w
-    if limit and power > limit:
-        yield place, f"{system.system} draws {power / 1e3:.0f} kW; a rack here may draw {limit / 1e3:.0f} kW"
+            yield from rack(factory.site, system, i)
 
 
 def _services(factory: Factory) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +11,42 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from tokenworks.errors import InputError, Problem, SpecError
-from tokenworks.spec.checks import check
+from tokenworks.spec.checks import check, names_in
 from tokenworks.spec.factory import Factory
 from tokenworks.spec.marks import Marks, compose
+from tokenworks.spec.site_checks import Finding
+
+Check = Callable[[Factory], Iterable[Finding]]
 
 
-def load(path: str | Path) -> Factory:
-    """The factory in a YAML file. Raises SpecError with every problem found."""
+def load(path: str | Path, also: Check = lambda _: ()) -> Factory:
+    """The factory in a YAML file. Raises SpecError with every problem found, those of ``also`` (what rooms above know)
+    among them."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"no such file: {path}") from None
     except (UnicodeDecodeError, IsADirectoryError, PermissionError) as error:
         raise InputError(f"cannot read {path}: {error}") from None
-    return loads(text, str(path))
+    return loads(text, str(path), also)
 
 
-def loads(text: str, name: str = "factory.yaml") -> Factory:
+def loads(text: str, name: str = "factory.yaml", also: Check = lambda _: ()) -> Factory:
     """The factory in a YAML text."""
     data, marks = compose(text, name)
-    return _validated({**data, "source_file": name}, marks)
+    return _validated({**data, "source_file": name}, marks, also)
 
 
-def _validated(data: dict[str, Any], marks: Marks) -> Factory:
+def _validated(data: dict[str, Any], marks: Marks, also: Check = lambda _: ()) -> Factory:
     try:
         factory = Factory.model_validate(data)
     except ValidationError as error:
-        raise SpecError([_problem(e, marks) for e in _own(error.errors())]) from None
-    problems = [marks.problem(field, message) for field, message in check(factory)]
+        problems = [_problem(e, marks) for e in _own(error.errors())]
+        places = {problem.field for problem in problems}
+        names = [marks.problem(place, message) for place, message in names_in(data)]
+        problems += [name for name in names if name.field not in places]
+        raise SpecError(sorted(problems, key=lambda p: (p.line, p.column))) from None
+    problems = [marks.problem(field, message) for field, message in (*check(factory), *also(factory))]
     if problems:
         raise SpecError(problems)
     return factory
@@ -51,7 +59,7 @@ def _own(errors: list[Any]) -> list[Any]:
 
 
 def _problem(error: Any, marks: Marks) -> Problem:
-    place = tuple(part for part in error["loc"] if part in marks.keys or isinstance(part, int))
+    place = marks.place_of(error["loc"])
     kind, message = error["type"], str(error["msg"]).removeprefix("Value error, ")
     if kind == "extra_forbidden":
         return marks.problem(place, f"unknown key{_near(place, _known(place[:-1]))}")

@@ -26,6 +26,14 @@ class Marks:
         """For values that never stood in a file."""
         return cls(file, {}, _Everything())
 
+    def place_of(self, location: Place) -> Place:
+        """The part of a validator's location that stands in the file."""
+        found: Place = ()
+        for part in location:
+            if (*found, part) in self.at or (not self.at and (part in self.keys or isinstance(part, int))):
+                found = (*found, part)
+        return found
+
     def problem(self, place: Place, message: str) -> Problem:
         line, column = next((self.at[place[:n]] for n in range(len(place), -1, -1) if place[:n] in self.at), (0, 0))
         return Problem(self.file, line, column, dotted(place), message)
@@ -69,6 +77,8 @@ def _value(node: Any, place: Place, marks: Marks, problems: list[Problem]) -> An
         return _mapping(node, place, marks, problems)
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*place, i), marks, problems) for i, item in enumerate(node.value)]
+    if node.tag.endswith((":int", ":float")) and ":" in node.value:
+        return node.value  # a time of day: YAML 1.1 would read 17:00 as 1020, a number to the base 60
     constructor = _Loader("")
     return constructor.construct_object(node)
 

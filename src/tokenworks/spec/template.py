@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic_core import PydanticUndefined
+from pydantic import TypeAdapter
 
-from tokenworks.spec.factory import (
-    Arrivals,
-    Lengths,
-    Own,
-    Part,
-    Pool,
-    Power,
-    Rent,
-    Run,
-    Service,
-    Site,
-    Slo,
-    Speculative,
-    System,
-    Tier,
-)
+from tokenworks.spec.demand import Arrivals, Lengths, Scale, Sessions, Workload
+from tokenworks.spec.factory import Own, Rent, Run, System
+from tokenworks.spec.part import Part
+from tokenworks.spec.pue import PueTable
+from tokenworks.spec.service import Pool, Service, Slo, Speculative, Tier
+from tokenworks.spec.site import Curtailment, Hall, Power, Site, Stage
 
 PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("site", Site),
     ("site.power", Power),
+    ("site.curtailment[]", Curtailment),
+    ("site.path[]", Stage),
+    ("site.halls[]", Hall),
+    ("site.pue", PueTable),
     ("systems[]", System),
     ("systems[].own", Own),
     ("systems[].rent", Rent),
@@ -34,7 +28,9 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("services[].prefill, .decode", Pool),
     ("services[].kv_tiers[]", Tier),
     ("services[].speculative", Speculative),
+    ("workload[]", Workload),
     ("workload[].arrivals", Arrivals),
+    ("workload[].sessions", Sessions),
     ("workload[].input, .output", Lengths),
     ("run", Run),
 )
@@ -50,14 +46,17 @@ def defaults() -> str:
 
 
 def _field(name: str, info: Any) -> str:
-    default = "required" if info.default is PydanticUndefined else _shown(info.default)
+    default = "required" if info.is_required() else _shown(info)
     said = f"  ({info.description})" if info.description else ""
     return f"{info.alias or name}: {default}{said}"
 
 
-def _shown(value: Any) -> str:
+def _shown(info: Any) -> str:
+    """The default as one would write it, with its unit."""
+    value = info.default
     if value is None:
         return "none"
-    if isinstance(value, Part) or value == ():
-        return "see below" if isinstance(value, Part) else "[]"
-    return str(value).lower() if isinstance(value, bool) else f"{value}"
+    if isinstance(value, Part) and not isinstance(value, Scale):
+        return "see below"
+    written = TypeAdapter(Annotated[info.annotation, None, *info.metadata]).dump_python(value, mode="json")
+    return str(written).lower() if isinstance(written, bool) else f"{written}"

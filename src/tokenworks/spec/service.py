@@ -1,0 +1,114 @@
+"""What the factory serves: models, engines, parallelism, caches, routing, objectives."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from tokenworks.spec.part import Part
+from tokenworks.spec.quantities import Bytes, BytesPerSecond, Seconds, Share
+
+
+class Pool(Part):
+    """Prefill or decode workers of a disaggregated service."""
+
+    workers: PositiveInt = Field(1, description="replicas in this pool")
+    tp: PositiveInt = Field(1, description="tensor-parallel degree")
+    pp: PositiveInt = Field(1, description="pipeline stages")
+    dp: PositiveInt = Field(1, alias="dp_attention", description="attention data-parallel ranks")
+    ep: PositiveInt = Field(1, description="expert-parallel ranks")
+    max_seqs: PositiveInt | None = Field(None, description="sequences in a batch; none: the engine's")
+    token_budget: PositiveInt | None = Field(None, description="tokens of a step; none: the engine's")
+
+    @property
+    def gpus(self) -> int:
+        return self.tp * self.pp * self.dp
+
+
+class Tier(Part):
+    """Where evicted prefix blocks go: capacity per replica."""
+
+    name: Literal["host", "grace", "nvme", "shared"] = Field(description="kind of memory")
+    capacity_bytes: Bytes = Field(alias="capacity", description="e.g. 400 GB")
+    bandwidth_b_s: BytesPerSecond | None = Field(
+        None, alias="bandwidth", description="back to the GPUs, e.g. 50 GB/s; none: the system's"
+    )
+
+
+class Speculative(Part):
+    """Speculative decoding."""
+
+    kind: Literal["mtp", "eagle", "ngram", "draft"] = Field("mtp", description="where the draft tokens come from")
+    draft_tokens: PositiveInt = Field(1, description="proposed in a step")
+    tokens_per_step: Annotated[float, Field(ge=1.0)] = Field(
+        1.0, description="accepted in the mean, own token included"
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Speculative:
+        if self.tokens_per_step > self.draft_tokens + 1:
+            raise ValueError(f"at most {self.draft_tokens + 1} tokens a step from {self.draft_tokens} draft tokens")
+        return self
+
+
+class Slo(Part):
+    """Objectives for the 95th percentile of each request latency."""
+
+    ttft_p95_s: Seconds | None = Field(
+        None, alias="ttft_p95", description="time to the first token; none: no objective"
+    )
+    tpot_p95_s: Seconds | None = Field(None, alias="tpot_p95", description="time per output token after the first")
+    e2e_p95_s: Seconds | None = Field(None, alias="e2e_p95", description="time to the last token")
+
+
+ROUTING = ("round-robin", "random", "least-loaded", "power-of-two", "session", "kv-aware")
+
+
+class Service(Part):
+    """A model with its workers."""
+
+    name: str = Field(description="what workloads and reports call it")
+    model: str = Field(description="catalogue id")
+    precision: str = Field("bf16", description="of the weights")
+    kv_precision: Literal["bf16", "fp8"] = Field("bf16", description="of the KV cache")
+    engine: str = Field("vllm", description="catalogue id")
+    engine_version: str = Field("", description="whose rules and overheads hold; empty: the engine's general ones")
+    on: str | None = Field(None, description="system id; none: the only system")
+    workers: PositiveInt | None = Field(None, description="replicas; none: as many as the free GPUs hold")
+    tp: PositiveInt = Field(1, description="tensor-parallel degree")
+    pp: PositiveInt = Field(1, description="pipeline stages")
+    dp: PositiveInt = Field(1, alias="dp_attention", description="attention data-parallel ranks")
+    ep: PositiveInt = Field(1, description="expert-parallel ranks")
+    prefill: Pool | None = Field(None, description="prefill workers of a disaggregated service")
+    decode: Pool | None = Field(None, description="decode workers of a disaggregated service")
+    max_seqs: PositiveInt | None = Field(None, description="sequences in a batch; none: the engine's")
+    token_budget: PositiveInt | None = Field(None, description="tokens of a step; none: the engine's")
+    memory_fraction: Annotated[Share, Field(gt=0, le=1)] | None = Field(
+        None, description="of the GPU memory that the engine may fill; none: the engine's"
+    )
+    chunked_prefill: bool | None = Field(None, description="prompts in pieces beside decode; none: the engine's")
+    prefix_cache: bool | None = Field(None, description="reuse of known prompt prefixes; none: off")
+    kv_tiers: tuple[Tier, ...] = Field((), description="slower memories for evicted prefix blocks, fastest first")
+    speculative: Speculative | None = Field(None, description="speculative decoding; none: off")
+    routing: Literal["round-robin", "random", "least-loaded", "power-of-two", "session", "kv-aware"] = Field(
+        "least-loaded", description="which worker takes a request"
+    )
+    kv_weight: Annotated[float, Field(ge=0, le=100)] = Field(
+        1.0, description="of kv-aware routing: what an uncached block counts against load"
+    )
+    max_waiting: int = Field(0, ge=0, description="requests that may queue; 0: no limit")
+    timeout_s: Seconds = Field(0.0, alias="timeout", description="to the first token; 0: none")
+    slo: Slo = Field(Slo(), description="latency objectives")  # type: ignore[call-arg]
+
+    @model_validator(mode="after")
+    def _pools(self) -> Service:
+        if (self.prefill is None) != (self.decode is None):
+            raise ValueError("a disaggregated service needs both prefill and decode")
+        if self.prefill and self.workers:
+            raise ValueError("workers belongs to an aggregated service; prefill and decode have their own")
+        return self
+
+    @property
+    def gpus_per_worker(self) -> int:
+        return self.tp * self.pp * self.dp
