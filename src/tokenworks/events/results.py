@@ -80,6 +80,7 @@ class Timeline:
     board_w: NDArray[np.float64]  # (services, buckets)
     it_w: NDArray[np.float64]  # (buckets,)
     facility_w: NDArray[np.float64]  # (buckets,)
+    board_parts_w: NDArray[np.float64]  # (4, buckets) prefill, decode, static while stepping, idle; sum to the boards
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Energy:
     board_j: float
     it_j: float
     facility_j: float
-    parts: tuple[Share, ...]  # facility → losses, cooling, IT → host, fabric, board → prefill, decode, idle
+    parts: tuple[Share, ...]  # facility → losses, cooling, IT → host, fabric, board → prefill, decode, static, idle
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,11 @@ class Money:
     parts: tuple[Share, ...]  # capex, rent, energy, demand charge, colocation, staff …
     usd_per_mtok_output: float  # all cost over output tokens
     usd_per_mtok_blended: float  # all cost over input + output tokens
-    usd_per_mtok_input: float  # cost allocated to uncached input
-    usd_per_mtok_cached: float
+    usd_per_mtok_input: float  # prefill and the reading of computed prompts, over computed input
+    usd_per_mtok_cached: float  # reload and the reading of cached prompts, over cached input
     tokens_per_usd: float
     by_service_usd: tuple[float, ...]  # each for its GPUs, idle time included; unused GPUs belong to nobody
-    allocation: tuple[Share, ...] = ()  # prefill, cache reload, decode, idle by service (the parent), unused GPUs
+    allocation: tuple[Share, ...] = ()  # by purpose and service (the parent), and unused GPUs
     idle_usd: float = 0.0  # idle rows and unused GPUs: the price of idleness
     usd_per_mtok_decode: float = 0.0  # cost of decode time alone over output tokens
 

@@ -63,7 +63,7 @@ def rehearse(
     twin = _simulate(made, requests, factory.run.horizon_s, stop, window_s)
     done, twin = _until(made, twin)
     progress("doing the books")
-    physical = physical_run(done, twin, done.factory.run.horizon_s)
+    physical = physical_run(done, twin, requests, done.factory.run.horizon_s)
     books = account(physical, done.factory)
     result = run_result(done, twin, physical, books, sustainable, notes)
     if done is not made:
@@ -128,8 +128,9 @@ def _price_of_idleness(made: Plant, progress: Progress) -> str:
         generate(load, names.index(load.service), base_rate_s(load), factory.run.horizon_s, factory.run.seed, i)
         for i, load in enumerate(factory.workload)
     ]
-    twin = _simulate(made, merge(streams), factory.run.horizon_s)
-    physical = physical_run(made, twin, factory.run.horizon_s)
+    requests = merge(streams)
+    twin = _simulate(made, requests, factory.run.horizon_s)
+    physical = physical_run(made, twin, requests, factory.run.horizon_s)
     raw = account(physical, factory).money.usd_per_mtok_output
     busy = sum(u.busy_share * u.gpus for u in physical.services) / made.gpus
     return f"price of idleness: the traces as recorded would keep the GPUs {busy:.1%} busy at ${raw:,.2f} per million output tokens"
