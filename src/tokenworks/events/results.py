@@ -136,6 +136,8 @@ class WhatIf:
 
     label: str
     effects: tuple[tuple[str, float], ...]  # (figure, relative change)
+    broken: tuple[str, ...] = ()  # what the changed factory does not do; empty: it does what is asked of it
+    helps: bool = True
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,8 @@ class RunResult:
     interrupted: bool
     trace_note: str  # how the workload was made from its trace, the price of idleness
     assumptions: tuple[Assumption, ...] = ()
-    what_ifs: tuple[WhatIf, ...] = ()
+    what_ifs: tuple[WhatIf, ...] = ()  # that were asked for
+    advice: tuple[WhatIf, ...] = ()  # the best of those tried, the best first
+    advice_note: str = ""  # how they were tried; empty: none was
     files: tuple[str, ...] = field(default=())
     accuracy_note: str = ""
