@@ -216,7 +216,7 @@ def test_the_waterfall_begins_where_the_last_bar_ended() -> None:
 
 def test_the_allocation_adds_up_as_printed(text: str) -> None:
     table = text[text.index("Who pays for what") :]
-    rows = re.findall(r"<tr[^>]*><td>([^<]+)</td>((?:<td class=\"n\">[\d.,]+</td>){5})</tr>", table)
+    rows = re.findall(r"<tr[^>]*><td>([^<]+)</td>((?:<td class=\"n\">[\d.,]+</td>){6})</tr>", table)
     cents = {
         name: [round(float(v.replace(",", "")) * 100) for v in re.findall(r">([\d.,]+)<", row)] for name, row in rows
     }

@@ -64,6 +64,9 @@ class ServiceResult:
     slo_ttft_s: float = 0.0  # p95 objectives; 0 = none
     slo_tpot_s: float = 0.0
     bottleneck: str = ""
+    ttft_p95: Interval | None = None  # seconds
+    tpot_p95: Interval | None = None
+    sustainable: Interval | None = None  # requests per second
 
 
 @dataclass(frozen=True)
@@ -176,3 +179,6 @@ class RunResult:
     advice_note: str = ""  # how they were tried; empty: none was
     files: tuple[str, ...] = field(default=())
     accuracy_note: str = ""
+    mean_power_band: Interval | None = None  # in the scope of the budget
+    tokens_per_j_it_band: Interval | None = None
+    tokens_per_j_facility_band: Interval | None = None

@@ -16,10 +16,10 @@ from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
 from tokenworks.events.results import RunResult, WhatIf
 from tokenworks.rehearsal.cells import chosen
-from tokenworks.rehearsal.changes import Change, changes, strain
+from tokenworks.rehearsal.changes import Change, changes, strain, use
 from tokenworks.rehearsal.demand import sustainable_rate_s
 from tokenworks.rehearsal.plant import Plant, plant, ticks
-from tokenworks.rehearsal.play import clients, outcome, play
+from tokenworks.rehearsal.play import Stop, clients, outcome, play
 from tokenworks.rehearsal.run import Rehearsal
 from tokenworks.rehearsal.what_if import effects
 from tokenworks.report.figures import missed
@@ -30,8 +30,8 @@ TRIALS, KEPT = 7, 3
 NOTHING = 0.005  # a change of less in every figure is none
 
 
-def advise(done: Rehearsal, progress: Callable[[str], None] = lambda _: None) -> RunResult:
-    """The result with its advice, and a note on how it was found or why not."""
+def advise(done: Rehearsal, progress: Callable[[str], None] = lambda _: None, stop: Stop = lambda: False) -> RunResult:
+    """The result with its advice, and a note on how it was found or why not. Once ``stop`` says so, no more is tried."""
     result, made = done.result, done.made
     reason = _reason(done)
     if reason:
@@ -41,6 +41,8 @@ def advise(done: Rehearsal, progress: Callable[[str], None] = lambda _: None) ->
     base = _play(made, same, list(done.sustainable_s), window_s)
     found: list[tuple[str, RunResult]] = []
     for change in islice(changes(made, result), TRIALS):
+        if stop():
+            break
         progress(f"trying changes, {len(found)} of {TRIALS}: {change.label}")
         requests = _demand(done, change.load, window_s) if change.load else same
         found += [(change.label, other) for other in _tried(change, done, requests, window_s)]
@@ -59,14 +61,14 @@ def _reason(done: Rehearsal) -> str:
     return ""
 
 
-def worth(base: RunResult, other: RunResult) -> tuple[float, float, float, float]:
+def worth(base: RunResult, other: RunResult) -> tuple[float, ...]:
     """Less is better: by how much services are overloaded, then objectives missed, then dollars per token, then how
-    near the nearest limit is."""
-    rates = [s.arrived / other.horizon_s / s.sustainable_requests_s for s in other.services if s.sustainable_requests_s]
+    near the nearest limit is, then how much of the sustainable rates is used."""
+    rates = [use(s, other.horizon_s) for s in other.services]
     strains = [strain(s, other.horizon_s) for s in other.services]
     over, late = (sum(max(0.0, x - 1) for x in values) for values in (rates, strains))
     price = other.usd_per_mtok.value / base.usd_per_mtok.value
-    return round(over, 2), round(late, 2), round(price, 2), round(max(strains), 2)
+    return round(over, 2), round(late, 2), round(price, 2), round(max(strains), 1), round(sum(rates), 2)
 
 
 def _what_if(label: str, base: RunResult, other: RunResult) -> WhatIf:
@@ -124,9 +126,14 @@ def _demand(done: Rehearsal, factors: tuple[float, ...], window_s: float) -> Req
 def _note(result: RunResult, base: RunResult, tried: int, window_s: float) -> str:
     """How it was tried, and how far the window is from the whole run."""
     pairs = [(base.usd_per_mtok.value, result.usd_per_mtok.value)]
-    pairs += [(a.tpot.p95_s, b.tpot.p95_s) for a, b in zip(base.services, result.services, strict=True)]
+    pairs += [
+        (a.tpot.p95_s, b.tpot.p95_s)
+        for a, b in zip(base.services, result.services, strict=True)
+        if not (a.saturated or b.saturated)
+    ]
     off = max((abs(a / b - 1) for a, b in pairs if b > 0 and a > 0), default=0.0)
-    return (
-        f"{tried} changes tried in the twin on the first {window_s:,.0f} s of the same requests"
-        + (f"; $/Mtok and TPOT p95 there are within {off:.0%} of the whole run's." if off >= NOTHING else ".")
-    )
+    if result.overloaded:
+        differs = "; overloaded, the unchanged factory has no steady state to compare with."
+    else:
+        differs = f"; $/Mtok and TPOT p95 there are within {off:.0%} of the whole run's." if off >= NOTHING else "."
+    return f"{tried} changes tried in the twin on the first {window_s:,.0f} s of the same requests{differs}"

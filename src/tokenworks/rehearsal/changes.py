@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tokenworks import catalog
@@ -14,6 +14,7 @@ from tokenworks.rehearsal.plant import Plant, free_gpus
 from tokenworks.spec.factory import Factory, Service
 
 FULL = 0.85  # share of the sustainable rate that leaves a margin for bursts
+CLOSE = 0.9  # of an objective: no room for more load
 LESS = 0.7  # of the load, where an objective is missed
 LOWER = ("fp8", "nvfp4", "mxfp4")  # precisions to try, in falling order of bits
 
@@ -30,11 +31,17 @@ class Change:
     load: tuple[float, ...] = ()  # factors by service; none: as it is
 
 
+def use(s: ServiceResult, horizon_s: float) -> float:
+    """Share of the sustainable rate that is offered; 0 where the rate is not known."""
+    return s.arrived / horizon_s / s.sustainable_requests_s if s.sustainable_requests_s else 0.0
+
+
 def strain(s: ServiceResult, horizon_s: float) -> float:
     """How near a service is to its limits: 1 is a limit reached, of its rate or an objective."""
-    rate = s.arrived / horizon_s / s.sustainable_requests_s if s.sustainable_requests_s else 0.0
     pairs = ((s.ttft.p95_s, s.slo_ttft_s), (s.tpot.p95_s, s.slo_tpot_s))
-    return max([rate, *(measured / objective for measured, objective in pairs if objective and measured > 0)])
+    return max(
+        [use(s, horizon_s), *(measured / objective for measured, objective in pairs if objective and measured > 0)]
+    )
 
 
 def changes(made: Plant, result: RunResult) -> Iterator[Change]:
@@ -42,13 +49,15 @@ def changes(made: Plant, result: RunResult) -> Iterator[Change]:
     strains = [strain(s, result.horizon_s) for s in result.services]
     worst = strains.index(max(strains))
     if strains[worst] > 1:
-        less = min(LESS, FULL / strains[worst]) if result.services[worst].saturated else LESS
+        less = min(LESS, FULL / max(FULL, use(result.services[worst], result.horizon_s)))
         fields = list(_fields(made, result, worst))
-        last = Change(f"{result.services[worst].name}: {1 - less:.0%} less load", made.factory, _only(made, worst, less))
+        factors = tuple(less if i == worst else 1.0 for i in range(len(strains)))
+        last = Change(f"{result.services[worst].name}: {1 - less:.0%} less load", made.factory, factors)
     else:
         fields = [*_fewer(made, result), *_fields(made, result, worst)]
         factors = tuple(_room(s, result.horizon_s) for s in result.services)
-        last = Change(f"load raised to {FULL:.0%} of sustainable", made.factory, factors)
+        more = " and ".join(s.name for s, factor in zip(result.services, factors, strict=True) if factor > 1)
+        last = Change(f"load of {more} raised to {FULL:.0%} of sustainable", made.factory, factors)
     if any(factor != 1 for factor in last.load):
         yield last
     for label, change in fields:
@@ -58,13 +67,12 @@ def changes(made: Plant, result: RunResult) -> Iterator[Change]:
             continue
 
 
-def _only(made: Plant, service: int, factor: float) -> tuple[float, ...]:
-    return tuple(factor if i == service else 1.0 for i in range(len(made.replicas)))
-
-
 def _room(s: ServiceResult, horizon_s: float) -> float:
+    """By how much the load may be raised; not at all near an objective."""
     offered = s.arrived / horizon_s
-    return max(1.0, FULL * s.sustainable_requests_s / offered) if offered else 1.0
+    if not offered or strain(replace(s, sustainable_requests_s=0.0), horizon_s) > CLOSE:
+        return 1.0
+    return max(1.0, FULL * s.sustainable_requests_s / offered)
 
 
 def _fewer(made: Plant, result: RunResult) -> Iterator[Fields]:
@@ -73,11 +81,14 @@ def _fewer(made: Plant, result: RunResult) -> Iterator[Fields]:
         system, service = replicas.system, replicas.service
         if service.prefill or system.count < 2 or [r.system.id for r in made.replicas].count(system.id) > 1:
             continue
-        kept = math.ceil(system.count * s.arrived / result.horizon_s / (FULL * s.sustainable_requests_s or math.inf))
+        kept = math.ceil(system.count * use(s, result.horizon_s) / FULL)
         workers = kept * int(catalog.load("systems", system.system)["gpus"]) // service.gpus_per_worker
         if 0 < kept < system.count and 0 < workers < made.replicas[i].count:
             at = {f"systems.{made.factory.systems.index(system)}.count": kept}
-            yield f"{kept} {system.system} instead of {system.count}", {**at, f"services.{service.name}.workers": workers}
+            yield (
+                f"{kept} {system.system} instead of {system.count}",
+                {**at, f"services.{service.name}.workers": workers},
+            )
 
 
 def _fields(made: Plant, result: RunResult, worst: int) -> Iterator[Fields]:
@@ -117,12 +128,17 @@ def _hardware(made: Plant, result: RunResult, worst: int) -> Iterator[Fields]:
     count, each = made.replicas[worst].count, service.gpus_per_worker
     if free >= each:
         yield f"{service.name}: +1 worker", {f"{at}.workers": count + 1}
-    else:
-        yield from _from_others(made, result, worst)
-        number = made.factory.systems.index(system)
-        more = (free + int(catalog.load("systems", system.system)["gpus"])) // each
-        wider = {f"systems.{number}.count": system.count + 1, f"{at}.workers": count + more}
-        yield f"+1 {system.system} ({more} more {service.name} worker{'s' * (more != 1)})", wider
+        return
+    yield from _from_others(made, result, worst)
+    gpus = int(catalog.load("systems", system.system)["gpus"])
+    needed = math.ceil(count * use(result.services[worst], result.horizon_s) / FULL) - count
+    systems = max(1, math.ceil((needed * each - free) / gpus))
+    more = (free + systems * gpus) // each
+    wider = {f"systems.{made.factory.systems.index(system)}.count": system.count + systems}
+    yield (
+        f"+{systems} {system.system} ({more} more {service.name} worker{'s' * (more != 1)})",
+        {**wider, f"{at}.workers": count + more},
+    )
 
 
 def _pools(service: Service, free: int) -> Iterator[Fields]:

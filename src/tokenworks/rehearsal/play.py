@@ -8,6 +8,7 @@ from tokenworks.economics.account import account
 from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
 from tokenworks.events.results import RunResult
+from tokenworks.rehearsal.bands import with_bands
 from tokenworks.rehearsal.cells import simulate_in_cells
 from tokenworks.rehearsal.plant import BUCKETS, Plant, ticks
 from tokenworks.rehearsal.results import run_result
@@ -45,9 +46,7 @@ def clients(made: Plant) -> int:
     return sum(w.arrivals.clients or 0 for w in made.factory.workload if w.arrivals)
 
 
-def outcome(
-    made: Plant, twin: TwinResult, requests: Requests, sustainable: list[float], notes: list[str]
-) -> RunResult:
-    """The result of a play, with its books."""
+def outcome(made: Plant, twin: TwinResult, requests: Requests, sustainable: list[float], notes: list[str]) -> RunResult:
+    """The result of a play, with its books and intervals."""
     physical = physical_run(made, twin, requests, made.factory.run.horizon_s)
-    return run_result(made, twin, physical, account(physical, made.factory), sustainable, notes)
+    return with_bands(made, run_result(made, twin, physical, account(physical, made.factory), sustainable, notes))

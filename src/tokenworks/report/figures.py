@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tokenworks.events.results import Interval, RunResult, ServiceResult
+from tokenworks.events.results import Interval, RunResult, ServiceResult, WhatIf
 
 
 def short(value: float) -> str:
@@ -104,8 +104,8 @@ def band(interval: Interval, write: Callable[[float], str] = short) -> str:
     low, high = write(interval.low), write(interval.high)
     if low[0] == high[0] == "$":
         high = high[1:]
-    mark = f" {high[-1]}" if high[-1].isalpha() else ""
-    return f"{low.removesuffix(mark) if mark else low}–{high}"
+    _, space, name = high.rpartition(" ")
+    return f"{low.removesuffix(space + name) if space else low}–{high}"
 
 
 @dataclass(frozen=True)
@@ -120,26 +120,25 @@ class Figure:
 
 def six_figures(result: RunResult) -> list[Figure]:
     """What the owner asks first."""
-    power, money = result.mean_power_w, result.money
-    drawn = f"of {unit(result.power_budget_w, 'W')}" if result.power_budget_w else "no budget"
+    money = result.money
     scopes = f"IT {short(result.tokens_per_j_it)}, site {short(result.tokens_per_j_facility)}"
     offered = sum(s.arrived for s in result.services) / result.horizon_s
     return [
         Figure(
             "output tokens/s",
             short(result.output_tokens_s.value),
-            band(result.output_tokens_s),
+            band(result.output_tokens_s) or "set by demand",
             f"{per_second(offered)} req/s",
         ),
         Figure("tokens/s/user", short(result.tokens_s_user.value), band(result.tokens_s_user), "mean"),
         Figure(
             "$/Mtok output",
             usd(result.usd_per_mtok.value),
-            band(result.usd_per_mtok, usd),
+            band(result.usd_per_mtok, usd) or "by rent, demand",
             f"blended {usd(money.usd_per_mtok_blended)}",
         ),
         Figure("tokens/J board", short(result.tokens_per_j.value), band(result.tokens_per_j), scopes),
-        Figure(f"power, {scope_name(result.power_scope)}", unit(power, "W"), drawn, share_of_budget(result)),
+        _power(result),
         Figure(
             "GPU time busy",
             percent(result.utilisation),
@@ -149,6 +148,14 @@ def six_figures(result: RunResult) -> list[Figure]:
     ]
 
 
+def _power(result: RunResult) -> Figure:
+    """Mean power with its interval; peak and budget."""
+    drawn = result.mean_power_band
+    interval = band(drawn, lambda w: unit(w, "W")) if drawn else ""
+    label = f"power, {scope_name(result.power_scope)}"
+    return Figure(label, unit(result.mean_power_w, "W"), interval, share_of_budget(result))
+
+
 def scope_name(scope: str) -> str:
     return {"board": "GPU boards", "it": "IT", "facility": "facility"}[scope]
 
@@ -156,7 +163,7 @@ def scope_name(scope: str) -> str:
 def share_of_budget(result: RunResult) -> str:
     if not result.power_budget_w:
         return f"peak {unit(result.peak_power_w, 'W')}"
-    return f"peak {percent(result.peak_power_w / result.power_budget_w)}"
+    return f"peak {percent(result.peak_power_w / result.power_budget_w)} of {unit(result.power_budget_w, 'W')}"
 
 
 def objectives(service: ServiceResult) -> list[tuple[str, float, float]]:
@@ -194,15 +201,32 @@ def verdict(result: RunResult) -> str:
         return f"✗ OVERLOADED: {'; '.join(_overload(result, s) for s in result.services if s.saturated)}."
     late = [f"{' and '.join(missed(s))} of {s.name}" for s in result.services if missed(s)]
     if late:
-        return f"⚠ Sustains the load but misses its objective: {', '.join(late)}."
+        return f"⚠ Sustains the load but misses its objective: {', '.join(late)}; {_limit(result)}."
     silent = [s.name for s in result.services if unknown(s)]
     if silent:
         return f"⚠ No finished request of {', '.join(silent)} was measured: is the horizon longer than the warm-up?"
     if result.power_budget_w and result.peak_power_w > result.power_budget_w:
         return f"⚠ Sustains the load but its peak, {unit(result.peak_power_w, 'W')}, is above the power budget."
-    left = min((headroom(s, result.horizon_s) for s in result.services), default=0.0)
     within = " within every objective" if any(objectives(s) for s in result.services) else ""
-    return f"✓ Sustains the load{within}; headroom {percent(left)}."
+    return f"✓ Sustains the load{within}; {_limit(result)}."
+
+
+def _limit(result: RunResult) -> str:
+    """The service with the least headroom, what limits it, and how much is left."""
+    least = min(result.services, key=lambda s: headroom(s, result.horizon_s))
+    name = f"{least.name}, " if len(result.services) > 1 else ""
+    limit = f"bottleneck: {name}{least.bottleneck}; " if least.bottleneck else ""
+    return f"{limit}headroom {_headroom(least, result.horizon_s)}"
+
+
+def _headroom(s: ServiceResult, horizon_s: float) -> str:
+    """Headroom with its 80% interval; a negative end says that it may not sustain the load."""
+    said = percent(headroom(s, horizon_s))
+    if not s.sustainable or not s.sustainable.low:
+        return said
+    offered = s.arrived / horizon_s
+    low, high = (1 - offered / rate for rate in (s.sustainable.low, s.sustainable.high))
+    return f"{said} ({low:.0%} to {high:.0%})".replace("-", "−")
 
 
 def _overload(result: RunResult, service: ServiceResult) -> str:
@@ -217,21 +241,47 @@ def service_lines(result: RunResult) -> list[tuple[str, str]]:
     """(service, objectives met or missed, bottleneck, headroom) for the lines under the verdict."""
     lines = []
     for s in result.services:
-        said = [_objective(*goal) for goal in objectives(s)]
-        said = said or [f"TTFT p95 {seconds(s.ttft.p95_s)}, TPOT p95 {seconds(s.tpot.p95_s)} (no SLO)"]
-        if not s.saturated:
-            said.append(f"headroom {percent(headroom(s, result.horizon_s))}")
+        said = _overloaded(s, result.horizon_s) if s.saturated else _steady(s, result.horizon_s)
         if s.bottleneck:
             said.append(f"limit: {s.bottleneck}")
         lines.append((s.name, "; ".join(said)))
     return lines
 
 
-def _objective(name: str, measured: float, objective: float) -> str:
+def _steady(s: ServiceResult, horizon_s: float) -> list[str]:
+    sure = {"TTFT": s.ttft_p95, "TPOT": s.tpot_p95}
+    said = [_objective(*goal, sure[goal[0]]) for goal in objectives(s)]
+    said = said or [f"TTFT p95 {seconds(s.ttft.p95_s)}, TPOT p95 {seconds(s.tpot.p95_s)} (no SLO)"]
+    return [*said, f"headroom {_headroom(s, horizon_s)}"]
+
+
+def _overloaded(s: ServiceResult, horizon_s: float) -> list[str]:
+    """An overloaded service has no steady latency to hold against an objective."""
+    able = f"{per_second(s.sustainable_requests_s)} req/s"
+    sure = f" ({band(s.sustainable, per_second)})" if s.sustainable else ""
+    waits = f"TTFT p95 {seconds(s.ttft.p95_s)} so far and rising"
+    return [f"✗ offered {per_second(s.arrived / horizon_s)} req/s, sustains {able}{sure}", waits]
+
+
+def _objective(name: str, measured: float, objective: float, sure: Interval | None) -> str:
+    """An objective with the 80% interval of what is held against it; "likely" where the interval holds both answers."""
     if math.isnan(measured):
         return f"{name} p95 not measured (SLO {seconds(objective)})"
     sign, mark = ("≤", "✓") if measured <= objective else (">", "✗")
-    return f"{name} p95 {seconds(measured)} {sign} {seconds(objective)} {mark}"
+    if sure is None:
+        return f"{name} p95 {seconds(measured)} {sign} {seconds(objective)} {mark}"
+    likely = "likely " if sure.low <= objective < sure.high else ""
+    return f"{name} p95 {seconds(measured)} ({span(sure)}) {sign} {seconds(objective)} {likely}{mark}"
+
+
+def span(interval: Interval) -> str:
+    """An interval of durations, in one unit.
+
+    >>> span(Interval(0.5, 0.0412, 0.126)), span(Interval(1.0, 0.783, 1.35))
+    ('41.2–126 ms', '0.783–1.35 s')
+    """
+    low, high = triple((interval.low, interval.high, interval.high)).split("/")[:2]
+    return f"{low}–{high} {seconds(interval.high).split()[-1]}"
 
 
 def headroom(service: ServiceResult, horizon_s: float) -> float:
@@ -241,6 +291,37 @@ def headroom(service: ServiceResult, horizon_s: float) -> float:
     return max(0.0, 1 - service.arrived / horizon_s / service.sustainable_requests_s)
 
 
-def effects(changes: tuple[tuple[str, float], ...]) -> str:
-    """Effects of a what-if: "TPOT p95 −18%, $/Mtok +4%"."""
-    return ", ".join(f"{name} {change:+.0%}".replace("-", "−") for name, change in changes)
+def effects(changes: tuple[tuple[str, float], ...], most: int = 4) -> str:
+    """Effects of a change: the first one always, of the others the largest: "$/Mtok +4%, TPOT p95 −18%"."""
+    rest = sorted(range(1, len(changes)), key=lambda i: -abs(changes[i][1]))[: most - 1]
+    kept = [i for i in range(len(changes)) if i == 0 or (i in rest and abs(changes[i][1]) >= 0.005)]
+    said = (f"{changes[i][0]} {changes[i][1]:+.0%}" for i in kept)
+    return ", ".join(said).replace("-", "−").replace("+0%", "±0%").replace("−0%", "±0%")
+
+
+def tried(found: WhatIf) -> str:
+    """A change, what it does, and what it breaks."""
+    broken = f"; but {', '.join(found.broken)}" if found.broken else ""
+    return f"{found.label}: {effects(found.effects)}{broken}"
+
+
+def mark(found: WhatIf) -> str:
+    """✓ helps and does what is asked, ⚠ helps but not enough, – does not help."""
+    return "–" if not found.helps else "⚠" if found.broken else "✓"
+
+
+NOT_TRIED = "Not asked for in this run: no change was tried."
+KEY = "✓ helps, ⚠ helps but not enough, – does not help."
+
+
+def advice_note(result: RunResult) -> str:
+    """How changes were tried, with the key to their marks; or that none was."""
+    return " ".join(filter(None, [result.advice_note or NOT_TRIED, KEY if result.advice else ""]))
+
+
+def advice_title(result: RunResult) -> str:
+    """What the list of changes is."""
+    if not result.advice:
+        return "What would help most"
+    helpful = any(w.helps for w in result.advice)
+    return "What would help most" if helpful else "What would help: nothing that was tried; the closest"

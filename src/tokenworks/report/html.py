@@ -5,9 +5,19 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from tokenworks.events.results import RunResult
+from tokenworks.events.results import RunResult, WhatIf
 from tokenworks.report import page_money, page_services
-from tokenworks.report.figures import Figure, effects, service_lines, six_figures, state, verdict
+from tokenworks.report.figures import (
+    Figure,
+    advice_note,
+    advice_title,
+    mark,
+    service_lines,
+    six_figures,
+    state,
+    tried,
+    verdict,
+)
 from tokenworks.report.files import write_whole
 from tokenworks.report.page_charts import energy_flow, latencies, timelines
 from tokenworks.report.page_facts import assumptions
@@ -60,7 +70,7 @@ def _head(result: RunResult) -> str:
         f"<h1>{escape(result.factory)}</h1>"
         f'<p class="note">{escape(result.title)}; {result.horizon_s:,.0f} s of factory time, seed {result.seed}</p>'
         f'<p class="verdict {state(result)}" role="status">{escape(verdict(result))}</p><ul class="each">{lines}</ul>'
-        f'<div class="cards">{cards}</div><p class="note">{escape(result.trace_note)}</p></header>'
+        f'<div class="cards">{cards}</div><p class="note">Ranges are 80% intervals. {escape(result.trace_note)}</p></header>'
     )
 
 
@@ -72,10 +82,18 @@ def _card(figure: Figure) -> str:
 
 
 def _what_ifs(result: RunResult) -> str:
-    if not result.what_ifs:
-        return ""
-    rows = "".join(f"<li><b>{escape(w.label)}</b>: {escape(effects(w.effects))}</li>" for w in result.what_ifs)
-    return _section("What if", f'<ol class="each">{rows}</ol>', "Each change was tried in the twin.")
+    """Advice of the twin, and changes that were asked for."""
+    found = _section(advice_title(result), _tried(result.advice), advice_note(result))
+    if result.what_ifs:
+        found += _section("What if, as asked", _tried(result.what_ifs))
+    return found
+
+
+def _tried(changes: tuple[WhatIf, ...]) -> str:
+    rows = "".join(
+        f"<li>{mark(w)} <b>{escape(w.label)}</b>{escape(tried(w).removeprefix(w.label))}</li>" for w in changes
+    )
+    return f'<ol class="each">{rows}</ol>' if rows else ""
 
 
 def _sure(result: RunResult) -> str:
