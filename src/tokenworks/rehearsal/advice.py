@@ -39,15 +39,14 @@ def advise(done: Rehearsal, progress: Callable[[str], None] = lambda _: None, st
     window_s = result.horizon_s * min(1.0, TRIAL_REQUESTS / len(done.requests))
     same = _within(done.requests, window_s)
     base = _play(made, same, list(done.sustainable_s), window_s)
-    found: list[tuple[str, RunResult]] = []
+    found: list[tuple[Change, RunResult]] = []
     for change in islice(changes(made, result), TRIALS):
         if stop():
             break
         progress(f"trying changes, {len(found)} of {TRIALS}: {change.label}")
         requests = _demand(done, change.load, window_s) if change.load else same
-        found += [(change.label, other) for other in _tried(change, done, requests, window_s)]
-    ranked = sorted(found, key=lambda pair: worth(base, pair[1]))
-    kept = [_what_if(label, base, other) for label, other in ranked]
+        found += [(change, other) for other in _tried(change, done, requests, window_s)]
+    kept = [_what_if(change.label, base, other) for change, other in sorted(found, key=lambda pair: _rank(base, *pair))]
     moved = tuple(w for w in kept if max(abs(change) for _, change in w.effects) >= NOTHING)
     return replace(result, advice=moved[:KEPT], advice_note=_note(result, base, len(found), window_s))
 
@@ -69,6 +68,12 @@ def worth(base: RunResult, other: RunResult) -> tuple[float, ...]:
     over, late = (sum(max(0.0, x - 1) for x in values) for values in (rates, strains))
     price = other.usd_per_mtok.value / base.usd_per_mtok.value
     return round(over, 2), round(late, 2), round(price, 2), round(max(strains), 1), round(sum(rates), 2)
+
+
+def _rank(base: RunResult, change: Change, other: RunResult) -> tuple[float, ...]:
+    """As `worth`, but who asks for help wants to serve the load: less of it comes after what serves it as well."""
+    over, late, *rest = worth(base, other)
+    return over, late, float(any(factor < 1 for factor in change.load)), *rest
 
 
 def _what_if(label: str, base: RunResult, other: RunResult) -> WhatIf:

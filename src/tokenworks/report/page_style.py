@@ -42,7 +42,7 @@ th,td{{text-align:left;padding:4px 10px 4px 0;border-bottom:1px solid var(--line
 td.n,th.n{{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}}td.w{{white-space:nowrap}}tr.sum td{{font-weight:600}}tr.group th{{padding-top:12px;color:var(--fg)}}
 .water td.track{{width:56%;min-width:110px;padding-right:12px}}.track div{{position:relative;height:16px;background:linear-gradient(var(--line),var(--line)) 0 50%/100% 1px no-repeat}}
 .fill{{position:absolute;top:0;height:16px;min-width:2px;border-radius:2px}}.fill.all{{background:var(--dim)}}
-.two{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr));gap:8px 28px}}
+.two{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(560px,100%),1fr));gap:8px 28px}}
 details{{margin:8px 0;font-size:13px}}summary{{cursor:pointer;color:var(--dim)}}.wide{{max-width:840px}}.wide svg{{min-width:620px}}
 @media(max-width:600px){{svg .tick,svg .end{{font-size:19px}}svg .alt{{display:none}}.card b{{font-size:20px}}h1{{font-size:22px}}
 .wide svg .name{{font-size:14px}}.cards{{grid-template-columns:1fr 1fr}}}}
