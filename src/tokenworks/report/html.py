@@ -45,8 +45,8 @@ def page(result: RunResult) -> str:
             _section("Services", page_services.table(result)),
             _section("Where a joule goes", energy_flow(result)),
             _section("Where a dollar goes", page_money.money(result)),
-            _section("What this rests on", assumptions(result)),
             _section("How sure is this", _sure(result)),
+            _section("What this rests on", assumptions(result)),
         )
     )
     return (
@@ -101,5 +101,5 @@ def _sure(result: RunResult) -> str:
     return (
         f"<p>{escape(said)}</p><p class='note'>Ranges under the figures are 80% intervals of the prediction error on "
         "published measurements. Prices, tariffs and host power are facts of the catalogue with the status given "
-        "above; their error is not in the intervals.</p>"
+        "below; their error is not in the intervals.</p>"
     )
