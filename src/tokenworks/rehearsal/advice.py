@@ -43,7 +43,7 @@ def advise(done: Rehearsal, progress: Callable[[str], None] = lambda _: None, st
     for change in islice(changes(made, result), TRIALS):
         if stop():
             break
-        progress(f"trying changes, {len(found)} of {TRIALS}: {change.label}")
+        progress(f"trying changes, {len(found)} of {TRIALS}")
         requests = _demand(done, change.load, window_s) if change.load else same
         found += [(change, other) for other in _tried(change, done, requests, window_s)]
     kept = [_what_if(change.label, base, other) for change, other in sorted(found, key=lambda pair: _rank(base, *pair))]

@@ -186,7 +186,7 @@ def _limits(made: Plant, found: ServiceResult, worst: int) -> Iterator[Fields]:
     if service.decode is None:
         factor, said = (0.5, "half") if slow else (2.0, "twice")
         budget = max(256, int(model.token_budget * factor))
-        yield f"{service.name}: {said} the token budget, {budget:,}", {f"{at}.token_budget": budget}
+        yield f"{service.name}: {said} the token budget ({budget:,})", {f"{at}.token_budget": budget}
 
 
 def _degrees(factory: Factory, service: Service) -> Iterator[Fields]:
