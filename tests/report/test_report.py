@@ -8,7 +8,7 @@ import pytest
 from test_report_html import Page
 
 import tokenworks as tw
-from tokenworks.report import axes, figures
+from tokenworks.report import axes, figures, verdict
 from tokenworks.report.files import plain, to_json
 from tokenworks.report.html import page
 from tokenworks.report.terminal import WIDTH, render
@@ -42,7 +42,7 @@ def test_overload_is_said_first():
     assert not busy.summary.within_objectives
     assert busy.summary.verdict.startswith("✗ OVERLOADED: chat sustains ")
     assert "OVERLOADED" in repr(busy)
-    assert "≤" not in figures.service_lines(busy.result)[0][1]  # no latency of an overloaded service holds
+    assert "≤" not in verdict.service_lines(busy.result)[0][1]  # no latency of an overloaded service holds
 
 
 def test_html_is_whole_and_needs_no_network(result):

@@ -14,7 +14,8 @@ from sample import overloaded, sample
 
 from tokenworks.events.results import Interval, Share
 from tokenworks.report.bars import Part, cells, labels, largest, leaves
-from tokenworks.report.figures import band, percent, seconds, service_lines, short, state, usd, verdict
+from tokenworks.report.figures import band, percent, seconds, short, usd
+from tokenworks.report.verdict import service_lines, state, verdict
 
 
 @pytest.mark.parametrize("module", ["axes", "bars", "figures", "page_money", "progress", "svg"])

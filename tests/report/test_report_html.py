@@ -17,11 +17,12 @@ from sample import overloaded, sample
 
 from tokenworks.events.results import Share
 from tokenworks.report.axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, log_ticks, nice_ticks
-from tokenworks.report.figures import service_lines, six_figures, verdict
+from tokenworks.report.figures import six_figures
 from tokenworks.report.html import page
 from tokenworks.report.page_money import waterfall
 from tokenworks.report.sankey import sankey
 from tokenworks.report.svg import Series, cdf, filled, spread, timeline
+from tokenworks.report.verdict import service_lines, verdict
 
 VOID = {"meta", "br", "link", "input", "hr", "img"}
 

@@ -22,7 +22,7 @@ from tokenworks.rehearsal.plant import Plant, plant, ticks
 from tokenworks.rehearsal.play import Stop, clients, outcome, play
 from tokenworks.rehearsal.run import Rehearsal
 from tokenworks.rehearsal.what_if import effects
-from tokenworks.report.figures import missed
+from tokenworks.report.verdict import missed
 from tokenworks.workload.generate import generate, merge
 
 TRIAL_REQUESTS = 50_000  # of a window: what a trial costs is bounded, and does not depend on the machine

@@ -7,21 +7,13 @@ from pathlib import Path
 
 from tokenworks.events.results import RunResult, WhatIf
 from tokenworks.report import page_money, page_services
-from tokenworks.report.figures import (
-    Figure,
-    advice_note,
-    advice_title,
-    mark,
-    service_lines,
-    six_figures,
-    state,
-    tried,
-    verdict,
-)
+from tokenworks.report.figures import Figure, six_figures
 from tokenworks.report.files import write_whole
 from tokenworks.report.page_charts import energy_flow, latencies, timelines
 from tokenworks.report.page_facts import assumptions
 from tokenworks.report.page_style import SCRIPT, STYLE
+from tokenworks.report.tried import advice_note, advice_title, mark, tried
+from tokenworks.report.verdict import service_lines, state, verdict
 
 _HOVER = "Move over a chart, or focus it and use the arrow keys: all charts show the same moment."
 _DASHED = (

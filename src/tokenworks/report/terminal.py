@@ -6,22 +6,9 @@ from typing import TYPE_CHECKING
 
 from tokenworks.events.results import RunResult, ServiceResult, WhatIf
 from tokenworks.report.bars import Part, labels, leaves, stacked
-from tokenworks.report.figures import (
-    Figure,
-    advice_note,
-    advice_title,
-    mark,
-    percent,
-    service_lines,
-    short,
-    six_figures,
-    state,
-    tried,
-    triple,
-    unit,
-    usd,
-    verdict,
-)
+from tokenworks.report.figures import Figure, percent, short, six_figures, triple, unit, usd
+from tokenworks.report.tried import advice_note, advice_title, mark, tried
+from tokenworks.report.verdict import service_lines, state, verdict
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
