@@ -36,7 +36,7 @@ def advise(done: Rehearsal, progress: Callable[[str], None] = lambda _: None, st
     reason = _reason(done)
     if reason:
         return replace(result, advice_note=f"No change was tried: {reason}.")
-    window_s = result.horizon_s * min(1.0, TRIAL_REQUESTS / len(done.requests))
+    window_s = _window_s(done)
     same = _within(done.requests, window_s)
     base = _play(made, same, list(done.sustainable_s), window_s)
     found: list[tuple[Change, RunResult]] = []
@@ -49,6 +49,14 @@ def advise(done: Rehearsal, progress: Callable[[str], None] = lambda _: None, st
     kept = [_what_if(change.label, base, other) for change, other in sorted(found, key=lambda pair: _rank(base, *pair))]
     moved = tuple(w for w in kept if max(abs(change) for _, change in w.effects) >= NOTHING)
     return replace(result, advice=moved[:KEPT], advice_note=_note(result, base, len(found), window_s))
+
+
+def _window_s(done: Rehearsal) -> float:
+    """The first part of the run: so many requests at most, and no more than are at hand."""
+    arrived = max(1, sum(s.arrived for s in done.result.services))
+    whole = len(done.requests) >= arrived
+    held_s = done.result.horizon_s if whole else float(done.requests.arrival[-1]) / ticks(1.0)
+    return min(held_s, done.result.horizon_s * min(1.0, TRIAL_REQUESTS / arrived))
 
 
 def _reason(done: Rehearsal) -> str:
