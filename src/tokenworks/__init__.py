@@ -1,13 +1,13 @@
-"""Tokenworks: an AI factory in Python. ``load`` a factory file, ``run`` it, look at the result."""
+"""Tokenworks: an AI factory in Python. ``load`` a factory file, ``run`` it, look at its summary."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tokenworks.api import load, requests, run
+    from tokenworks.api import Run, load, run
 
-__all__ = ["load", "requests", "run"]
+__all__ = ["Run", "load", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,8 @@
-"""What notebooks use: load, run, estimate."""
+"""What notebooks use: load a factory, run it, look at the summary and at Arrow tables."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tokenworks.events.results import RunResult
+    from tokenworks.rehearsal import Rehearsal
+    from tokenworks.report.summary import Summary
 
 
 def examples() -> dict[str, Path]:
@@ -34,18 +37,56 @@ def load(path: str | Path) -> Factory:
     return load_file(known[str(path)] if shipped else path, trace_findings)
 
 
-def run(factory: Factory) -> RunResult:
-    """Rehearse a factory on the virtual clock."""
-    from tokenworks.rehearsal import run_factory
+@dataclass(frozen=True, repr=False)
+class Run:
+    """A rehearsed factory. Shown, it is the terminal report; ``result`` holds everything as dataclasses."""
 
-    return run_factory(factory)
+    factory: Factory
+    result: RunResult
+    rehearsal: Rehearsal
+
+    @property
+    def summary(self) -> Summary:
+        """Headline figures with their intervals; prints as the terminal report."""
+        from tokenworks.report.summary import summary
+
+        return summary(self.result)
+
+    def requests(self) -> pa.Table:
+        """One row per request: latencies, tokens, joules, dollars. Where the run did not record them, it is rehearsed
+        again with the same seed, which gives the same requests."""
+        from tokenworks.rehearsal import rehearse
+        from tokenworks.report.tables import requests_table
+
+        done = self.rehearsal
+        if done.log is None:
+            done = rehearse(self.factory.replace("run.record_requests", True))
+        assert done.log is not None
+        return requests_table(done.requests, done.log, self.result)
+
+    def timeline(self) -> pa.Table:
+        """One row per service and bucket: load, queue, KV use, watts."""
+        from tokenworks.report.tables import timeline_table
+
+        return timeline_table(self.result)
+
+    def save(self, path: str | Path) -> None:
+        """Write the HTML report."""
+        from tokenworks.report.html import write_html
+
+        write_html(self.result, Path(path))
+
+    def __repr__(self) -> str:
+        return self.summary.report
 
 
-def requests(factory: Factory) -> tuple[RunResult, pa.Table]:
-    """Rehearse a factory and keep every request, as an Arrow table."""
+def run(factory: Factory, *, advice: bool = False, quiet: bool = False) -> Run:
+    """Rehearse a factory on the virtual clock, with a progress bar where it takes over a second; ``advice`` also tries
+    changes that may help."""
     from tokenworks.rehearsal import rehearse
-    from tokenworks.report.tables import requests_table
+    from tokenworks.rehearsal.advice import advise
+    from tokenworks.report.progress import progress
 
-    done = rehearse(factory.replace("run.record_requests", True))
-    assert done.log is not None
-    return done.result, requests_table(done.requests, done.log, done.services)
+    with progress(quiet) as say:
+        done = rehearse(factory, say)
+        return Run(factory, advise(done, say) if advice else done.result, done)

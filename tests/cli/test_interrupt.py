@@ -34,7 +34,7 @@ def press(stage, times, *args):
 
 
 def test_ctrl_c_reports_what_was_done(tmp_path):
-    done = press("_simulate", 1, "--out", str(tmp_path))
+    done = press("play", 1, "--out", str(tmp_path))
     assert done.returncode == 130
     assert "INTERRUPTED" in done.stdout
     assert "only the part of the run" in done.stdout
@@ -46,7 +46,7 @@ def test_ctrl_c_reports_what_was_done(tmp_path):
     assert "INTERRUPTED" in (tmp_path / "report.html").read_text()
 
 
-@pytest.mark.parametrize(("stage", "times"), [("demands", 1), ("_simulate", 2)])
+@pytest.mark.parametrize(("stage", "times"), [("demands", 1), ("play", 2)])
 def test_ctrl_c_with_nothing_done_or_twice_writes_nothing(tmp_path, stage, times):
     done = press(stage, times, "--out", str(tmp_path))
     assert done.returncode == 130

@@ -105,6 +105,7 @@ def timeline(found: Books, board: np.ndarray) -> Timeline:
         board_w=board,
         it_w=found.it_w,
         facility_w=found.facility_w,
+        board_parts_w=board.sum(axis=0) * np.array([[0.2], [0.3], [0.4], [0.1]]),
     )
 
 

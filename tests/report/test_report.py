@@ -8,7 +8,7 @@ import pytest
 from test_report_html import Page
 
 import tokenworks as tw
-from tokenworks.report import axes, figures
+from tokenworks.report import axes, figures, verdict
 from tokenworks.report.files import plain, to_json
 from tokenworks.report.html import page
 from tokenworks.report.terminal import WIDTH, render
@@ -16,7 +16,7 @@ from tokenworks.report.terminal import WIDTH, render
 
 @pytest.fixture(scope="module")
 def result():
-    return tw.run(tw.load("laptop").replace_all({"run.horizon": "2 min", "run.warmup": "10 s"}))
+    return tw.run(tw.load("laptop").replace_all({"run.horizon": "2 min", "run.warmup": "10 s"})).result
 
 
 def test_terminal_fits_and_says_what_matters(result):
@@ -37,9 +37,12 @@ def test_terminal_fits_and_says_what_matters(result):
 
 def test_overload_is_said_first():
     busy = tw.run(tw.load("laptop").replace("run.horizon", "2 min").replace("workload.0.scale", "160% of sustainable"))
-    assert busy.overloaded
-    assert figures.verdict(busy).startswith("✗ OVERLOADED: chat sustains ")
-    assert "OVERLOADED" in render(busy)
+    assert busy.result.overloaded
+    assert not busy.summary.sustains
+    assert not busy.summary.within_objectives
+    assert busy.summary.verdict.startswith("✗ OVERLOADED: chat sustains ")
+    assert "OVERLOADED" in repr(busy)
+    assert "≤" not in verdict.service_lines(busy.result)[0][1]  # no latency of an overloaded service holds
 
 
 def test_html_is_whole_and_needs_no_network(result):

@@ -16,6 +16,7 @@ import pytest
 from sample import sample
 
 from tokenworks.events.requests import Requests
+from tokenworks.events.results import RunResult
 from tokenworks.report.files import FORMAT, to_json, write_whole
 from tokenworks.report.perfetto import Span, trace
 from tokenworks.report.progress import progress
@@ -96,10 +97,21 @@ def three_requests() -> tuple[Requests, RequestLog]:
     return requests, log
 
 
+def two_services() -> RunResult:
+    """The sample with services that the requests name."""
+    result = sample()
+    chat, code = (replace(s, name=name) for s, name in zip(result.services, ("chat", "code"), strict=True))
+    named = {s.name: new for s, new in zip(result.services, ("chat", "code"), strict=True)}
+    rows = tuple(replace(row, parent=named.get(row.parent, "")) for row in result.money.allocation)
+    return replace(result, services=(chat, code), money=replace(result.money, allocation=rows))
+
+
 def test_requests_by_hand(tmp_path: Path) -> None:
-    table = requests_table(*three_requests(), ["chat", "code"])
+    table = requests_table(*three_requests(), two_services())
     write_parquet(table, tmp_path / "requests.parquet")
     rows = parquet.read_table(tmp_path / "requests.parquet").to_pylist()
+    # of 42% prefill it computed 36 of 336 tokens, of 2% reload it had all, of 56% decode it made 11 of 18 tokens
+    share = 0.42 * 36 / 336 + 0.02 + 0.56 * 11 / 18
     assert rows[0] == {
         "arrival_s": 0.0,
         "ttft_s": 0.5,
@@ -108,6 +120,8 @@ def test_requests_by_hand(tmp_path: Path) -> None:
         "input_tokens": 100,
         "cached_tokens": 64,
         "output_tokens": 11,
+        "joules": pytest.approx((22e6 + 38e6 + 61e6) * share),
+        "usd": pytest.approx(two_services().money.by_service_usd[0] * share),
         "service": "chat",
         "status": "finished",
         "worker": 4,

@@ -17,11 +17,12 @@ from sample import overloaded, sample
 
 from tokenworks.events.results import Share
 from tokenworks.report.axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, log_ticks, nice_ticks
-from tokenworks.report.figures import service_lines, six_figures, verdict
+from tokenworks.report.figures import six_figures
 from tokenworks.report.html import page
 from tokenworks.report.page_money import waterfall
 from tokenworks.report.sankey import sankey
 from tokenworks.report.svg import Series, cdf, filled, spread, timeline
+from tokenworks.report.verdict import service_lines, verdict
 
 VOID = {"meta", "br", "link", "input", "hr", "img"}
 
@@ -216,7 +217,7 @@ def test_the_waterfall_begins_where_the_last_bar_ended() -> None:
 
 def test_the_allocation_adds_up_as_printed(text: str) -> None:
     table = text[text.index("Who pays for what") :]
-    rows = re.findall(r"<tr[^>]*><td>([^<]+)</td>((?:<td class=\"n\">[\d.,]+</td>){5})</tr>", table)
+    rows = re.findall(r"<tr[^>]*><td>([^<]+)</td>((?:<td class=\"n\">[\d.,]+</td>){6})</tr>", table)
     cents = {
         name: [round(float(v.replace(",", "")) * 100) for v in re.findall(r">([\d.,]+)<", row)] for name, row in rows
     }

@@ -14,7 +14,8 @@ from tokenworks.report.terminal import render, show
 
 GOLDEN = """\
 tulsa-1: deepseek-r1 on 48 x gb200, gpt-oss-120b on 24 x gb200
-✓ Sustains the load within every objective; headroom 31%.
+✓ Sustains the load within every objective; bottleneck: reasoner, decode, HBM bandwidth; headroom
+31%.
   reasoner: TTFT p95 783 ms ≤ 2 s ✓; TPOT p95 31.9 ms ≤ 40 ms ✓; headroom 31%; limit: decode, HBM
   bandwidth
   helper: TTFT p95 336 ms ≤ 2 s ✓; TPOT p95 22 ms ≤ 25 ms ✓; headroom 31%; limit: decode, HBM
@@ -61,7 +62,7 @@ def test_the_table_of_services() -> None:
 
 def test_what_ifs_and_files_are_listed() -> None:
     text = render(sample())
-    assert "  1. +1 decode worker: TPOT p95 −18%, $/Mtok +4%" in text
+    assert "  1. ✓ +1 decode worker: TPOT p95 −18%, $/Mtok +4%" in text
     assert text.rstrip().endswith("→ out/tulsa-1/result.json")
 
 

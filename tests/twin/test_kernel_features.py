@@ -75,6 +75,8 @@ def test_timeline_adds_up():
         assert line.output_tokens.sum(axis=1).tolist() == [s.output_tokens for s in result.services]
         joules = (result.workers.dynamic_uj.sum() + result.workers.static_uj.sum()) / 1e6
         assert line.joules.sum() == pytest.approx(joules, abs=1e-6 * (1 + len(cell.workers)))
+        calm = line.static_joules.sum() + line.idle_joules.sum()
+        assert calm == pytest.approx(result.workers.static_uj.sum() / 1e6, abs=1e-6 * (1 + len(cell.workers)))
     assert seen > 10
 
 

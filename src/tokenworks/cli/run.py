@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tokenworks.events.results import RunResult
     from tokenworks.rehearsal import Rehearsal
 
 
@@ -17,7 +18,7 @@ def register(verbs: Any) -> None:
     parser.add_argument("--out", metavar="FOLDER", help="where report.html and result.json go (default: out/NAME)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, nothing else")
     parser.add_argument("--quiet", action="store_true", help="no progress, no report; only the files")
-    parser.add_argument("--requests", action="store_true", help="keep every request in requests.parquet")
+    parser.add_argument("--requests", action="store_true", help="also write requests.parquet and timeline.parquet")
     parser.add_argument(
         "--set", metavar="PATH=VALUE", action="append", default=[], help="change a field, e.g. run.seed=3"
     )
@@ -27,6 +28,9 @@ def register(verbs: Any) -> None:
         action="append",
         default=[],
         help="also rehearse the factory with this change and compare, e.g. services.chat.precision=fp8 (repeatable)",
+    )
+    parser.add_argument(
+        "--no-advice", action="store_true", help="try no changes: the report then does not say what would help most"
     )
     parser.add_argument(
         "--trace", metavar="FROM:TO", help="steps and requests of a window for ui.perfetto.dev, e.g. 60s:65s"
@@ -40,11 +44,12 @@ def run(args: argparse.Namespace) -> int:
     from tokenworks.api import load
     from tokenworks.cli.interrupt import asked_to_stop
     from tokenworks.rehearsal import rehearse
+    from tokenworks.rehearsal.advice import advise
     from tokenworks.rehearsal.what_if import what_ifs
     from tokenworks.report.files import to_json, write_whole
     from tokenworks.report.html import page
     from tokenworks.report.progress import progress
-    from tokenworks.report.tables import requests_table, write_parquet
+    from tokenworks.report.tables import requests_table, timeline_table, write_parquet
 
     factory = load(args.file)
     if args.set:
@@ -57,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         factory = factory.replace("run.record_requests", True)
     with progress(quiet=args.quiet or args.json) as say, asked_to_stop() as stop:
         done = rehearse(factory, say, stop, window_s)
-        result = done.result
+        result = done.result if args.no_advice else advise(done, say, stop)
         if changes and not result.interrupted:
             result = replace(result, what_ifs=what_ifs(factory, result, changes, say))
     folder = Path(args.out or f"out/{factory.name}")
@@ -67,20 +72,29 @@ def run(args: argparse.Namespace) -> int:
         write_window(done, window_s, paths[-1])
     if done.log is not None and factory.run.record_requests and (args.requests or not args.trace):
         paths.append(folder / "requests.parquet")
-        write_parquet(requests_table(done.requests, done.log, done.services), paths[-1])
+        write_parquet(requests_table(done.requests, done.log, done.result), paths[-1])
+        paths.append(folder / "timeline.parquet")
+        write_parquet(timeline_table(done.result), paths[-1])
     result = replace(result, files=tuple(str(p) for p in paths))
     write_whole(paths[0], page(result).encode())
     write_whole(paths[1], to_json(result).encode())
     if args.json:
         print(to_json(result))
     elif not args.quiet:
+        print_report(result)
+    return 130 if result.interrupted else 0
+
+
+def print_report(result: RunResult) -> None:
+    """Colours in a terminal, plain text without trailing blanks in a pipe."""
+    from tokenworks.report.terminal import render, show
+
+    if sys.stdout.isatty():
         from rich.console import Console
 
-        from tokenworks.report.terminal import WIDTH, show
-
-        console = Console(highlight=False, width=WIDTH if not sys.stdout.isatty() else None)
-        show(result, console)
-    return 130 if result.interrupted else 0
+        show(result, Console(highlight=False))
+    else:
+        print(render(result), end="")
 
 
 def pairs_of(texts: list[str], option: str) -> list[tuple[str, str]]:

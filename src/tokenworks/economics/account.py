@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworks.economics.allocation import GpuTime, allocate
+from tokenworks.economics.allocation import UNUSED, GpuTime, allocate
 from tokenworks.economics.facts import Facts, facts_of
 from tokenworks.economics.power import rolling_means
 from tokenworks.economics.provision import Provision
@@ -33,9 +33,12 @@ class ServiceUse:
     output_tokens: float
     prefill_j: float  # dynamic
     decode_j: float
-    static_j: float
+    static_j: float  # idle draw included
     system: str = ""  # id in the factory file; none: the first
     reload_share: float = 0.0  # of its busy time: cached blocks brought back from a slower tier
+    prompt_share: float = 0.0  # of its busy time: reading computed prompts while their answers are made
+    cached_share: float = 0.0  # of its busy time: reading cached prompts
+    idle_j: float = 0.0  # of static_j: while nothing was stepped
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ def _energy(run: PhysicalRun, facts: Facts, board: Floats, it: Floats, facility:
     board_j, it_j, facility_j = joules(board), joules(it), joules(facility)
     rest_j, losses_j = joules(facts.hosts.rest_w(run.activity)), joules(facts.site.path_w(it))
     prefill_j, decode_j = sum(s.prefill_j for s in run.services), sum(s.decode_j for s in run.services)
+    idle_j = sum(s.idle_j for s in run.services) + run.spare_board_w * run.horizon_s
     parts = (
         Share("electrical losses", losses_j, "facility"),
         Share("cooling and building", facility_j - it_j - losses_j, "facility"),
@@ -128,7 +132,8 @@ def _energy(run: PhysicalRun, facts: Facts, board: Floats, it: Floats, facility:
         Share("GPU boards", board_j, "IT"),
         Share("prefill", prefill_j, "GPU boards"),
         Share("decode", decode_j, "GPU boards"),
-        Share("static and idle", board_j - prefill_j - decode_j, "GPU boards"),
+        Share("static while stepping", board_j - prefill_j - decode_j - idle_j, "GPU boards"),
+        Share("idle", idle_j, "GPU boards"),
     )
     return Energy(board_j, it_j, facility_j, parts)
 
@@ -153,7 +158,16 @@ def _money(run: PhysicalRun, facts: Facts, facility: Floats, billed_w: float) ->
     by_cause = {cause: math.fsum(c.get(cause, 0.0) for c in costs.values()) for cause in CAUSES}
     first = facts.systems[0].id
     uses = [
-        GpuTime(s.name, s.system or first, s.gpus, s.busy_share, s.prefill_share, s.reload_share) for s in run.services
+        GpuTime(
+            s.name,
+            s.system or first,
+            s.gpus,
+            s.busy_share,
+            s.prefill_share,
+            s.reload_share + s.cached_share,
+            s.prompt_share,
+        )
+        for s in run.services
     ]
     system_usd = {name: math.fsum(c.values()) for name, c in costs.items()}
     rows = allocate(system_usd, {s.id: s.gpus for s in facts.systems}, uses)
@@ -167,12 +181,12 @@ def _money(run: PhysicalRun, facts: Facts, facility: Floats, billed_w: float) ->
         parts=tuple(Share(cause, usd) for cause, usd in by_cause.items() if usd > 0),
         usd_per_mtok_output=per_million(total, output),
         usd_per_mtok_blended=per_million(total, output + inputs),
-        usd_per_mtok_input=per_million(paid["prefill"], inputs - cached),
-        usd_per_mtok_cached=per_million(paid["cache reload"], cached),
+        usd_per_mtok_input=per_million(paid["prefill"] + paid["prompt in memory"], inputs - cached),
+        usd_per_mtok_cached=per_million(paid["cached input"], cached),
         tokens_per_usd=output / total if total else 0.0,
         by_service_usd=tuple(math.fsum(r.value for r in rows if r.parent == s.name) for s in run.services),
         allocation=rows,
-        idle_usd=math.fsum(r.value for r in rows if r.label not in ("prefill", "cache reload", "decode")),
+        idle_usd=math.fsum(r.value for r in rows if r.label in ("idle", UNUSED)),
         usd_per_mtok_decode=per_million(paid["decode"], output),
     )
 

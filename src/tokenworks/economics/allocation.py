@@ -1,7 +1,8 @@
-"""Who pays for what: the cost of a run, by GPU time, to services, to prefill, reload and decode, and to idleness.
+"""Who pays for what: the cost of a run, by GPU time, to services, to prompts, cached input, answers, and to idleness.
 
 Basis: every GPU of a system costs the same per second. A service pays for its GPUs; their busy time is divided by
 what it was spent on, their idle time is a row of its own, and so are GPUs that no service uses. Rows sum to the total.
+A token held in KV memory is read by every step that attends to it: that time is the price of holding it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from tokenworks.events.results import Share
 
-PURPOSES = ("prefill", "cache reload", "decode", "idle")
+PURPOSES = ("prefill", "prompt in memory", "cached input", "decode", "idle")
 UNUSED = "unused GPUs"
 
 
@@ -25,18 +26,19 @@ class GpuTime:
     gpus: int
     busy_share: float  # of its GPU time
     prefill_share: float  # of its busy time
-    reload_share: float  # of its busy time: cached KV blocks brought back from a slower tier
+    cached_share: float  # of its busy time: cached prompts brought back from a slower tier, and read
+    prompt_share: float = 0.0  # of its busy time: computed prompts read while their answers are made
 
 
 def split_time(use: GpuTime) -> tuple[float, ...]:
     """Shares of a service's GPU time by `PURPOSES`; they sum to 1.
 
-    >>> [round(s, 3) for s in split_time(GpuTime("a", "rack", 8, 0.5, 0.4, 0.1))]
-    [0.2, 0.05, 0.25, 0.5]
+    >>> [round(s, 3) for s in split_time(GpuTime("a", "rack", 8, 0.5, 0.4, 0.1, 0.2))]
+    [0.2, 0.1, 0.05, 0.15, 0.5]
     """
     busy = min(1.0, use.busy_share)
-    fill, reload = busy * use.prefill_share, busy * use.reload_share
-    return fill, reload, max(0.0, busy - fill - reload), 1.0 - busy
+    fill, prompt, cached = (busy * share for share in (use.prefill_share, use.prompt_share, use.cached_share))
+    return fill, prompt, cached, max(0.0, busy - fill - prompt - cached), 1.0 - busy
 
 
 def allocate(system_usd: dict[str, float], gpus: dict[str, int], uses: Sequence[GpuTime]) -> tuple[Share, ...]:

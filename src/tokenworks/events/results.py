@@ -64,6 +64,9 @@ class ServiceResult:
     slo_ttft_s: float = 0.0  # p95 objectives; 0 = none
     slo_tpot_s: float = 0.0
     bottleneck: str = ""
+    ttft_p95: Interval | None = None  # seconds
+    tpot_p95: Interval | None = None
+    sustainable: Interval | None = None  # requests per second
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Timeline:
     board_w: NDArray[np.float64]  # (services, buckets)
     it_w: NDArray[np.float64]  # (buckets,)
     facility_w: NDArray[np.float64]  # (buckets,)
+    board_parts_w: NDArray[np.float64]  # (4, buckets) prefill, decode, static while stepping, idle; sum to the boards
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class Energy:
     board_j: float
     it_j: float
     facility_j: float
-    parts: tuple[Share, ...]  # facility → losses, cooling, IT → host, fabric, board → prefill, decode, idle
+    parts: tuple[Share, ...]  # facility → losses, cooling, IT → host, fabric, board → prefill, decode, static, idle
 
 
 @dataclass(frozen=True)
@@ -109,11 +113,11 @@ class Money:
     parts: tuple[Share, ...]  # capex, rent, energy, demand charge, colocation, staff …
     usd_per_mtok_output: float  # all cost over output tokens
     usd_per_mtok_blended: float  # all cost over input + output tokens
-    usd_per_mtok_input: float  # cost allocated to uncached input
-    usd_per_mtok_cached: float
+    usd_per_mtok_input: float  # prefill and the reading of computed prompts, over computed input
+    usd_per_mtok_cached: float  # reload and the reading of cached prompts, over cached input
     tokens_per_usd: float
     by_service_usd: tuple[float, ...]  # each for its GPUs, idle time included; unused GPUs belong to nobody
-    allocation: tuple[Share, ...] = ()  # prefill, cache reload, decode, idle by service (the parent), unused GPUs
+    allocation: tuple[Share, ...] = ()  # by purpose and service (the parent), and unused GPUs
     idle_usd: float = 0.0  # idle rows and unused GPUs: the price of idleness
     usd_per_mtok_decode: float = 0.0  # cost of decode time alone over output tokens
 
@@ -135,6 +139,8 @@ class WhatIf:
 
     label: str
     effects: tuple[tuple[str, float], ...]  # (figure, relative change)
+    broken: tuple[str, ...] = ()  # what the changed factory does not do; empty: it does what is asked of it
+    helps: bool = True
 
 
 @dataclass(frozen=True)
@@ -168,6 +174,11 @@ class RunResult:
     interrupted: bool
     trace_note: str  # how the workload was made from its trace, the price of idleness
     assumptions: tuple[Assumption, ...] = ()
-    what_ifs: tuple[WhatIf, ...] = ()
+    what_ifs: tuple[WhatIf, ...] = ()  # that were asked for
+    advice: tuple[WhatIf, ...] = ()  # the best of those tried, the best first
+    advice_note: str = ""  # how they were tried; empty: none was
     files: tuple[str, ...] = field(default=())
     accuracy_note: str = ""
+    mean_power_band: Interval | None = None  # in the scope of the budget
+    tokens_per_j_it_band: Interval | None = None
+    tokens_per_j_facility_band: Interval | None = None

@@ -36,7 +36,7 @@ def simulate_in_cells(whole: Cell, requests: Requests, options: TwinOptions, cou
     if options.trace_ticks[1]:
         raise InputError("a traced window needs one router domain: leave run.cells out")
     parts = [_part(whole, requests, number, count) for number in range(count)]
-    results = [simulate(part.cell, _chosen(requests, part.requests), options) for part in parts]
+    results = [simulate(part.cell, chosen(requests, part.requests), options) for part in parts]
     return _ordered(merge(results), parts)
 
 
@@ -77,7 +77,8 @@ def _cell_of(requests: Requests, count: int) -> Indices:
     return np.where(requests.session >= 0, requests.session, np.arange(len(requests))) % count
 
 
-def _chosen(requests: Requests, rows: Indices) -> Requests:
+def chosen(requests: Requests, rows: Indices) -> Requests:
+    """Some requests of a stream, with their hashes."""
     counts = np.diff(requests.block_start)[rows]
     start = np.concatenate([[0], np.cumsum(counts)])
     first = np.repeat(requests.block_start[:-1][rows] - start[:-1], counts)

@@ -10,6 +10,7 @@ from tokenworks.economics.account import Books, PhysicalRun, ServiceUse
 from tokenworks.events.results import Interval, RunResult, ServiceResult, Timeline
 from tokenworks.rehearsal.assumptions import assumptions
 from tokenworks.rehearsal.plant import Plant, blocks_of, workers_of
+from tokenworks.rehearsal.use import board_parts_w
 from tokenworks.twin.cell import TwinResult
 from tokenworks.twin.statistics import latency, shifted
 
@@ -136,4 +137,5 @@ def _timeline(made: Plant, twin: TwinResult, physical: PhysicalRun, books: Books
         board_w=physical.board_w,
         it_w=books.it_w,
         facility_w=books.facility_w,
+        board_parts_w=board_parts_w(twin, physical),
     )

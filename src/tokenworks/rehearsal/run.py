@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 from tokenworks.economics.account import account
 from tokenworks.events.requests import Requests
 from tokenworks.events.results import RunResult
 from tokenworks.physics.worker_model import TICKS_PER_S
-from tokenworks.rehearsal.cells import simulate_in_cells
 from tokenworks.rehearsal.demand import as_one, demands, stream_of
 from tokenworks.rehearsal.plant import BUCKETS, Plant, plant, ticks
-from tokenworks.rehearsal.results import run_result
+from tokenworks.rehearsal.play import Stop, outcome, play
 from tokenworks.rehearsal.use import physical_run
 from tokenworks.spec.factory import Factory
-from tokenworks.twin.cell import RequestLog, StepLog, TwinOptions, TwinResult
-from tokenworks.twin.simulate import simulate
+from tokenworks.twin.cell import RequestLog, StepLog, TwinResult
 from tokenworks.workload.generate import base_rate_s
 
 Progress = Callable[[str], None]
-Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -33,6 +30,8 @@ class Rehearsal:
     services: tuple[str, ...]
     workers: tuple[str, ...]  # names, by index
     steps: StepLog | None  # of the traced window
+    made: Plant
+    sustainable_s: tuple[float, ...]  # requests per second, by service
 
 
 def run_factory(factory: Factory, progress: Progress = lambda _: None) -> RunResult:
@@ -60,19 +59,17 @@ def rehearse(
     progress("running the twin")
     offered = as_one(streams)
     requests = offered.for_run(factory.run)
-    twin = _simulate(made, requests, factory.run.horizon_s, stop, window_s)
+    kept = requests if isinstance(requests, Requests) else offered.head
+    twin = play(made, requests, stop, window_s)
     done, twin = _until(made, twin)
     progress("doing the books")
-    physical = physical_run(done, twin, done.factory.run.horizon_s)
-    books = account(physical, done.factory)
-    result = run_result(done, twin, physical, books, sustainable, notes)
+    result = outcome(done, twin, kept, sustainable, notes)
     if done is not made:
         result = replace(result, interrupted=True)
     idle = "" if stop() else _price_of_idleness(made, progress)
     result = replace(result, trace_note="; ".join(filter(None, [result.trace_note, idle])))
     services = tuple(s.name for s in factory.services)
-    kept = requests if isinstance(requests, Requests) else offered.head
-    return Rehearsal(result, kept, twin.log, services, _worker_names(made), twin.steps)
+    return Rehearsal(result, kept, twin.log, services, _worker_names(made), twin.steps, made, tuple(sustainable))
 
 
 def _worker_names(made: Plant) -> tuple[str, ...]:
@@ -92,39 +89,15 @@ def _until(made: Plant, twin: TwinResult) -> tuple[Plant, TwinResult]:
     return replace(made, factory=factory), replace(twin, timeline=type(line)(**short))
 
 
-def _simulate(
-    made: Plant,
-    requests: Requests | Iterator[Requests],
-    horizon_s: float,
-    stop: Stop = lambda: False,
-    window_s: tuple[float, float] = (0.0, 0.0),
-) -> TwinResult:
-    clients = sum(w.arrivals.clients or 0 for w in made.factory.workload if w.arrivals)
-    options = TwinOptions(
-        horizon_ticks=ticks(horizon_s),
-        control_ticks=max(1, ticks(made.factory.run.control_interval_s)),
-        bucket_ticks=ticks(horizon_s / BUCKETS),
-        buckets=BUCKETS,
-        warmup_ticks=ticks(made.factory.run.warmup_s),
-        clients=clients,
-        record=made.factory.run.record_requests,
-        trace_ticks=(ticks(window_s[0]), ticks(window_s[1])),
-    )
-    cells = made.factory.run.cells
-    if isinstance(requests, Requests) and cells > 1:
-        return simulate_in_cells(made.cell, requests, options, cells)
-    return simulate(made.cell, requests, options, stop=stop)
-
-
 def _price_of_idleness(made: Plant, progress: Progress) -> str:
     """What a million output tokens would cost with the traces as recorded, unscaled."""
     factory = made.factory
     if not all(load.trace for load in factory.workload):
         return ""
     progress("pricing idleness")
-    streams = [stream_of(made, i, base_rate_s(load)) for i, load in enumerate(factory.workload)]
-    twin = _simulate(made, as_one(streams).for_run(factory.run), factory.run.horizon_s)
-    physical = physical_run(made, twin, factory.run.horizon_s)
+    offered = as_one([stream_of(made, i, base_rate_s(load)) for i, load in enumerate(factory.workload)])
+    twin = play(made, offered.for_run(factory.run))
+    physical = physical_run(made, twin, offered.head, factory.run.horizon_s)
     raw = account(physical, factory).money.usd_per_mtok_output
     busy = sum(u.busy_share * u.gpus for u in physical.services) / made.gpus
     return f"price of idleness: the traces as recorded would keep the GPUs {busy:.1%} busy at ${raw:,.2f} per million output tokens"

@@ -25,17 +25,21 @@ def what_ifs(
 
 
 def effects(base: RunResult, other: RunResult) -> tuple[tuple[str, float], ...]:
-    """Relative changes of the figures that people compare; latencies by service, those that exist in both."""
+    """Relative changes of the figures that people compare, by service those that exist in both. An overloaded service
+    has no steady latencies to compare."""
     pairs = [
-        ("output tokens/s", base.output_tokens_s.value, other.output_tokens_s.value),
         ("$/Mtok", base.usd_per_mtok.value, other.usd_per_mtok.value),
-        ("tokens/J", base.tokens_per_j_facility, other.tokens_per_j_facility),
-        ("peak power", base.peak_power_w, other.peak_power_w),
+        ("output tokens/s", base.output_tokens_s.value, other.output_tokens_s.value),
     ]
     for a in base.services:
         b = next((s for s in other.services if s.name == a.name), None)
-        if b is not None:
-            prefix = f"{a.name} " if len(base.services) > 1 else ""
+        if b is None:
+            continue
+        prefix = f"{a.name} " if len(base.services) > 1 else ""
+        pairs.append((f"{prefix}sustains", a.sustainable_requests_s, b.sustainable_requests_s))
+        if not (a.saturated or b.saturated):
             pairs.append((f"{prefix}TTFT p95", a.ttft.p95_s, b.ttft.p95_s))
             pairs.append((f"{prefix}TPOT p95", a.tpot.p95_s, b.tpot.p95_s))
+    pairs.append(("tokens/J", base.tokens_per_j_facility, other.tokens_per_j_facility))
+    pairs.append(("peak power", base.peak_power_w, other.peak_power_w))
     return tuple((name, after / before - 1) for name, before, after in pairs if before > 0 and after > 0)

@@ -1,4 +1,4 @@
-"""Numbers as people read them, and the words of the verdict; shared by every report."""
+"""Numbers as people read them, and the six that lead every report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tokenworks.events.results import Interval, RunResult, ServiceResult
+from tokenworks.events.results import Interval, RunResult
 
 
 def short(value: float) -> str:
@@ -104,8 +104,18 @@ def band(interval: Interval, write: Callable[[float], str] = short) -> str:
     low, high = write(interval.low), write(interval.high)
     if low[0] == high[0] == "$":
         high = high[1:]
-    mark = f" {high[-1]}" if high[-1].isalpha() else ""
-    return f"{low.removesuffix(mark) if mark else low}–{high}"
+    _, space, name = high.rpartition(" ")
+    return f"{low.removesuffix(space + name) if space else low}–{high}"
+
+
+def span(interval: Interval) -> str:
+    """An interval of durations, in one unit.
+
+    >>> span(Interval(0.5, 0.0412, 0.126)), span(Interval(1.0, 0.783, 1.35))
+    ('41.2–126 ms', '0.783–1.35 s')
+    """
+    low, high = triple((interval.low, interval.high, interval.high)).split("/")[:2]
+    return f"{low}–{high} {seconds(interval.high).split()[-1]}"
 
 
 @dataclass(frozen=True)
@@ -120,26 +130,25 @@ class Figure:
 
 def six_figures(result: RunResult) -> list[Figure]:
     """What the owner asks first."""
-    power, money = result.mean_power_w, result.money
-    drawn = f"of {unit(result.power_budget_w, 'W')}" if result.power_budget_w else "no budget"
+    money = result.money
     scopes = f"IT {short(result.tokens_per_j_it)}, site {short(result.tokens_per_j_facility)}"
     offered = sum(s.arrived for s in result.services) / result.horizon_s
     return [
         Figure(
             "output tokens/s",
             short(result.output_tokens_s.value),
-            band(result.output_tokens_s),
+            band(result.output_tokens_s) or "set by demand",
             f"{per_second(offered)} req/s",
         ),
         Figure("tokens/s/user", short(result.tokens_s_user.value), band(result.tokens_s_user), "mean"),
         Figure(
             "$/Mtok output",
             usd(result.usd_per_mtok.value),
-            band(result.usd_per_mtok, usd),
+            band(result.usd_per_mtok, usd) or "by rent, demand",
             f"blended {usd(money.usd_per_mtok_blended)}",
         ),
         Figure("tokens/J board", short(result.tokens_per_j.value), band(result.tokens_per_j), scopes),
-        Figure(f"power, {scope_name(result.power_scope)}", unit(power, "W"), drawn, share_of_budget(result)),
+        _power(result),
         Figure(
             "GPU time busy",
             percent(result.utilisation),
@@ -149,6 +158,14 @@ def six_figures(result: RunResult) -> list[Figure]:
     ]
 
 
+def _power(result: RunResult) -> Figure:
+    """Mean power with its interval; peak and budget."""
+    drawn = result.mean_power_band
+    interval = band(drawn, lambda w: unit(w, "W")) if drawn else ""
+    label = f"power, {scope_name(result.power_scope)}"
+    return Figure(label, unit(result.mean_power_w, "W"), interval, share_of_budget(result))
+
+
 def scope_name(scope: str) -> str:
     return {"board": "GPU boards", "it": "IT", "facility": "facility"}[scope]
 
@@ -156,91 +173,4 @@ def scope_name(scope: str) -> str:
 def share_of_budget(result: RunResult) -> str:
     if not result.power_budget_w:
         return f"peak {unit(result.peak_power_w, 'W')}"
-    return f"peak {percent(result.peak_power_w / result.power_budget_w)}"
-
-
-def objectives(service: ServiceResult) -> list[tuple[str, float, float]]:
-    """(name, measured p95, objective) of the latencies that have one."""
-    pairs = [
-        ("TTFT", service.ttft.p95_s, service.slo_ttft_s),
-        ("TPOT", service.tpot.p95_s, service.slo_tpot_s),
-    ]
-    return [pair for pair in pairs if pair[2] > 0]
-
-
-def missed(service: ServiceResult) -> list[str]:
-    """Objectives that the measured latencies break."""
-    return [name for name, measured, objective in objectives(service) if measured > objective]
-
-
-def unknown(service: ServiceResult) -> bool:
-    """No request of the service was measured, so nothing is known of its objectives."""
-    return any(math.isnan(measured) for _, measured, _ in objectives(service))
-
-
-def state(result: RunResult) -> str:
-    """good, warn (an objective is missed) or bad (overloaded, cut short)."""
-    if result.overloaded or result.interrupted:
-        return "bad"
-    over_budget = bool(result.power_budget_w) and result.peak_power_w > result.power_budget_w
-    return "warn" if over_budget or any(missed(s) or unknown(s) for s in result.services) else "good"
-
-
-def verdict(result: RunResult) -> str:
-    """One sentence, the answer first: does the factory do what is asked of it."""
-    if result.interrupted:
-        return "✗ INTERRUPTED: what follows covers only the part of the run that was done."
-    if result.overloaded:
-        return f"✗ OVERLOADED: {'; '.join(_overload(result, s) for s in result.services if s.saturated)}."
-    late = [f"{' and '.join(missed(s))} of {s.name}" for s in result.services if missed(s)]
-    if late:
-        return f"⚠ Sustains the load but misses its objective: {', '.join(late)}."
-    silent = [s.name for s in result.services if unknown(s)]
-    if silent:
-        return f"⚠ No finished request of {', '.join(silent)} was measured: is the horizon longer than the warm-up?"
-    if result.power_budget_w and result.peak_power_w > result.power_budget_w:
-        return f"⚠ Sustains the load but its peak, {unit(result.peak_power_w, 'W')}, is above the power budget."
-    left = min((headroom(s, result.horizon_s) for s in result.services), default=0.0)
-    within = " within every objective" if any(objectives(s) for s in result.services) else ""
-    return f"✓ Sustains the load{within}; headroom {percent(left)}."
-
-
-def _overload(result: RunResult, service: ServiceResult) -> str:
-    offered = service.arrived / result.horizon_s
-    return (
-        f"{service.name} sustains {per_second(service.sustainable_requests_s)} req/s, offered {per_second(offered)}; "
-        "its queue grows without end and its latencies are no steady state"
-    )
-
-
-def service_lines(result: RunResult) -> list[tuple[str, str]]:
-    """(service, objectives met or missed, bottleneck, headroom) for the lines under the verdict."""
-    lines = []
-    for s in result.services:
-        said = [_objective(*goal) for goal in objectives(s)]
-        said = said or [f"TTFT p95 {seconds(s.ttft.p95_s)}, TPOT p95 {seconds(s.tpot.p95_s)} (no SLO)"]
-        if not s.saturated:
-            said.append(f"headroom {percent(headroom(s, result.horizon_s))}")
-        if s.bottleneck:
-            said.append(f"limit: {s.bottleneck}")
-        lines.append((s.name, "; ".join(said)))
-    return lines
-
-
-def _objective(name: str, measured: float, objective: float) -> str:
-    if math.isnan(measured):
-        return f"{name} p95 not measured (SLO {seconds(objective)})"
-    sign, mark = ("≤", "✓") if measured <= objective else (">", "✗")
-    return f"{name} p95 {seconds(measured)} {sign} {seconds(objective)} {mark}"
-
-
-def headroom(service: ServiceResult, horizon_s: float) -> float:
-    """Share of the sustainable rate that is not used; 0 where the rate is not known."""
-    if not service.sustainable_requests_s:
-        return 0.0
-    return max(0.0, 1 - service.arrived / horizon_s / service.sustainable_requests_s)
-
-
-def effects(changes: tuple[tuple[str, float], ...]) -> str:
-    """Effects of a what-if: "TPOT p95 −18%, $/Mtok +4%"."""
-    return ", ".join(f"{name} {change:+.0%}".replace("-", "−") for name, change in changes)
+    return f"peak {percent(result.peak_power_w / result.power_budget_w)} of {unit(result.power_budget_w, 'W')}"

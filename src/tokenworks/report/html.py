@@ -5,13 +5,15 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from tokenworks.events.results import RunResult
+from tokenworks.events.results import RunResult, WhatIf
 from tokenworks.report import page_money, page_services
-from tokenworks.report.figures import Figure, effects, service_lines, six_figures, state, verdict
+from tokenworks.report.figures import Figure, six_figures
 from tokenworks.report.files import write_whole
 from tokenworks.report.page_charts import energy_flow, latencies, timelines
 from tokenworks.report.page_facts import assumptions
 from tokenworks.report.page_style import SCRIPT, STYLE
+from tokenworks.report.tried import advice_note, advice_title, mark, tried
+from tokenworks.report.verdict import service_lines, state, verdict
 
 _HOVER = "Move over a chart, or focus it and use the arrow keys: all charts show the same moment."
 _DASHED = (
@@ -35,8 +37,8 @@ def page(result: RunResult) -> str:
             _section("Services", page_services.table(result)),
             _section("Where a joule goes", energy_flow(result)),
             _section("Where a dollar goes", page_money.money(result)),
-            _section("What this rests on", assumptions(result)),
             _section("How sure is this", _sure(result)),
+            _section("What this rests on", assumptions(result)),
         )
     )
     return (
@@ -60,7 +62,7 @@ def _head(result: RunResult) -> str:
         f"<h1>{escape(result.factory)}</h1>"
         f'<p class="note">{escape(result.title)}; {result.horizon_s:,.0f} s of factory time, seed {result.seed}</p>'
         f'<p class="verdict {state(result)}" role="status">{escape(verdict(result))}</p><ul class="each">{lines}</ul>'
-        f'<div class="cards">{cards}</div><p class="note">{escape(result.trace_note)}</p></header>'
+        f'<div class="cards">{cards}</div><p class="note">Ranges are 80% intervals. {escape(result.trace_note)}</p></header>'
     )
 
 
@@ -72,10 +74,18 @@ def _card(figure: Figure) -> str:
 
 
 def _what_ifs(result: RunResult) -> str:
-    if not result.what_ifs:
-        return ""
-    rows = "".join(f"<li><b>{escape(w.label)}</b>: {escape(effects(w.effects))}</li>" for w in result.what_ifs)
-    return _section("What if", f'<ol class="each">{rows}</ol>', "Each change was tried in the twin.")
+    """Advice of the twin, and changes that were asked for."""
+    found = _section(advice_title(result), _tried(result.advice), advice_note(result))
+    if result.what_ifs:
+        found += _section("What if, as asked", _tried(result.what_ifs))
+    return found
+
+
+def _tried(changes: tuple[WhatIf, ...]) -> str:
+    rows = "".join(
+        f"<li>{mark(w)} <b>{escape(w.label)}</b>{escape(tried(w).removeprefix(w.label))}</li>" for w in changes
+    )
+    return f'<ol class="each">{rows}</ol>' if rows else ""
 
 
 def _sure(result: RunResult) -> str:
@@ -83,5 +93,5 @@ def _sure(result: RunResult) -> str:
     return (
         f"<p>{escape(said)}</p><p class='note'>Ranges under the figures are 80% intervals of the prediction error on "
         "published measurements. Prices, tariffs and host power are facts of the catalogue with the status given "
-        "above; their error is not in the intervals.</p>"
+        "below; their error is not in the intervals.</p>"
     )

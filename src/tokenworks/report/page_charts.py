@@ -8,14 +8,14 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworks.events.results import RunResult, Share
+from tokenworks.events.results import Interval, RunResult, Share
 from tokenworks.report import svg
 from tokenworks.report.bars import leaves
-from tokenworks.report.figures import percent, seconds, short, unit
+from tokenworks.report.figures import band, percent, seconds, short, unit
 from tokenworks.report.sankey import sankey
 
 Floats = NDArray[np.float64]
-TONES = {"IT": "c0", "GPU boards": "c0", "prefill": "c1", "decode": "c2"}
+TONES = {"IT": "c0", "GPU boards": "c0", "prefill": "c1", "decode": "c2", "idle": "c6"}
 LATENCIES = (("ttft", "Time to first token"), ("tpot", "Time per output token"), ("e2e", "End to end"))
 
 
@@ -50,7 +50,7 @@ def timelines(result: RunResult) -> str:
     drawn = [
         figure(title, svg.timeline(title, _series(names, t.time_s, values)), read=True) for title, values in charts
     ]
-    drawn.append(figure("Power, kW", _power(result), read=True))
+    drawn.append(figure("Power by purpose, kW", _power(result), read=True))
     rows = [
         (title, *(f"{short(v.min())} / {short(v.mean())} / {short(v.max())}" for v in values))
         for title, values in charts
@@ -67,11 +67,21 @@ def _series(names: Sequence[str], time_s: Floats, values: Floats) -> list[svg.Se
 
 
 def _power(result: RunResult) -> str:
+    """Layers from the boards to the meter; the budget holds for the layers of its scope."""
     t = result.timeline
-    rows = (("facility", t.facility_w, 2), ("IT", t.it_w, 3), ("boards", t.board_w.sum(axis=0), 4))
-    lines = [svg.Series(name, t.time_s, watts / 1e3, colour) for name, watts, colour in rows]
+    prefill, decode, static, idle = t.board_parts_w
+    boards = t.board_parts_w.sum(axis=0)
+    found = (
+        ("idle", idle, 6),
+        ("static", static, 5),
+        ("decode", decode, 2),
+        ("prefill", prefill, 1),
+        ("rest of IT", t.it_w - boards, 0),
+        ("site", t.facility_w - t.it_w, 3),
+    )
+    shown = [svg.Series(name, t.time_s, watts / 1e3, colour) for name, watts, colour in found if watts.max() > 0]
     scope = {"board": "boards", "it": "IT", "facility": "facility"}[result.power_scope]
-    return svg.timeline("Power: facility, IT, GPU boards", lines, result.power_budget_w / 1e3, f"{scope} limit")
+    return svg.layers("Power from the boards to the meter", shown, result.power_budget_w / 1e3, f"{scope} limit")
 
 
 def latencies(result: RunResult) -> str:
@@ -100,6 +110,11 @@ def _quantiles(result: RunResult) -> str:
     return details("quantiles as a table", ("", "mean", "p50", "p90", "p95", "p99", "longest"), rows)
 
 
+def _sure(figure: Interval | float) -> str:
+    """A figure with its 80% interval."""
+    return f"{short(figure.value)} ({band(figure)})" if isinstance(figure, Interval) else short(figure)
+
+
 def energy_flow(result: RunResult) -> str:
     """From the grid to prefill, decode and idle."""
     energy = result.energy
@@ -110,10 +125,11 @@ def energy_flow(result: RunResult) -> str:
         for p in leaves(energy.parts)
     ]
     pue = energy.facility_j / energy.it_j if energy.it_j else float("nan")
+    it, site = result.tokens_per_j_it_band, result.tokens_per_j_facility_band
     said = (
         f"{unit(energy.facility_j / 3600, 'Wh')} at the meter, PUE {pue:.3f}. Output tokens per joule: boards "
-        f"{short(result.tokens_per_j.value)}, IT {short(result.tokens_per_j_it)}, facility "
-        f"{short(result.tokens_per_j_facility)}. Carbon {unit(result.carbon_kg * 1000, 'g')}, water "
+        f"{_sure(result.tokens_per_j)}, IT {_sure(it or result.tokens_per_j_it)}, facility "
+        f"{_sure(site or result.tokens_per_j_facility)}. Carbon {unit(result.carbon_kg * 1000, 'g')}, water "
         f"{short(result.water_l)} l, power of the budget stranded {unit(result.stranded_w, 'W')}."
     )
     return (

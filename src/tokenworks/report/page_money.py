@@ -38,13 +38,14 @@ def _bar(name: str, value: float, left: float, share: float, kind: str) -> str:
 
 def _prices(found: Money) -> str:
     rows = (
-        ("output, all cost over output tokens", found.usd_per_mtok_output),
-        ("blended, all cost over input and output", found.usd_per_mtok_blended),
-        ("input, prefill's busy time over computed input", found.usd_per_mtok_input),
-        ("cached input, reload time over cached input", found.usd_per_mtok_cached),
-        ("output, decode's busy time alone", found.usd_per_mtok_decode),
+        ("output: all cost over output tokens", found.usd_per_mtok_output),
+        ("blended: all cost over input and output", found.usd_per_mtok_blended),
+        ("input: computing prompts and half of reading them", found.usd_per_mtok_input),
+        ("cached input: reload and half of reading it", found.usd_per_mtok_cached),
+        ("output: decode's busy time alone", found.usd_per_mtok_decode),
     )
-    body = "".join(f'<tr><td>{escape(name)}</td><td class="n">{usd(value)}</td></tr>' for name, value in rows)
+    said = lambda value: usd(value) if value else "none used"  # noqa: E731
+    body = "".join(f'<tr><td>{escape(name)}</td><td class="n">{said(value)}</td></tr>' for name, value in rows)
     body += f'<tr><td>output tokens per dollar</td><td class="n">{short(found.tokens_per_usd)}</td></tr>'
     return f'<h3>Dollars per million tokens</h3><table class="full"><tbody>{body}</tbody></table>'
 
@@ -60,7 +61,7 @@ def _allocation(result: RunResult) -> str:
     head = "".join(f'<th class="n">{escape(p)}</th>' for p in ("", *PURPOSES, "sum"))
     lines = [_line(name, [units[name, purpose] for purpose in PURPOSES], places) for name in names]
     unused = units["", UNUSED]
-    lines.append(_line(UNUSED, [0, 0, 0, unused], places))
+    lines.append(_line(UNUSED, [*[0] * (len(PURPOSES) - 1), unused], places))
     sums = [sum(units[name, purpose] for name in names) for purpose in PURPOSES]
     lines.append(_line("total", [*sums[:-1], sums[-1] + unused], places))
     return (

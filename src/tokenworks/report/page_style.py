@@ -2,16 +2,16 @@
 
 _DARK = (
     "--bg:#15171a;--fg:#e8e8e4;--dim:#9aa0a8;--line:#33373d;--card:#1d2024;--good:#4cc38a;--warn:#e0b040;--bad:#ff8a80;"
-    "--c0:#6ea8e8;--c1:#f0a050;--c2:#4fd1c5;--c3:#c98ade;--c4:#d9c34a;--c5:#757b84;color-scheme:dark"
+    "--c0:#6ea8e8;--c1:#f0a050;--c2:#4fd1c5;--c3:#c98ade;--c4:#d9c34a;--c5:#757b84;--c6:#4a4f57;color-scheme:dark"
 )
 _LIGHT = (
     "--bg:#fbfbf9;--fg:#1d1f22;--dim:#5c626b;--line:#dcdcd6;--card:#fff;--good:#0b7a4b;--warn:#8a5a00;--bad:#b3261e;"
-    "--c0:#2563a8;--c1:#c4600a;--c2:#0b7d76;--c3:#8a3fa0;--c4:#7a6600;--c5:#8b9099;color-scheme:light"
+    "--c0:#2563a8;--c1:#c4600a;--c2:#0b7d76;--c3:#8a3fa0;--c4:#7a6600;--c5:#8b9099;--c6:#c6c9ce;color-scheme:light"
 )
 _TONES = "".join(
     f".c{i}{{stroke:var(--c{i})}}.bar.c{i},.ribbon.c{i}{{fill:var(--c{i})}}.end.t{i}{{fill:var(--c{i})}}"
-    f".key.c{i},.fill.c{i}{{background:var(--c{i})}}"
-    for i in range(6)
+    f".key.c{i},.fill.c{i}{{background:var(--c{i})}}.area.c{i}{{fill:var(--c{i})}}"
+    for i in range(7)
 )
 
 STYLE = f"""
@@ -33,8 +33,8 @@ svg{{width:100%;height:auto;display:block}}svg:focus-visible{{outline:2px solid 
 svg text{{fill:var(--fg);font:13px system-ui,sans-serif;stroke:none}}svg .tick{{fill:var(--dim);font-size:12px}}.grid{{stroke:var(--line)}}
 .line{{fill:none;stroke-width:1.8;stroke-linejoin:round}}.again{{stroke-dasharray:7 4}}.cursor{{stroke:var(--fg);stroke-width:1}}
 .limit{{stroke:var(--bad);stroke-dasharray:5 4;stroke-width:1.4}}.limit.c0{{stroke:var(--c0)}}.limit.c1{{stroke:var(--c1)}}
-.limit.c2{{stroke:var(--c2)}}.limit.c3{{stroke:var(--c3)}}.limit.c4{{stroke:var(--c4)}}svg .tlimit{{fill:var(--bad)}}svg .end{{font-size:12px}}
-.bar,.ribbon{{stroke:none}}.ribbon{{opacity:.3}}svg .name{{font-size:13px}}
+.limit.c2{{stroke:var(--c2)}}.limit.c3{{stroke:var(--c3)}}.limit.c4{{stroke:var(--c4)}}svg .tlimit{{fill:var(--bad)}}svg .end{{font-size:12px}}svg .end.t5,svg .end.t6{{fill:var(--dim)}}
+.bar,.ribbon,.area{{stroke:none}}.area{{opacity:.78}}.ribbon{{opacity:.3}}svg .name{{font-size:13px}}
 .legend{{list-style:none;padding:0;margin:4px 0 8px;display:flex;flex-wrap:wrap;gap:16px;font-size:13px}}
 .key{{display:inline-block;width:18px;height:4px;border-radius:2px;vertical-align:middle;margin-right:6px}}
 .scroll{{overflow-x:auto}}table{{border-collapse:collapse;font-size:13px}}table.full{{width:100%}}
@@ -42,7 +42,7 @@ th,td{{text-align:left;padding:4px 10px 4px 0;border-bottom:1px solid var(--line
 td.n,th.n{{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}}td.w{{white-space:nowrap}}tr.sum td{{font-weight:600}}tr.group th{{padding-top:12px;color:var(--fg)}}
 .water td.track{{width:56%;min-width:110px;padding-right:12px}}.track div{{position:relative;height:16px;background:linear-gradient(var(--line),var(--line)) 0 50%/100% 1px no-repeat}}
 .fill{{position:absolute;top:0;height:16px;min-width:2px;border-radius:2px}}.fill.all{{background:var(--dim)}}
-.two{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr));gap:8px 28px}}
+.two{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(560px,100%),1fr));gap:8px 28px}}
 details{{margin:8px 0;font-size:13px}}summary{{cursor:pointer;color:var(--dim)}}.wide{{max-width:840px}}.wide svg{{min-width:620px}}
 @media(max-width:600px){{svg .tick,svg .end{{font-size:19px}}svg .alt{{display:none}}.card b{{font-size:20px}}h1{{font-size:22px}}
 .wide svg .name{{font-size:14px}}.cards{{grid-template-columns:1fr 1fr}}}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 import threading
@@ -26,10 +27,17 @@ def share_done(stage: str) -> float | None:
     return min(1.0, done / total) if total else None
 
 
+def _watched() -> bool:
+    """A terminal, or a notebook that can draw a bar."""
+    if sys.stderr.isatty():
+        return True
+    return "ipykernel" in sys.modules and importlib.util.find_spec("ipywidgets") is not None
+
+
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[str], None]]:
     """Yields a function that names the present stage; "3 of 10 …" in a stage moves the bar and its time left."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or not _watched():
         yield lambda _: None
         return
     from rich.console import Console

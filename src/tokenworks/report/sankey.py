@@ -8,15 +8,17 @@ from tokenworks.events.results import Share
 from tokenworks.report.axes import WIDTH, text
 from tokenworks.report.svg import wrap
 
+LEAST = 5e-4  # share of the whole: less is not drawn, the table beside has it
 BAR, GAP, LABEL, TALL = 14, 8, 18, 210  # pixels: width of a node, between nodes, least room of a label, whole flow
 
 
 class _Drawing:
     def __init__(self, parts: Sequence[Share], tones: Mapping[str, str], total: float, depth: int):
+        self.tones, self.total = tones, total or 1.0
         self.children: dict[str, list[Share]] = {}
         for part in parts:
-            self.children.setdefault(part.parent, []).append(part)
-        self.tones, self.total = tones, total or 1.0
+            if part.value >= LEAST * self.total:
+                self.children.setdefault(part.parent, []).append(part)
         self.step = (WIDTH - 190) / max(1, depth)
         self.ribbons: list[str] = []
         self.nodes: list[str] = []

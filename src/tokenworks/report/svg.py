@@ -65,10 +65,32 @@ def timeline(title: str, series: Sequence[Series], limit: float = 0.0, limit_nam
     if limit:
         body += level(axes, limit)
     body += "".join(f'<path class="line {tone(s.colour)}" d="{axes.line(s.x, s.y)}"/>' for s in series)
-    ends = [(s.name, float(axes.py(s.y[-max(1, len(s.y) // 20) :].mean())), s.colour) for s in series]
-    body += names_at_ends([*ends, (limit_name, float(axes.py(limit)), -1)] if limit else ends)
-    body += f'<line class="cursor" x1="{LEFT}" x2="{LEFT}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" visibility="hidden"/>'
-    return wrap(body, title, extra=_hover(series))
+    ends = [(s.name, float(axes.py(s.y[-max(1, len(s.y) // 20) :].mean())), f"t{s.colour % COLOURS}") for s in series]
+    body += names_at_ends([*ends, (limit_name, float(axes.py(limit)), "tlimit")] if limit else ends)
+    return wrap(body + _cursor(), title, extra=_hover(series))
+
+
+def layers(title: str, series: Sequence[Series], limit: float = 0.0, limit_name: str = "") -> str:
+    """Areas on top of each other, the first at the bottom; the cursor reads each layer and their sum."""
+    tops = np.cumsum([s.y for s in series], axis=0)
+    x = series[0].x
+    axes = Axes((float(x[0]), float(x[-1])), (0.0, max(float(tops.max()), limit) * 1.06 or 1.0))
+    body = axes.frame()
+    below, ends = np.zeros_like(x), []
+    for s, top in zip(series, tops, strict=True):
+        back = axes.line(x[::-1], below[::-1]).replace("M", "L", 1)
+        body += f'<path class="area c{s.colour}" d="{axes.line(x, top)}{back}Z"/>'
+        ends.append((s.name, float(axes.py((top + below)[-max(1, len(x) // 20) :].mean() / 2)), f"t{s.colour}"))
+        below = top
+    if limit:
+        body += level(axes, limit)
+        ends.append((limit_name, float(axes.py(limit)), "tlimit"))
+    body += names_at_ends(ends) + _cursor()
+    return wrap(body, title, extra=_hover([*series, Series("all", x, tops[-1], 0)]))
+
+
+def _cursor() -> str:
+    return f'<line class="cursor" x1="{LEFT}" x2="{LEFT}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" visibility="hidden"/>'
 
 
 def level(axes: Axes, value: float) -> str:
@@ -76,13 +98,12 @@ def level(axes: Axes, value: float) -> str:
     return f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
 
 
-def names_at_ends(ends: Sequence[tuple[str, float, int]]) -> str:
-    """Names right of the lines' ends, so that colour is not the only key."""
+def names_at_ends(ends: Sequence[tuple[str, float, str]]) -> str:
+    """Names right of the lines' ends, so that colour is not the only key: name, height, CSS class."""
     heights = spread([y for _, y, _ in ends], 14.0, TOP, HEIGHT - BOTTOM)
     said = []
-    for (name, _, colour), y in zip(ends, heights, strict=True):
-        kind = f"end t{colour % COLOURS}" if colour >= 0 else "end tlimit"
-        said.append(text(WIDTH - RIGHT + 5, y + 4, name if len(name) <= 15 else name[:14] + "…", kind))
+    for (name, _, kind), y in zip(ends, heights, strict=True):
+        said.append(text(WIDTH - RIGHT + 5, y + 4, name if len(name) <= 15 else name[:14] + "…", f"end {kind}"))
     return "".join(said)
 
 

@@ -1,4 +1,4 @@
-"""One row per request, as an Arrow table and a Parquet file."""
+"""Requests and timelines as Arrow tables and Parquet files."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks.events.requests import Requests
+from tokenworks.events.results import RunResult
 from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.report.files import write_whole
+from tokenworks.report.shares import request_shares
 from tokenworks.twin.cell import FINISHED, RequestLog
 
 if TYPE_CHECKING:
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 STATUS_NAMES = ("waiting", "finished", "rejected: queue full", "rejected: too long", "timed out", "in system")
 
 
-def requests_table(requests: Requests, log: RequestLog, services: Sequence[str]) -> pa.Table:
-    """Columns in seconds and tokens; a latency that did not come to be is null."""
+def requests_table(requests: Requests, log: RequestLog, result: RunResult) -> pa.Table:
+    """One row per request, in seconds, tokens, board joules and dollars; a latency that did not come to be is null."""
     import pyarrow as pa
 
     ends = log.status == FINISHED
@@ -30,6 +32,7 @@ def requests_table(requests: Requests, log: RequestLog, services: Sequence[str])
     ttft = (log.first_token - log.arrival) / TICKS_PER_S
     decode = (log.finish - log.first_token) / TICKS_PER_S
     gaps = log.produced - 1
+    usd, joules = request_shares(requests, log, result)
     return pa.table(
         {
             "arrival_s": log.arrival / TICKS_PER_S,
@@ -39,10 +42,29 @@ def requests_table(requests: Requests, log: RequestLog, services: Sequence[str])
             "input_tokens": requests.input_tokens,
             "cached_tokens": log.cached,
             "output_tokens": log.produced,
-            "service": _words(requests.service, services),
+            "joules": joules,
+            "usd": usd,
+            "service": _words(requests.service, [s.name for s in result.services]),
             "status": _words(log.status, STATUS_NAMES),
             "worker": _where(log.worker, log.worker >= 0),
             "preemptions": log.preemptions,
+        }
+    )
+
+
+def timeline_table(result: RunResult) -> pa.Table:
+    """One row per service and bucket; the watts of IT and facility are the whole site's."""
+    import pyarrow as pa
+
+    t, count = result.timeline, len(result.services)
+    by_service = ("arrived_s", "output_tokens_s", "waiting", "running", "kv_use", "board_w")
+    return pa.table(
+        {
+            "time_s": np.tile(t.time_s, count),
+            "service": _words(np.repeat(np.arange(count), len(t.time_s)), [s.name for s in result.services]),
+            **{name: getattr(t, name).ravel() for name in by_service},
+            "site_it_w": np.tile(t.it_w, count),
+            "site_facility_w": np.tile(t.facility_w, count),
         }
     )
 

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tokenworks.events.results import RunResult, ServiceResult
+from tokenworks.events.results import RunResult, ServiceResult, WhatIf
 from tokenworks.report.bars import Part, labels, leaves, stacked
-from tokenworks.report.figures import (
-    Figure,
-    effects,
-    percent,
-    service_lines,
-    short,
-    six_figures,
-    state,
-    triple,
-    unit,
-    usd,
-    verdict,
-)
+from tokenworks.report.figures import Figure, percent, short, six_figures, triple, unit, usd
+from tokenworks.report.tried import advice_note, advice_title, mark, tried
+from tokenworks.report.verdict import service_lines, state, verdict
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -59,9 +49,9 @@ def _parts(result: RunResult, width: int) -> list[RenderableType]:
         Text(),
         *_figures(result, width),
         _services(result, width),
+        *_what_ifs(result),
         *_bar("Where a dollar goes", _dollars(result), width),
         *_bar("Where a joule goes", _joules(result), width),
-        *_what_ifs(result),
         Text(),
         *(Text(line, style=GREY) for line in _notes(result)),
         *(Text(f"→ {path}") for path in result.files),
@@ -69,11 +59,15 @@ def _parts(result: RunResult, width: int) -> list[RenderableType]:
 
 
 def _named(name: str, said: str) -> RenderableType:
-    """A name and what is said of it, wrapped beside the name."""
-    from rich.padding import Padding
     from rich.text import Text
 
-    return Padding(Text(f"{name}: {said}"), (0, 0, 0, 2))
+    return _indented(Text(f"{name}: {said}"))
+
+
+def _indented(text: Text) -> RenderableType:
+    from rich.padding import Padding
+
+    return Padding(text, (0, 0, 0, 2))
 
 
 def _figures(result: RunResult, width: int) -> list[RenderableType]:
@@ -166,15 +160,24 @@ def _bar(title: str, parts: list[Part], width: int) -> list[Text]:
 
 
 def _what_ifs(result: RunResult) -> list[RenderableType]:
+    """Advice of the twin, and changes that were asked for."""
+    from rich.text import Text
+
+    note = _indented(Text(advice_note(result), style=GREY))
+    found: list[RenderableType] = [Text(advice_title(result)), *_tried(result.advice), note, Text()]
+    if result.what_ifs:
+        found += [Text("What if, as asked"), *_tried(result.what_ifs), Text()]
+    return found
+
+
+def _tried(changes: tuple[WhatIf, ...]) -> list[RenderableType]:
     from rich.table import Table
     from rich.text import Text
 
-    if not result.what_ifs:
-        return []
     rows = Table.grid(padding=(0, 1, 0, 0))
-    for i, w in enumerate(result.what_ifs, 1):
-        rows.add_row(f"  {i}.", Text(f"{w.label}: {effects(w.effects)}"))
-    return [Text(), Text("What if, tried in the twin"), rows]
+    for i, change in enumerate(changes, 1):
+        rows.add_row(f"  {i}.", mark(change), Text(tried(change)))
+    return [rows] if changes else []
 
 
 def _notes(result: RunResult) -> list[str]:
@@ -186,4 +189,5 @@ def _notes(result: RunResult) -> list[str]:
         f"carbon {unit(result.carbon_kg * 1000, 'g')}, water {short(result.water_l)} l"
         + (f"; {unit(result.stranded_w, 'W')} of the budget are stranded." if result.stranded_w else ".")
     )
-    return [line for line in (*lines, result.accuracy_note) if line]
+    sure = "Ranges are 80% intervals. " + result.accuracy_note if result.accuracy_note else ""
+    return [line for line in (*lines, sure) if line]

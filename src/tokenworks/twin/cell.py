@@ -156,7 +156,9 @@ class TwinTimeline:
     waiting: NDArray[np.int64]  # at the end of the bucket
     running: NDArray[np.int64]
     blocks: NDArray[np.int64]  # in use at the end of the bucket
-    joules: NDArray[np.float64]  # dynamic + static, board scope
+    joules: NDArray[np.float64]  # dynamic + static + idle, board scope
+    static_joules: NDArray[np.float64]  # draw of stepping workers that does not depend on what they step
+    idle_joules: NDArray[np.float64]  # draw of workers that do not step
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,8 @@ def _workers(cell: Cell, st: State, end: int) -> WorkerStats:
 
 def _timeline(cell: Cell, tables: Tables, books: Books, options: TwinOptions, end: int) -> TwinTimeline:
     line = books.line
+    static, idle = _static_and_idle(cell, tables, line, options, end)
+    dynamic = line[c.T_JOULES].astype(object) * MICROWATTS_TICKS_PER_MICROJOULE
     return TwinTimeline(
         arrived=line[c.T_ARRIVED],
         finished=line[c.T_FINISHED],
@@ -121,26 +123,32 @@ def _timeline(cell: Cell, tables: Tables, books: Books, options: TwinOptions, en
         waiting=line[c.T_WAITING],
         running=line[c.T_RUNNING],
         blocks=line[c.T_BLOCKS],
-        joules=_joules(cell, tables, line, options, end),
+        joules=_joules(dynamic + static + idle),
+        static_joules=_joules(static),
+        idle_joules=_joules(idle),
     )
 
 
-def _joules(cell: Cell, tables: Tables, line: Ints, options: TwinOptions, end: int) -> NDArray[np.float64]:
-    """Joules per service and bucket, dynamic and static, from exact integers."""
+def _joules(exact: NDArray[np.object_]) -> NDArray[np.float64]:
+    return np.array([[int(x) / MICROWATTS_TICKS_PER_J for x in row] for row in exact])
+
+
+def _static_and_idle(
+    cell: Cell, tables: Tables, line: Ints, options: TwinOptions, end: int
+) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+    """Microwatts · ticks per service and bucket that stepping and waiting workers draw anyway, as exact integers."""
     span = np.clip(end - np.arange(options.buckets) * options.bucket_ticks, 0, options.bucket_ticks).astype(object)
     active = [_microwatts(level.active_w) for m in cell.models for level in m.levels]
-    joules = np.zeros((len(cell.services), options.buckets))
+    static, waiting = (np.zeros((len(cell.services), options.buckets), object) for _ in range(2))
     for s, plan in enumerate(cell.services):
         workers = (*plan.workers, *plan.prefill, *plan.decode)
-        total = line[c.T_JOULES, s].astype(object) * MICROWATTS_TICKS_PER_MICROJOULE
         for m in sorted({cell.workers[w] for w in workers}):
             model, first = cell.models[m], int(tables.first[m])
             idle, count = _microwatts(model.idle_w), sum(cell.workers[w] == m for w in workers)
             busy = [line[c.T_BUSY + first + k, s].astype(object) for k in range(len(model.levels))]
-            total = total + idle * (count * span - sum(busy))
-            total = total + sum(active[first + k] * ticks for k, ticks in enumerate(busy))
-        joules[s] = [int(x) / MICROWATTS_TICKS_PER_J for x in total]
-    return joules
+            waiting[s] += idle * (count * span - sum(busy))
+            static[s] += sum(active[first + k] * ticks for k, ticks in enumerate(busy))
+    return static, waiting
 
 
 def _log(st: State, books: Books, count: int) -> RequestLog:

@@ -1,0 +1,62 @@
+"""Intervals of the headline figures: what they must hold, whatever the tested errors are."""
+
+import math
+
+import pytest
+
+import tokenworks as tw
+from tokenworks.accuracy.certainty import band
+
+
+@pytest.fixture(scope="module")
+def calm():
+    return tw.run(
+        tw.load("laptop").replace_all({"run.horizon": "2 min", "workload.0.scale": "30% of sustainable"})
+    ).result
+
+
+@pytest.fixture(scope="module")
+def full():
+    return tw.run(
+        tw.load("laptop").replace_all({"run.horizon": "2 min", "workload.0.scale": "300% of sustainable"})
+    ).result
+
+
+def test_every_headline_lies_in_its_interval(calm, full):
+    for r in (calm, full):
+        bands = [r.output_tokens_s, r.tokens_s_user, r.usd_per_mtok, r.tokens_per_j, r.mean_power_band]
+        bands += [r.tokens_per_j_it_band, r.tokens_per_j_facility_band]
+        bands += [x for s in r.services for x in (s.ttft_p95, s.tpot_p95, s.sustainable)]
+        assert all(b.low <= b.value <= b.high and math.isfinite(b.low + b.high) for b in bands)
+
+
+def test_output_follows_demand_until_it_may_not(calm, full):
+    """Far below the sustainable rate no error of throughput matters; an overloaded factory makes what it can."""
+    assert calm.output_tokens_s.low == calm.output_tokens_s.high
+    made, able = full.output_tokens_s, full.services[0].sustainable
+    assert made.low / made.value == pytest.approx(able.low / able.value)
+    assert made.high / made.value == pytest.approx(able.high / able.value)
+
+
+def test_only_electricity_is_uncertain_in_the_price_of_a_demand(calm):
+    """Dollars move by the electric share of the cost times the error of the joules outside the boards."""
+    electric = sum(p.value for p in calm.money.parts if p.label in ("energy", "demand charge")) / calm.money.total_usd
+    factor = calm.mean_power_band.high / calm.mean_power_band.value
+    assert calm.usd_per_mtok.high / calm.usd_per_mtok.value == pytest.approx(1 + (factor - 1) * electric)
+
+
+def test_joules_outside_the_boards_are_surer_than_on_them(calm):
+    """Hosts and switches are facts: an error of the boards is diluted, and follows through fans and cooling."""
+    energy = calm.energy
+    parts = {p.label: p.value for p in energy.parts}
+    share = energy.board_j / (energy.board_j + parts["hosts, NICs, switches"])
+    board = calm.tokens_per_j.value / calm.tokens_per_j.low - 1
+    outside = calm.tokens_per_j_it_band.value / calm.tokens_per_j_it_band.low - 1
+    assert outside == pytest.approx(board * share)
+
+
+def test_a_band_is_the_tested_error(calm):
+    from tokenworks.rehearsal.plant import plant
+
+    known = [plant(tw.load("laptop")).replicas[0].deployment]
+    assert calm.services[0].tpot_p95 == band("tpot", known, calm.services[0].tpot.p95_s)
