@@ -101,7 +101,38 @@ def feature_case(seed: int) -> tuple[Cell, Requests, TwinOptions]:
         warmup_ticks=int(rng.choice([0, span // 4])),
         record=True,
     )
-    return Cell(models, workers, tuple(plans), caps, seed=int(rng.integers(0, 1000))), load, options
+    cell = Cell(models, workers, tuple(plans), caps, seed=int(rng.integers(0, 1000)))
+    cell = with_promises(roomy(cell, load, seed), seed, span)
+    return cell, unordered(load, seed) if options.clients else load, options
+
+
+def roomy(cell: Cell, load: Requests, seed: int) -> Cell:
+    """In half of the cells the longest request just fits: fewer are refused, more are preempted."""
+    rng = np.random.default_rng((seed, 81))
+    longest = int((load.input_tokens + load.output_tokens).max()) - 1
+    fits = lambda m: max(m.kv_blocks, -(-longest // m.block_tokens) + int(rng.integers(0, 3)))  # noqa: E731
+    return (
+        replace(cell, models=tuple(replace(m, kv_blocks=fits(m)) for m in cell.models)) if rng.random() < 0.5 else cell
+    )
+
+
+def with_promises(cell: Cell, seed: int, span: int) -> Cell:
+    """Half of the services promise latencies, of the size of the run or far below it, and route by any policy."""
+    rng = np.random.default_rng((seed, 79))
+    slo = lambda: int(rng.choice([0, 100, span // 20 + 1, span]))  # noqa: E731
+    plans = [
+        replace(p, slo_ttft_ticks=slo(), slo_tpot_ticks=slo(), slo_e2e_ticks=slo(), policy=int(rng.integers(0, 6)))
+        if rng.random() < 0.5
+        else p
+        for p in cell.services
+    ]
+    return replace(cell, services=tuple(plans))
+
+
+def unordered(load: Requests, seed: int) -> Requests:
+    """Clients of a closed loop start in any order."""
+    rng = np.random.default_rng((seed, 80))
+    return replace(load, arrival=rng.permutation(load.arrival)) if rng.random() < 0.5 else load
 
 
 def routing_case(seed: int) -> tuple[Cell, Requests, TwinOptions]:

@@ -179,7 +179,7 @@ def sample_until(tick, t, st, books):  # type: ignore[no-untyped-def]
     """Buckets that end at or before ``tick`` show the state just before its events."""
     g = st.g
     while g[BUCKET_NEXT] < g[BUCKETS] and tick >= (g[BUCKET_NEXT] + 1) * g[BUCKET]:
-        sample(g[BUCKET_NEXT], t, st, books)
+        sample(g[BUCKET_NEXT], (g[BUCKET_NEXT] + 1) * g[BUCKET], t, st, books)
         g[BUCKET_NEXT] += 1
 
 
@@ -230,16 +230,18 @@ def run(t, st, books, pools, cache, agenda, caps, joules, votes):  # type: ignor
 
 @entry
 def settle(t, st, books, pools, cache, agenda):  # type: ignore[no-untyped-def]
-    """At the horizon: steps of a leap that ended before it did happen; the rest of the timeline holds the final state."""
-    horizon = st.g[HORIZON]
+    """At the horizon: the rest of the timeline holds the final state; steps of a leap that ended before it did happen."""
+    g, horizon = st.g, st.g[HORIZON]
     if horizon > 0:
         sample_until(horizon, t, st, books)
+    while g[BUCKET_NEXT] < g[BUCKETS]:
+        sample(g[BUCKET_NEXT], horizon, t, st, books)
+        g[BUCKET_NEXT] += 1
     for w in range(len(st.worker)):
         if horizon > 0 and st.worker[w, MODE] == LEAP:
             k = first_end_at(st.worker, w, st.worker[w, STEPS_AHEAD], horizon) - 1
             if k > 0:
+                tick = end_of(st.worker, w, k)
                 st.worker[w, STEPS_AHEAD] = k
-                end_step(w, end_of(st.worker, w, k), t, st, books, pools, cache, agenda)
-    while st.g[BUCKET_NEXT] < st.g[BUCKETS]:
-        sample(st.g[BUCKET_NEXT], t, st, books)
-        st.g[BUCKET_NEXT] += 1
+                g[LAST] = max(g[LAST], tick)
+                end_step(w, tick, t, st, books, pools, cache, agenda)

@@ -95,11 +95,11 @@ def lead(w, v, first, last, total, most, t, st):  # type: ignore[no-untyped-def]
                 worker[w, LINE] = x
         joules += decode_line(flat, line, v, lines, n, s0, s1, s2)
         growth += decode_slope(number, line, v, lines, rank, g)
-    for g in range(first, last):
+    for g in range(first, last if most > 1 else first):
         s0, s1, s2 = decode_keys(number, v, rank, st.slot, g)
         for x in range(lines):
             gain = decode_slope(number, line, v, x, rank, g) - best_slope
-            if gain > 0 and most > 1:
+            if gain > 0:
                 value = decode_line(flat, line, v, x, rank[g, N], s0, s1, s2) + shared_decode(flat, line, v, x, total)
                 most = min(most, (best - value) // gain + 1)
     worker[w, BASE], worker[w, SLOPE] = best, best_slope

@@ -109,9 +109,13 @@ class Reference:
         self.rejected_long = [0] * len(cell.services)
         self.timed_out = [0] * len(cell.services)
         self.arrived = [0] * len(cell.services)
-        clients = options.clients
-        self.coming = list(self.requests if not clients else self.requests[:clients])
-        self.later = [] if not clients else list(self.requests[clients:])
+        self._queue_up()
+
+    def _queue_up(self) -> None:
+        """Who comes by the clock, by (time, number), and who waits for a completion."""
+        known = self.options.clients or len(self.requests)
+        self.coming = sorted(self.requests[:known], key=lambda r: (r.arrival, r.number))
+        self.later = self.requests[known:]
 
     @staticmethod
     def _request(r: Requests, i: int) -> Request:
@@ -241,8 +245,7 @@ class Reference:
         for request in list(rank.running):
             if request not in rank.running or not request.decoding:
                 continue
-            grown = max(1, self._growth(request))
-            need = math.ceil((request.stored + grown) / model.block_tokens) - request.held
+            need = math.ceil((request.stored + self._growth(request)) / model.block_tokens) - request.held
             while need > rank.free:
                 hit = True
                 victim = rank.running.pop()
@@ -355,7 +358,6 @@ class Reference:
     # ------------------------------------------------------------------ end of a step
 
     def _end_step(self, worker: Worker, now: int) -> None:
-        model = worker.model
         fine = worker.carry + worker.fine
         worker.busy += fine >> 20
         worker.carry = fine % FINE
@@ -367,28 +369,34 @@ class Reference:
         worker.decode_steps += not worker.mixed
         worker.end = None
         for rank in worker.ranks:
-            for r in list(rank.running):
-                if worker.mixed and r.chunk:
-                    r.stored += r.chunk
-                    worker.prefill_tokens += r.chunk
-                    r.chunk = 0
-                    if r.stored >= r.goal:
-                        r.produced += 1
-                        r.first = now if r.first < 0 else r.first
-                        self._stretch(r, model.tokens_per_step)
-                        self._leave_if_done(worker, rank, r, now)
-                elif r.decoding and not (worker.mixed and model.prefill_alone):
-                    grown = self._growth(r)
-                    r.done += 1
-                    r.stored += grown
-                    r.produced += grown
-                    worker.decode_tokens += grown
-                    worker.batch_steps += 1
-                    if not model.reserve_output:
-                        want = math.ceil(r.stored / model.block_tokens)
-                        rank.free -= want - r.held
-                        r.held = want
-                    self._leave_if_done(worker, rank, r, now)
+            filling = [r for r in rank.running if worker.mixed and r.chunk]
+            for r in [r for r in rank.running if r.decoding and r not in filling]:
+                if not (worker.mixed and worker.model.prefill_alone):
+                    self._decode_one(worker, rank, r, now)
+            for r in filling:
+                self._fill(worker, rank, r, now)
+
+    def _decode_one(self, worker: Worker, rank: Rank, r: Request, now: int) -> None:
+        """One step of a decode sequence; its blocks were taken when the step began."""
+        grown = self._growth(r)
+        r.done += 1
+        r.stored += grown
+        r.produced += grown
+        worker.decode_tokens += grown
+        worker.batch_steps += 1
+        self._leave_if_done(worker, rank, r, now)
+
+    def _fill(self, worker: Worker, rank: Rank, r: Request, now: int) -> None:
+        """A chunk is stored; the last one yields a token."""
+        r.stored += r.chunk
+        worker.prefill_tokens += r.chunk
+        r.chunk = 0
+        if r.stored < r.goal:
+            return
+        r.produced += 1
+        r.first = now if r.first < 0 else r.first
+        self._stretch(r, worker.model.tokens_per_step)
+        self._leave_if_done(worker, rank, r, now)
 
     @staticmethod
     def _stretch(r: Request, per_step: float) -> None:

@@ -84,9 +84,7 @@ class FeatureReference(Reference):
                     worker.service, worker.pool, worker.prefills_only = s, pool, only
         self.turns = {pool: 0 for plan in cell.services for pool in (plan.workers, plan.prefill, plan.decode)}
         self.requests = [self._prompt(requests, i) for i in range(len(requests))]
-        clients = options.clients
-        self.coming = list(self.requests[:clients] if clients else self.requests)
-        self.later = list(self.requests[clients:]) if clients else []
+        self._queue_up()
         self.moving: list[tuple[int, int, Prompt]] = []
         self.last = 0
 
@@ -417,31 +415,8 @@ class FeatureReference(Reference):
     # ------------------------------------------------------------------ end of a step
 
     def _end_step(self, worker: Any, now: int) -> None:
-        fine, joules = worker.carry + worker.fine, worker.joule_carry + worker.joule_fine
-        worker.busy += fine >> 20
-        worker.level_ticks[worker.level] += fine >> 20
-        worker.joules += joules >> 20
-        worker.carry, worker.joule_carry = fine % FINE, joules % FINE
-        worker.steps += 1
-        worker.step += 1
-        worker.decode_steps += not worker.mixed
-        worker.end = None
-        for rank in worker.ranks:
-            filling = [r for r in rank.running if worker.mixed and r.chunk]
-            for r in [r for r in rank.running if r.decoding and r not in filling]:
-                if not (worker.mixed and worker.model.prefill_alone):
-                    self._decode_one(worker, rank, r, now)
-            for r in filling:
-                self._fill(worker, rank, r, now)
-
-    def _decode_one(self, worker: Any, rank: Any, r: Any, now: int) -> None:
-        grown = self._growth(r)
-        r.done += 1
-        r.stored += grown
-        r.produced += grown
-        worker.decode_tokens += grown
-        worker.batch_steps += 1
-        self._leave_if_done(worker, rank, r, now)
+        worker.level_ticks[worker.level] += (worker.carry + worker.fine) >> 20
+        super()._end_step(worker, now)
 
     def _fill(self, worker: Any, rank: Any, r: Any, now: int) -> None:
         r.stored += r.chunk

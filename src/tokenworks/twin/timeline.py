@@ -94,9 +94,9 @@ def book_steps(w, k, mixed, t, st, books):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def sample(b, t, st, books):  # type: ignore[no-untyped-def]
-    """Queue, batch and blocks at the end of bucket ``b``, steps under way included."""
-    tick, worker, rank, line = (b + 1) * st.g[BUCKET], st.worker, st.rank, books.line
+def sample(b, tick, t, st, books):  # type: ignore[no-untyped-def]
+    """Queue, batch and blocks just before ``tick`` into bucket ``b``, steps under way included."""
+    worker, rank, line = st.worker, st.rank, books.line
     for w in range(len(worker)):
         service, v = worker[w, SERVICE_OF], worker[w, VARIANT]
         if service < 0:
