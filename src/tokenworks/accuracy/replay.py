@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tokenworks.accuracy.experiments import Experiment, Load, Split
+from tokenworks.errors import UnsupportedError
 from tokenworks.events.requests import Requests
 from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.terms import Terms, resolve
@@ -29,9 +30,13 @@ class Prediction:
 
 
 def rehearse(experiment: Experiment, model: WorkerModel, terms: Terms) -> Prediction:
-    """Metrics of one experiment on its worker model."""
+    """Metrics of one experiment on its worker model. Raises UnsupportedError where no request fits it."""
     if experiment.split is not None:
         return _rehearse_split(experiment, experiment.split, model, terms)
+    load, room = experiment.load, model.kv_blocks * model.block_tokens
+    longest = int((load.input_tokens + load.output_tokens).max())
+    if longest > room:
+        raise UnsupportedError(f"a request of {longest:,} tokens does not fit the KV cache of {room:,}")
     return measure(experiment, replay(experiment, model), terms)
 
 
@@ -83,6 +88,8 @@ def _rehearse_split(experiment: Experiment, split: Split, decode: WorkerModel, t
         tpot = (log.finish - log.first_token) / TICKS_PER_S / (log.produced - 1)
     tpot[(log.produced < 2) | (log.finish < 0)] = np.nan
     produced = float(log.produced.sum())
+    if produced == 0:
+        raise UnsupportedError(f"no request of {load.input_tokens[0]:,} input tokens fits the workers")
     joules = float(run.workers.dynamic_uj.sum() + run.workers.static_uj.sum()) / 1e6 / produced
     rate = produced / (run.end_ticks / TICKS_PER_S) / split.divisor(experiment.deployment)
     return Prediction(rate, _mean(tpot), _median(tpot), _mean(ttft), _median(ttft), joules)

@@ -68,8 +68,17 @@ def _ms(seconds: float) -> float | None:
     return seconds * 1e3 if math.isfinite(seconds) else None
 
 
+# What junk in a cell may still raise in a room below: a row that is not foreseen costs its own answer, not the table's.
+UNFORESEEN = (ArithmeticError, LookupError, MemoryError, TypeError, ValueError)
+
+
 def _measured(measured: Measurement) -> Answer:
-    return Answer(UNSUPPORTED, measured.problem) if measured.problem else answer(measured.row)
+    if measured.problem:
+        return Answer(UNSUPPORTED, measured.problem)
+    try:
+        return answer(measured.row)
+    except UNFORESEEN as error:
+        return Answer(UNSUPPORTED, f"cannot be rehearsed ({type(error).__name__}: {error})")
 
 
 def validate(measured: Sequence[Measurement], processes: int, say: Callable[[str], None]) -> list[Answer]:
