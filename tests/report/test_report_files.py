@@ -15,11 +15,12 @@ import pyarrow.parquet as parquet
 import pytest
 from sample import sample
 
+from tokenworks.errors import OutputError
 from tokenworks.events.requests import Requests
 from tokenworks.report.files import FORMAT, to_json, write_whole
 from tokenworks.report.perfetto import Span, trace
 from tokenworks.report.progress import progress
-from tokenworks.report.tables import requests_table, write_parquet
+from tokenworks.report.tables import parquet_bytes, requests_table
 from tokenworks.twin.cell import FINISHED, IN_SYSTEM, REJECTED_QUEUE_FULL, RequestLog
 
 
@@ -31,7 +32,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OutputError, match="the disk is full"):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
@@ -98,7 +99,7 @@ def three_requests() -> tuple[Requests, RequestLog]:
 
 def test_requests_by_hand(tmp_path: Path) -> None:
     table = requests_table(*three_requests(), ["chat", "code"])
-    write_parquet(table, tmp_path / "requests.parquet")
+    (tmp_path / "requests.parquet").write_bytes(parquet_bytes(table))
     rows = parquet.read_table(tmp_path / "requests.parquet").to_pylist()
     assert rows[0] == {
         "arrival_s": 0.0,

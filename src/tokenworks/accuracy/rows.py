@@ -16,7 +16,14 @@ from tokenworks.errors import InputError
 Cells = Mapping[str, str]
 ALL_AT_ONCE = 1e9  # requests per second
 # What a row may ask for and still be rehearsed in seconds: twice the largest published figures, and more.
-DEGREES = ("tp", "pp", "dp_attention", "moe_tp", "moe_ep", *(f"{p}_{d}" for p in ("prefill", "decode") for d in ("tp", "ep", "dp")))
+DEGREES = (
+    "tp",
+    "pp",
+    "dp_attention",
+    "moe_tp",
+    "moe_ep",
+    *(f"{p}_{d}" for p in ("prefill", "decode") for d in ("tp", "ep", "dp")),
+)
 MOST: Mapping[str, float] = {
     **dict.fromkeys(DEGREES, 4096),
     "gpus": 1e6, "prefill_workers": 1024, "decode_workers": 1024,
