@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tokenworks.control.compiled import njit
 from tokenworks.physics.worker_model import FINE, MICROJOULES_PER_J, TICKS_PER_S, WorkerModel
 
 Floats = NDArray[np.float64]
