@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from tokenworks.api import load
+    from tokenworks.cli.arguments import value_of
     from tokenworks.cli.interrupt import asked_to_stop
     from tokenworks.rehearsal import rehearse
     from tokenworks.rehearsal.what_if import what_ifs
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
     factory = load(args.file)
     if args.set:
-        factory = factory.replace_all(dict(pairs_of(args.set, "--set")))
+        factory = factory.replace_all({path: value_of(text) for path, text in pairs_of(args.set, "--set")})
     changes = pairs_of(args.what_if, "--what-if")
     for path, value in changes:
         factory.replace(path, value)  # what is wrong is said before anything runs
