@@ -15,7 +15,7 @@ $(READY): pyproject.toml requirements.lock
 	@touch $(READY)
 
 run: $(READY)
-	@$(BIN)/tokenworks run examples/nvl72.yaml --out out/nvl72
+	@$(BIN)/tokenworks run examples/nvl72.yaml
 
 test: $(READY)
 	@$(BIN)/lint-imports --no-cache

@@ -4,9 +4,10 @@ TokenworksError
 ├── InputError            something the user wrote is wrong: exit code 2
 │   ├── SpecError         … in the factory file (one or many problems, each with its place)
 │   ├── TraceError        … in a trace or table (file and line)
-│   └── UnsupportedError  … is a combination that the model does not cover
+│   ├── UnsupportedError  … is a combination that the model does not cover
+│   ├── CapacityError     … is a model that does not fit its GPUs (needs X GB, has Y)
+│   └── OutputError       … is a place that cannot be written
 ├── CatalogError          a fact is missing from the catalogue, or an entry is malformed
-├── CapacityError         a model does not fit its GPUs (needs X GB, has Y)
 └── ConservationError     a run broke an invariant: a defect of Tokenworks, never of the input
 """
 
@@ -63,6 +64,10 @@ class CatalogError(TokenworksError):
 
 class CapacityError(InputError):
     """A model does not fit: the message says what it needs and what there is."""
+
+
+class OutputError(InputError):
+    """A file cannot be written where it was asked for; the message names the place and why."""
 
 
 class ConservationError(TokenworksError):

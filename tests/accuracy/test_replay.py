@@ -10,7 +10,8 @@ from tokenworks.accuracy.experiments import Load, experiment
 from tokenworks.accuracy.packed import load_measurements
 from tokenworks.accuracy.replay import output_rate, rehearse, replay
 from tokenworks.accuracy.slopes import marks_of, schedule_of
-from tokenworks.accuracy.stand import cell_of, holding, requests_of
+from tokenworks.accuracy.stand import cell_of, requests_of
+from tokenworks.errors import UnsupportedError
 from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.terms import resolve
 from tokenworks.physics.worker_model import TICKS_PER_S
@@ -61,13 +62,12 @@ def test_one_rank_stands_for_all(clients):
     assert np.array_equal(whole.log.finish[::ranks], alone.log.finish)
 
 
-def test_a_request_longer_than_the_cache_is_served():
+def test_a_request_longer_than_the_cache_is_refused_with_the_reason():
     found, model, terms = first_experiment(closed)
     small = replace(model, kv_blocks=2)
     load = Load(np.zeros(3), np.full(3, 100 * model.block_tokens), np.full(3, 9), 0)
-    assert holding(small, load).kv_blocks == 101
-    assert holding(model, load).kv_blocks == model.kv_blocks
-    assert np.isfinite(rehearse(replace(found, load=load), small, terms).output_tokens_s_gpu)
+    with pytest.raises(UnsupportedError, match="does not fit the KV cache"):
+        rehearse(replace(found, load=load), small, terms)
 
 
 def test_a_client_that_comes_late_holds_nobody_up():

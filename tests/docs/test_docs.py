@@ -1,28 +1,80 @@
-"""Code blocks of the documentation run."""
+"""Code blocks of the documentation run: every block of every page belongs to one of the kinds below."""
 
 import re
+import shlex
 from pathlib import Path
 
+import tokenworks as tw
+from tokenworks.cli.main import main
+
 ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+README = (ROOT / "README.md").read_text()
 
 
-def test_readme_python_runs(monkeypatch, tmp_path, capsys):
+def blocks(text):
+    """(language, content) of each fenced block."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def kind(page, language, content):
+    if language == "python":
+        return "python"
+    lines = content.strip().splitlines()
+    if all(line.startswith("make ") for line in lines):
+        return "make"
+    if all(line.startswith(".venv/bin/tokenworks ") for line in lines):
+        return "commands"
+    return "diagram" if page.name != "README.md" and not language and "►" in content else "unknown"
+
+
+def test_every_block_is_of_a_kind_that_a_test_covers():
+    found = [(page.name, kind(page, *block)) for page in PAGES for block in blocks(page.read_text())]
+    assert [place for place in found if place[1] == "unknown"] == []
+    assert {what for _, what in found} >= {"python", "make", "commands"}
+
+
+def test_python_blocks_run(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+    for page in PAGES:
+        for language, content in blocks(page.read_text()):
+            if language == "python":
+                exec(compile(content, page.name, "exec"), {})
     assert re.fullmatch(r"[\d.]+ [\d.]+\n", capsys.readouterr().out)
 
 
-def test_readme_commands_exist():
-    from tokenworks.cli.main import parser
+def test_make_blocks_name_targets():
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = [line.split()[1] for _, text in blocks(README) for line in text.splitlines() if line.startswith("make ")]
+    assert named == ["run", "test"]
+    assert set(named) <= targets
 
-    for line in re.findall(r"\.venv/bin/tokenworks (.*?)\s+#", (ROOT / "README.md").read_text()):
-        parser().parse_args(line.split())
+
+def commands():
+    lines = re.findall(r"^\.venv/bin/tokenworks (.*?)\s+#", README, re.MULTILINE)
+    return [shlex.split(line) for line in lines]
+
+
+def test_command_block_runs_from_top_to_bottom(monkeypatch, tmp_path, capsys):
+    """As written, in an empty folder; validate, which rehearses every measurement, has its own tests."""
+    monkeypatch.chdir(tmp_path)
+    assert [c[0] for c in commands()] == ["init", "check", "run", "run", "run", "estimate", "catalog", "validate"]
+    for arguments in commands():
+        if arguments[0] == "run":
+            arguments += ["--quiet", "--set", "run.horizon=70 s", "--set", "run.warmup=5 s"]
+        if arguments[0] != "validate":
+            assert main(arguments) == 0, (arguments, capsys.readouterr().err)
+
+
+def test_make_run_writes_where_the_readme_says():
+    """`make run` gives no --out, so that the report lies in out/NAME."""
+    rule = re.search(r"^run:.*\n\t@\$\(BIN\)/tokenworks (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    verb, file = rule.group(1).split()
+    assert verb == "run"
+    assert f"`out/{tw.load(ROOT / file).name}/report.html`" in README
 
 
 def test_links_of_the_documents_lead_somewhere():
-    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+    for path in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
             assert (path.parent / target).exists(), (path.name, target)

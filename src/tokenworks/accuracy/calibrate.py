@@ -17,6 +17,7 @@ from tokenworks.accuracy.intervals import KNOWN, NEW_ACCELERATOR, NEW_MODEL, bui
 from tokenworks.accuracy.leaving import Table, by_stratum, covered, group_folds, leave_out, point_folds, said_of
 from tokenworks.accuracy.rows import Measurement
 from tokenworks.accuracy.splits import configuration, validation_twins
+from tokenworks.errors import InputError
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -24,9 +25,11 @@ INNER = 4  # steps on one linearisation: slopes change slowly, predictions are r
 
 
 def table(measured: Sequence[Measurement], every: int = 1) -> Table:
-    """Cases with weight; every N-th, validation twins always (they are only looked at)."""
+    """Cases with weight; every N-th, validation twins always (they are only looked at). Raises InputError where nothing is left."""
     twins = validation_twins(measured)
     found = [c for c in fit.cases(measured) if c.weight > 0]
+    if all(configuration(c.row) in twins for c in found):
+        raise InputError("the table holds no measurement to fit: none can be rehearsed, has targets and is no hold-out")
     hidden = np.array([configuration(c.row) in twins for c in found])
     keep = (np.arange(len(found)) % every == 0) | hidden
     kept = [c for c, k in zip(found, keep, strict=True) if k]
@@ -44,6 +47,10 @@ def calibrate(
 ) -> None:
     """Fit, leave groups and points out, write ``effects.json`` and ``intervals.json`` into the folder."""
     data = table(measured, every)
+    if not data.seen.any():
+        raise InputError(
+            "the table holds no measurement to fit: none that can be rehearsed, has targets and is no hold-out"
+        )
     say(f"{len(data.cases)} distinct experiments, {len(data.plan.columns)} effects")
     values = np.where(data.plan.own, 0.0, _start(data.plan, start))
     problem = linearised(data, values, processes, say)
@@ -93,7 +100,10 @@ def _start(plan: Design, path: Path | None) -> Array:
     values = np.zeros(len(plan.columns))
     if path is None:
         return values
-    known = json.loads(path.read_text())["effects"]
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))["effects"]
+    except (ValueError, LookupError, TypeError):
+        raise InputError(f"{path} is not a file of effects, as `calibrate` writes it") from None
     for column, (term, key) in enumerate(plan.columns):
         values[column] = known.get(term, {}).get(key, 0.0)
     return values

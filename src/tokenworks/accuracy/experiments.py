@@ -276,16 +276,16 @@ def _load(row: Row, deployment: Deployment, mode: str, harness: str, replicas: f
         count = max(1, round((row.batch_size or 1) / replicas / ranks))
         return Load(np.zeros(count), _fixed(isl, count), _fixed(row.osl or 1, count), 0)
     if mode == "offline":
-        count = max(1, round(_offline_requests(row, assumed) / replicas / ranks))
+        count = max(1, round(_offline_requests(row, isl, assumed) / replicas / ranks))
         return Load(np.zeros(count), _fixed(isl, count), _fixed(row.osl or 1, count), 0)
     if mode == "open":
         return _open(row, isl, replicas * ranks)
     return _closed(row, isl, replicas * ranks, harness)
 
 
-def _offline_requests(row: Row, assumed: list[str]) -> int:
+def _offline_requests(row: Row, isl: float, assumed: list[str]) -> int:
     entry = catalog.load("harnesses", "trtllm-offline")
-    known = entry.extra["requests"].get(f"{row.isl:.0f}/{row.osl:.0f}")
+    known = entry.extra["requests"].get(f"{isl:.0f}/{row.osl:.0f}")
     if known is None:
         assumed.append("number of requests")
         return int(entry["requests_default"])

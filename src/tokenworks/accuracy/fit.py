@@ -19,6 +19,7 @@ from tokenworks.accuracy.replay import Prediction, measure, rehearse, replay
 from tokenworks.accuracy.rows import Measurement, Row
 from tokenworks.accuracy.slopes import slopes
 from tokenworks.accuracy.splits import suspicious
+from tokenworks.accuracy.workers import workers
 from tokenworks.errors import InputError
 from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.deployment import Deployment
@@ -132,13 +133,11 @@ def _work(job: tuple[int, Terms]) -> tuple[Array, Array]:
 
 def linearise_all(all_cases: list[Case], terms: list[Terms], processes: int) -> list[tuple[Array, Array]]:
     """Linearise every case, on several processes; the order of the answers is that of the cases."""
-    import multiprocessing
-
     _SHARED[:] = all_cases
     jobs = list(enumerate(terms))
     if processes == 1:
         return [_work(job) for job in jobs]
-    with multiprocessing.get_context("fork").Pool(processes) as pool:
+    with workers(processes) as pool:
         return pool.map(_work, jobs, chunksize=32)
 
 
@@ -148,13 +147,11 @@ def _predict(job: tuple[int, Terms]) -> Array:
 
 def predict_all(all_cases: list[Case], terms: list[Terms], processes: int) -> list[Array]:
     """Log metrics of every case, on several processes."""
-    import multiprocessing
-
     _SHARED[:] = all_cases
     jobs = list(enumerate(terms))
     if processes == 1:
         return [_predict(job) for job in jobs]
-    with multiprocessing.get_context("fork").Pool(processes) as pool:
+    with workers(processes) as pool:
         return pool.map(_predict, jobs, chunksize=64)
 
 

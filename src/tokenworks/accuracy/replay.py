@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tokenworks.accuracy.experiments import Experiment
 from tokenworks.accuracy.stand import cell_of, requests_of
+from tokenworks.errors import UnsupportedError
 from tokenworks.physics.terms import Terms
 from tokenworks.physics.worker_model import MICROJOULES_PER_J, TICKS_PER_S, WorkerModel
 from tokenworks.twin.cell import StepLog, TwinOptions, TwinResult
@@ -46,8 +47,15 @@ class Run:
 
 
 def rehearse(experiment: Experiment, model: WorkerModel, terms: Terms) -> Prediction:
-    """Metrics of one experiment on its worker model."""
-    return measure(experiment, replay(experiment, model), terms)
+    """Metrics of one experiment on its worker model. Raises UnsupportedError where its requests do not fit."""
+    load, room = experiment.load, model.kv_blocks * model.block_tokens
+    longest = int((load.input_tokens + load.output_tokens).max()) - 1
+    if longest > room:
+        raise UnsupportedError(f"a request of {longest:,} tokens does not fit the KV cache of {room:,}")
+    run = replay(experiment, model)
+    if not np.isfinite(run.finish_s).any():
+        raise UnsupportedError(f"no request of {load.input_tokens[0]:,} input tokens fits the workers")
+    return measure(experiment, run, terms)
 
 
 def replay(experiment: Experiment, model: WorkerModel, record: bool = False) -> Run:

@@ -15,6 +15,20 @@ from tokenworks.errors import InputError
 
 Cells = Mapping[str, str]
 ALL_AT_ONCE = 1e9  # requests per second
+# What a row may ask for and still be rehearsed in seconds: twice the largest published figures, and more.
+DEGREES = (
+    "tp",
+    "pp",
+    "dp_attention",
+    "moe_tp",
+    "moe_ep",
+    *(f"{p}_{d}" for p in ("prefill", "decode") for d in ("tp", "ep", "dp")),
+)
+MOST: Mapping[str, float] = {
+    **dict.fromkeys(DEGREES, 4096),
+    "gpus": 1e6, "prefill_workers": 1024, "decode_workers": 1024,
+    "isl": 1e7, "osl": 2**18, "random_range_ratio": 1, "batch_size": 32768, "concurrency": 32768,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -102,9 +116,15 @@ def whole(text: str | None) -> int | None:
     value = number(text)
     if value is None:
         return None
-    if value != int(value) or value > 10**9:
+    if value != int(value):
         raise CellError(f"{text!r} is not a whole number")
     return int(value)
+
+
+def bounded(value: float | None, most: float | None) -> float | None:
+    if value is not None and most is not None and value > most:
+        raise CellError(f"{value:g} is more than can be rehearsed, at most {most:,.0f}")
+    return value
 
 
 _READERS = {"int | None": whole, "float | None": number}
@@ -117,7 +137,7 @@ def read_row(cells: Cells) -> Row:
         reader = rate if field.name == "request_rate" else _READERS.get(str(field.type))
         text = cells.get(field.name)
         try:
-            values[field.name] = reader(text) if reader else (text or "").strip()
+            values[field.name] = bounded(reader(text), MOST.get(field.name)) if reader else (text or "").strip()
         except CellError as error:
             raise CellError(f"{field.name}: {error}") from None
     return Row(**values)  # type: ignore[arg-type]
@@ -157,6 +177,11 @@ def read_csv(path: Path) -> list[Measurement]:
 
 def parse(lines: Iterable[str], name: str) -> list[Measurement]:
     reader = csv.DictReader((line.replace("\0", "") for line in lines), restkey="_rest", restval="")
-    if reader.fieldnames is None or "id" not in reader.fieldnames:
+    if reader.fieldnames is None or "id" not in [column.strip() for column in reader.fieldnames]:
         raise InputError(f"{name}: no column 'id' in the first line; is this a table of measurements?")
-    return [measurement({k: v for k, v in cells.items() if isinstance(v, str)}) for cells in reader]
+    reader.fieldnames = [column.strip() for column in reader.fieldnames]
+    limit = csv.field_size_limit(2**31 - 1)  # a cell of any length is one bad cell, not the end of the table
+    try:
+        return [measurement({k: v for k, v in cells.items() if isinstance(v, str)}) for cells in reader]
+    finally:
+        csv.field_size_limit(limit)

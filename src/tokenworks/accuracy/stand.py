@@ -16,19 +16,13 @@ from tokenworks.twin.cell import Cell, ServicePlan
 
 def cell_of(experiment: Experiment, model: WorkerModel) -> Cell:
     """``model``: of the deployment; a split experiment decodes on it."""
-    split, load = experiment.split, experiment.load
+    split = experiment.split
     if split is None:
-        return Cell((holding(one_rank(model), load),), (0,), (ServicePlan("alone", workers=(0,)),))
+        return Cell((one_rank(model),), (0,), (ServicePlan("alone", workers=(0,)),))
     prefill = compile_worker(split.prefill, terms=resolve(split.prefill, client=experiment.harness))
     first, rest = split.prefill_workers, split.decode_workers
     plan = ServicePlan("split", prefill=tuple(range(first)), decode=tuple(range(first, first + rest)))
-    return Cell((holding(prefill, load), holding(model, load)), (0,) * first + (1,) * rest, (plan,))
-
-
-def holding(model: WorkerModel, load: Load) -> WorkerModel:
-    """A measured row did run, so its cache held its longest request, whatever the usual memory settings leave."""
-    longest = int((load.input_tokens + load.output_tokens).max()) - 1
-    return replace(model, kv_blocks=max(model.kv_blocks, -(-longest // model.block_tokens)))
+    return Cell((prefill, model), (0,) * first + (1,) * rest, (plan,))
 
 
 def one_rank(model: WorkerModel) -> WorkerModel:

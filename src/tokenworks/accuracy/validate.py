@@ -12,6 +12,7 @@ from tokenworks.accuracy.experiments import Experiment, experiment
 from tokenworks.accuracy.intervals import interval, novelty
 from tokenworks.accuracy.replay import Prediction, rehearse
 from tokenworks.accuracy.rows import Measurement, Row
+from tokenworks.accuracy.workers import workers
 from tokenworks.errors import CatalogError, InputError
 from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.terms import resolve
@@ -68,19 +69,26 @@ def _ms(seconds: float) -> float | None:
     return seconds * 1e3 if math.isfinite(seconds) else None
 
 
+# What junk in a cell may still raise in a room below: a row that is not foreseen costs its own answer, not the table's.
+UNFORESEEN = (ArithmeticError, LookupError, MemoryError, TypeError, ValueError)
+
+
 def _measured(measured: Measurement) -> Answer:
-    return Answer(UNSUPPORTED, measured.problem) if measured.problem else answer(measured.row)
+    if measured.problem:
+        return Answer(UNSUPPORTED, measured.problem)
+    try:
+        return answer(measured.row)
+    except UNFORESEEN as error:
+        return Answer(UNSUPPORTED, f"cannot be rehearsed ({type(error).__name__}: {error})")
 
 
 def validate(measured: Sequence[Measurement], processes: int, say: Callable[[str], None]) -> list[Answer]:
     """Answers in the order of the rows, the same on any number of processes."""
-    import multiprocessing
-
     rows = list(measured)
     if processes == 1 or len(rows) < 64:
         return [_measured(m) for m in rows]
     answers: list[Answer] = []
-    with multiprocessing.get_context("fork").Pool(processes) as pool:
+    with workers(processes) as pool:
         for found in pool.imap(_measured, rows, chunksize=64):
             answers.append(found)
             if len(answers) % 256 == 0:

@@ -18,15 +18,19 @@ def register(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from tokenworks.api import examples
     from tokenworks.errors import InputError
-    from tokenworks.report.files import write_whole
+    from tokenworks.report.files import said_of, write_whole
     from tokenworks.spec.template import defaults
 
     known = examples()
     if args.example not in known:
         raise InputError(f"no example {args.example!r}; there are {', '.join(known)}")
+    if not args.path:
+        raise InputError("write the path of the new file, for example factory.yaml")
     path = Path(args.path)
-    if path.exists() and not args.force:
+    with said_of(path):
+        taken = path.exists()
+    if taken and not args.force:
         raise InputError(f"{path} exists; --force overwrites it")
-    write_whole(path, (known[args.example].read_text() + defaults()).encode())
+    write_whole(path, (known[args.example].read_text(encoding="utf-8") + defaults()).encode())
     print(f"wrote {path}; next: tokenworks check {path}")
     return 0

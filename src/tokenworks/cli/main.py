@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import errno
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -33,27 +34,51 @@ def _version() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 done, 2 bad input, 70 a defect of Tokenworks, 130 interrupted."""
-    args = parser().parse_args(argv)
+    """Exit codes: 0 done, 2 bad input or no room, 70 a defect of Tokenworks, 130 interrupted."""
+    speak_anywhere()
     try:
-        code: int = args.run(args)
-        sys.stdout.flush()
-        return code
+        return _run(argv)
     except (InputError, CatalogError) as error:
         return _fail(str(error), 2)
     except ConservationError as error:
         return _fail(f"internal error, please report: {error}", 70)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+    except MemoryError as error:
+        return _fail(f"not enough memory for this: {error}", 2)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _hang_up()
         return 0
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return _fail(f"the disk is full: nothing was written to {error.filename or 'the output'}", 2)
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR):
-            return _fail(f"cannot write {error.filename}: {error.strerror}", 2)
+        _hang_up()
+        return _fail(f"the system refuses: {error}", 2)
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        args = parser().parse_args(argv)
+        code: int = args.run(args)
+    except SystemExit:
+        sys.stdout.flush()
         raise
+    sys.stdout.flush()
+    return code
+
+
+def speak_anywhere() -> None:
+    """Closed streams swallow what is said; characters that a terminal lacks become question marks."""
+    if sys.stdout is None:
+        sys.stdout = io.StringIO()
+    if sys.stderr is None:
+        sys.stderr = io.StringIO()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _hang_up() -> None:
+    """Let nothing be written to a broken stdout, at exit least of all."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> int:

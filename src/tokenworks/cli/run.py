@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,22 +43,26 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from tokenworks.api import load
+    from tokenworks.cli.arguments import value_of
     from tokenworks.cli.interrupt import asked_to_stop
     from tokenworks.rehearsal import rehearse
     from tokenworks.rehearsal.advice import advise
     from tokenworks.rehearsal.what_if import what_ifs
-    from tokenworks.report.files import to_json, write_whole
+    from tokenworks.report.files import refuse_unwritable, to_json, write_together
     from tokenworks.report.html import page
     from tokenworks.report.progress import progress
-    from tokenworks.report.tables import requests_table, timeline_table, write_parquet
+    from tokenworks.report.tables import parquet_bytes, requests_table, timeline_table
 
     factory = load(args.file)
     if args.set:
-        factory = factory.replace_all(dict(pairs_of(args.set, "--set")))
+        factory = factory.replace_all({path: value_of(text) for path, text in pairs_of(args.set, "--set")})
     changes = pairs_of(args.what_if, "--what-if")
     for path, value in changes:
         factory.replace(path, value)  # what is wrong is said before anything runs
     window_s = window(args.trace, factory.run.horizon_s)
+    folder = Path(args.out or Path("out", folder_name(factory.name)))
+    refuse_unwritable(folder)
+    keep = args.requests or factory.run.record_requests
     if args.requests or args.trace:
         factory = factory.replace("run.record_requests", True)
     with progress(quiet=args.quiet or args.json) as say, asked_to_stop() as stop:
@@ -65,24 +70,25 @@ def run(args: argparse.Namespace) -> int:
         result = done.result if args.no_advice else advise(done, say, stop)
         if changes and not result.interrupted:
             result = replace(result, what_ifs=what_ifs(factory, result, changes, say))
-    folder = Path(args.out or f"out/{factory.name}")
-    paths = [folder / "report.html", folder / "result.json"]
+    names = [
+        "report.html",
+        "result.json",
+        *(["trace.json"] if args.trace else []),
+        *(["requests.parquet", "timeline.parquet"] if keep else []),
+    ]
+    result = replace(result, files=tuple(str(folder / name) for name in names))
+    written = {"report.html": page(result).encode(), "result.json": to_json(result).encode()}
     if args.trace:
-        paths.append(folder / "trace.json")
-        write_window(done, window_s, paths[-1])
-    if done.log is not None and factory.run.record_requests and (args.requests or not args.trace):
-        paths.append(folder / "requests.parquet")
-        write_parquet(requests_table(done.requests, done.log, done.result), paths[-1])
-        paths.append(folder / "timeline.parquet")
-        write_parquet(timeline_table(done.result), paths[-1])
-    result = replace(result, files=tuple(str(p) for p in paths))
-    write_whole(paths[0], page(result).encode())
-    write_whole(paths[1], to_json(result).encode())
+        written["trace.json"] = trace_of(done, window_s).encode()
+    if done.log is not None and keep:
+        written["requests.parquet"] = parquet_bytes(requests_table(done.requests, done.log, done.result))
+        written["timeline.parquet"] = parquet_bytes(timeline_table(done.result))
+    write_together({folder / name: data for name, data in written.items()})
     if args.json:
         print(to_json(result))
     elif not args.quiet:
         print_report(result)
-    return 130 if result.interrupted else 0
+    return 130 if result.interrupted or stop() else 0
 
 
 def print_report(result: RunResult) -> None:
@@ -95,6 +101,15 @@ def print_report(result: RunResult) -> None:
         show(result, Console(highlight=False))
     else:
         print(render(result), end="")
+
+
+def folder_name(factory: str) -> str:
+    """A factory's name as the name of one folder, whatever is written in it.
+
+    >>> folder_name("../../Größe 1"), folder_name("")
+    ('Größe-1', 'factory')
+    """
+    return re.sub(r"[^\w.-]+", "-", factory).strip("-.")[:60] or "factory"
 
 
 def pairs_of(texts: list[str], option: str) -> list[tuple[str, str]]:
@@ -124,17 +139,17 @@ def window(text: str | None, horizon_s: float) -> tuple[float, float]:
     return window_s
 
 
-def write_window(done: Rehearsal, window_s: tuple[float, float], path: Path) -> None:
+def trace_of(done: Rehearsal, window_s: tuple[float, float]) -> str:
     """The trace of a window, and a word where it was too long to be kept whole."""
-    from tokenworks.report.perfetto import write_trace
+    from tokenworks.report.perfetto import trace
     from tokenworks.report.window import lives_of, steps_of
 
     assert done.steps is not None
     assert done.log is not None
-    write_trace(steps_of(done.steps, done.workers), path, lives_of(done.requests, done.log, done.services, window_s))
     if done.steps.lost:
         kept = len(done.steps.end)
         print(
             f"the trace keeps the first {kept:,} steps of its window, {done.steps.lost:,} more are missing",
             file=sys.stderr,
         )
+    return trace(steps_of(done.steps, done.workers), lives_of(done.requests, done.log, done.services, window_s))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from tokenworks.cli.arguments import at_least
+
 
 def register(verbs: Any) -> None:
     parser = verbs.add_parser("validate", help="predict published measurements and show the errors")
@@ -14,7 +16,7 @@ def register(verbs: Any) -> None:
     parser.add_argument("--predictions", metavar="CSV", help="write one line of predictions per row")
     parser.add_argument("--json", action="store_true", help="print the error table as JSON")
     parser.add_argument("--quiet", action="store_true")
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=at_least(1), default=2)
     parser.set_defaults(run=run)
 
 
@@ -26,14 +28,20 @@ def run(args: argparse.Namespace) -> int:
     from tokenworks.accuracy.rows import read_csv
     from tokenworks.accuracy.tables import error_table, table_text
     from tokenworks.accuracy.validate import predictions_csv, validate
-    from tokenworks.report.files import write_whole
+    from tokenworks.errors import InputError
+    from tokenworks.report.files import refuse_unwritable, write_whole
     from tokenworks.report.progress import progress
 
+    out = Path(args.predictions) if args.predictions else None
+    if out:
+        refuse_unwritable(out.parent)
+        if args.table and out.resolve() == Path(args.table).resolve():
+            raise InputError(f"{out} is the table itself; write the predictions to another file")
     measured = read_csv(Path(args.table)) if args.table else load_measurements()
     with progress(quiet=args.quiet or args.json) as say:
-        answers = validate(measured, processes=max(1, args.processes), say=say)
-    if args.predictions:
-        write_whole(Path(args.predictions), predictions_csv(measured, answers).encode())
+        answers = validate(measured, processes=args.processes, say=say)
+    if out:
+        write_whole(out, predictions_csv(measured, answers).encode())
     table = error_table(measured, answers)
     if args.json:
         print(json.dumps(table, indent=1))

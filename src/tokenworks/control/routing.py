@@ -7,8 +7,8 @@ Each returns a position in the pool. Callable from Python and from compiled code
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from tokenworks.control.compiled import njit
 from tokenworks.control.tournament import winner
 
 ROUND_ROBIN, RANDOM, LEAST_LOADED, POWER_OF_TWO, SESSION, KV_AWARE = range(6)

@@ -7,8 +7,9 @@ the winner at position 1. Ties go to the lower index.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from tokenworks.control.compiled import njit
 
 Ints = NDArray[np.int64]
 

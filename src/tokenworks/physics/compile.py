@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks import catalog
+from tokenworks.errors import UnsupportedError
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.memory import kv_blocks
 from tokenworks.physics.operators import Array, Cost
@@ -26,6 +27,7 @@ from tokenworks.physics.worker_model import (
 
 FINE_PER_S = float(TICKS_PER_S * FINE)
 FINE_PER_J = float(MICROJOULES_PER_J * FINE)
+MOST_TOKENS = 2**22  # of one step: the tables hold one entry a token
 EXACT = 512  # token counts up to here are computed one by one; larger ones on a grid, linear between
 
 
@@ -41,6 +43,12 @@ def compile_worker(
 
     Raises CapacityError when the weights do not fit, UnsupportedError for an impossible combination.
     """
+    most = deployment.token_budget + deployment.max_seqs
+    if most > MOST_TOKENS:
+        raise UnsupportedError(
+            f"{deployment.model}: a step of up to {most:,} tokens (token_budget {deployment.token_budget:,}, max_seqs "
+            f"{deployment.max_seqs:,}) is more than a step table holds, {MOST_TOKENS:,}"
+        )
     machine = Machine.of(deployment, effects, terms)
     attention = machine.part.attention
     per_token = machine.part.kv_bytes_per_token
@@ -232,6 +240,9 @@ def interpolated(cost: Cost, at: Array, every: Array) -> Cost:
 
 
 def integers(values: Array) -> IntArray:
+    """Raises UnsupportedError for what int64 does not hold: a step of 88 seconds, or of 8.8 megajoules."""
+    if not (np.abs(values) < 2.0**63).all():
+        raise UnsupportedError("one step would take more than 88 seconds; lower the tokens of a step")
     return np.rint(values).astype(np.int64)
 
 

@@ -137,9 +137,8 @@ def era(version: str, date: str) -> str:
 
 def quarter(date: str) -> str:
     """ "2025Q4" from an ISO date or month; the image behind a benchmark is often known by its date alone."""
-    if len(date) < 7:
-        return "unknown"
-    return f"{date[:4]}Q{(int(date[5:7]) + 2) // 3}"
+    match = re.match(r"(\d{4})-(\d{2})(?!\d)", date, re.ASCII)
+    return f"{match.group(1)}Q{(int(match.group(2)) + 2) // 3}" if match else "unknown"
 
 
 def model_kind(model: catalog.Entry) -> str:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-
-from tokenworks.report.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,3 @@ def trace(spans: Iterable[Span], lives: Iterable[Life] = ()) -> str:
         names.append({"ph": "M", "pid": 2, "tid": 0, "name": "process_name", "args": {"name": "requests"}})
     names.append({"ph": "M", "pid": 1, "tid": 0, "name": "process_name", "args": {"name": "workers"}})
     return json.dumps({"traceEvents": names + events + asynchronous, "displayTimeUnit": "ms"}, allow_nan=False)
-
-
-def write_trace(spans: Iterable[Span], path: Path, lives: Iterable[Life] = ()) -> None:
-    """Write a trace, whole or not at all."""
-    write_whole(path, trace(spans, lives).encode())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from tokenworks.events.requests import Requests
 from tokenworks.events.results import RunResult
 from tokenworks.physics.worker_model import TICKS_PER_S
-from tokenworks.report.files import write_whole
 from tokenworks.report.shares import request_shares
 from tokenworks.twin.cell import FINISHED, RequestLog
 
@@ -81,11 +79,12 @@ def _words(codes: NDArray[np.integer], names: Sequence[str]) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(list(names), pa.string()))
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write a table, whole or not at all."""
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
     sink = pa.BufferOutputStream()
     parquet.write_table(table, sink, compression="zstd")
-    write_whole(path, sink.getvalue().to_pybytes())
+    written: bytes = sink.getvalue().to_pybytes()
+    return written

@@ -120,13 +120,20 @@ def _put(data: dict[str, Any], path: str, value: Any) -> None:
     for depth, part in enumerate(parts[:-1]):
         target = _step(target, part, ".".join(parts[: depth + 1]), create=True)
     last = parts[-1]
+    _need_fields(target, path)
     if isinstance(target, list):
         target[_index(target, last, path)] = value
     else:
         target[last] = value
 
 
+def _need_fields(target: Any, path: str) -> None:
+    if not isinstance(target, dict | list):
+        raise SpecError([Problem("", 0, 0, path, f"{path.split('.')[-2]} is a single value, it has no fields")])
+
+
 def _step(target: Any, part: str, path: str, create: bool) -> Any:
+    _need_fields(target, path)
     if isinstance(target, list):
         return target[_index(target, part, path)]
     if part not in target and create:

@@ -65,10 +65,22 @@ def compose(text: str, name: str) -> tuple[dict[str, Any], Marks]:
     marks, problems = Marks(name), list[Problem]()
     if not isinstance(root, yaml.MappingNode):
         raise SpecError([Problem(name, 1, 1, "", "a factory file is a mapping that starts with `factory: NAME`")])
-    data = _value(root, (), marks, problems)
+    try:
+        data = _value(root, (), marks, problems)
+    except RecursionError:
+        raise SpecError(
+            [Problem(name, 1, 1, "", "not valid YAML: nested too deep, or an alias inside itself")]
+        ) from None
+    except (yaml.YAMLError, ValueError) as error:
+        place = list(marks.at)[-1]  # the one that was being read
+        raise SpecError([marks.problem(place, f"not a valid YAML value: {_said(error)}")]) from None
     if problems:
         raise SpecError(problems)
     return data, marks
+
+
+def _said(error: Exception) -> str:
+    return str(error.problem) if isinstance(error, yaml.MarkedYAMLError) else str(error)
 
 
 def _value(node: Any, place: Place, marks: Marks, problems: list[Problem]) -> Any:

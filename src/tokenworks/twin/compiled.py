@@ -13,9 +13,9 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-import numba
+import tokenworks.control.compiled
 
-njit: Any = numba.njit  # its types know neither `_nrt` nor wrappers
+njit: Any = tokenworks.control.compiled.njit  # its types know neither `_nrt` nor wrappers
 
 
 def forget_stale() -> None:

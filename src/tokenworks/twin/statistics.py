@@ -6,9 +6,9 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tokenworks.control.compiled import njit
 from tokenworks.events.results import Latency
 
 LOWEST_TICKS = 10**6  # 10 µs
