@@ -12,6 +12,7 @@ from functools import lru_cache
 from tokenworks import catalog
 from tokenworks.errors import UnsupportedError
 from tokenworks.physics.deployment import Deployment
+from tokenworks.physics.kernels import launches, local_bytes, shared_bytes
 from tokenworks.physics.precision import attention_precision, bytes_per_kv, bytes_per_weight
 
 UNQUANTISED = "bf16"  # embeddings, output head and norms stay in 16 bits in every published checkpoint
@@ -74,6 +75,9 @@ class Shard:
     attention: Attention
     experts: Experts | None
     layers: float  # executed by one GPU
+    launches: float  # kernels of one step, on one GPU
+    local_bytes: float  # moved by norms and activations per token of one rank, on one GPU
+    shared_bytes: float  # … per token of all ranks
     mixers: int  # layers with attention or a linear mixer, for collectives
     feed_forwards: int
     hidden: int
@@ -103,6 +107,9 @@ def shard(deployment: Deployment) -> Shard:
         attention=_attention(deployment, model),
         experts=experts,
         layers=model["layers"] / pp,
+        launches=launches(deployment, model),
+        local_bytes=local_bytes(deployment, model),
+        shared_bytes=shared_bytes(deployment, model),
         mixers=_mixers(model),
         feed_forwards=_dense_layers(model) + int(model["moe_layers"]),
         hidden=int(model["hidden"]),
