@@ -33,6 +33,8 @@ class Entry:
     name: str
     facts: Mapping[str, Fact]
     extra: Mapping[str, Any] = field(default_factory=dict)  # further tables of the file, as they stand
+    missing: Mapping[str, str] = field(default_factory=dict)  # facts that cannot be given, and why
+    aliases: tuple[str, ...] = ()
 
     def __getitem__(self, key: str) -> Any:
         return self.fact(key).value
@@ -49,4 +51,5 @@ class Entry:
         try:
             return self.facts[key]
         except KeyError:
-            raise CatalogError(f"the catalogue has no {key!r} for {self.kind}/{self.id}") from None
+            reason = f": {self.missing[key]}" if key in self.missing else ""
+            raise CatalogError(f"the catalogue has no {key!r} for {self.kind}/{self.id}{reason}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
@@ -13,7 +14,9 @@ from tokenworks.catalog.facts import STATUSES, Entry, Fact
 from tokenworks.errors import CatalogError, InputError
 
 DATA = Path(__file__).parent / "data"
-_HEADER = ("id", "name", "source", "date", "status", "facts", "aliases")
+USER_FOLDERS = "TOKENWORKS_CATALOG"  # environment variable: folders of the user's own entries, as in PATH
+_HEADER = ("id", "name", "source", "date", "status", "facts", "aliases", "missing")
+_NOT_KINDS = ("calibration", "notices")
 
 
 class UnknownEntryError(InputError):
@@ -25,19 +28,49 @@ class UnknownEntryError(InputError):
         super().__init__(f'no {kind.removesuffix("s")} "{wanted}" in the catalogue.{near}')
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=1)
+def folders() -> tuple[Path, ...]:
+    """The shipped data, then the user's own folders. The variable is read once, at the first use."""
+    own = tuple(Path(part) for part in os.environ.get(USER_FOLDERS, "").split(os.pathsep) if part)
+    for folder in own:
+        if not folder.is_dir():
+            raise InputError(f"{USER_FOLDERS} names {folder}, which is no folder")
+        strange = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name not in kinds())
+        if strange:
+            raise InputError(f"{folder}/{strange[0]} is no kind of entry; there are {', '.join(kinds())}")
+    return (DATA, *own)
+
+
+def reload() -> None:
+    """Forget what was read: after the variable or a file of one's own has changed, in a notebook or a test."""
+    for cached in (folders, _files, load, _aliases, sources):
+        cached.cache_clear()
+
+
 def ids(kind: str) -> tuple[str, ...]:
     """All ids of a kind, sorted."""
-    folder = DATA / kind
-    if not folder.is_dir():
+    return tuple(sorted(_files(kind)))
+
+
+@lru_cache(maxsize=32)
+def _files(kind: str) -> Mapping[str, Path]:
+    """Id → file. A user's entry may not replace another one: the calibration was made with the shipped facts."""
+    if kind not in kinds():
         raise CatalogError(f"the catalogue has no kind {kind!r}; it has {', '.join(kinds())}")
-    return tuple(sorted(p.stem for p in folder.glob("*.toml") if not p.stem.startswith("_")))
+    found: dict[str, Path] = {}
+    for place in folders():
+        for path in sorted((place / kind).glob("*.toml")):
+            if path.stem.startswith("_"):
+                continue
+            if path.stem in found:
+                raise InputError(f'{path}: the catalogue has an entry "{path.stem}" already: choose another id')
+            found[path.stem] = path
+    return found
 
 
 def kinds() -> tuple[str, ...]:
     """The kinds of entries: accelerators, systems, models …"""
-    hidden = ("calibration", "notices")
-    return tuple(sorted(p.name for p in DATA.iterdir() if p.is_dir() and p.name not in hidden))
+    return tuple(sorted(p.name for p in DATA.iterdir() if p.is_dir() and p.name not in _NOT_KINDS))
 
 
 def nearest(kind: str, wanted: str, count: int = 3) -> tuple[str, ...]:
@@ -52,22 +85,28 @@ def nearest(kind: str, wanted: str, count: int = 3) -> tuple[str, ...]:
 @lru_cache(maxsize=1024)
 def load(kind: str, wanted: str) -> Entry:
     """The entry with this id (or alias)."""
-    path = DATA / kind / f"{wanted}.toml"
-    if wanted not in ids(kind):
-        found = _aliases(kind).get(wanted.lower())
-        if found is None:
-            raise UnknownEntryError(kind, wanted)
-        path = DATA / kind / f"{found}.toml"
-    return load_file(path, kind)
+    files = _files(kind)
+    known = wanted if wanted in files else _aliases(kind).get(wanted.lower())
+    if known is None:
+        raise UnknownEntryError(kind, wanted)
+    entry = load_file(files[known], kind)
+    if entry.id != known:
+        raise CatalogError(f"{files[known]}: its id is {entry.id!r}, not that of the file, {known!r}")
+    return entry
+
+
+def path_of(kind: str, entry_id: str) -> Path:
+    """The file of an entry."""
+    return _files(kind)[entry_id]
 
 
 @lru_cache(maxsize=32)
 def _aliases(kind: str) -> Mapping[str, str]:
     """Alias → id. Read only when an id is unknown, since it opens every file of the kind."""
     found: dict[str, str] = {}
-    for known in ids(kind):
+    for known, path in _files(kind).items():
         found[known.lower()] = known
-        for alias in _read(DATA / kind / f"{known}.toml").get("aliases", ()):
+        for alias in _read(path).get("aliases", ()):
             found[str(alias).lower()] = known
     return found
 
@@ -82,7 +121,8 @@ def load_file(path: Path, kind: str) -> Entry:
     except KeyError as missing:
         raise CatalogError(f"{path.name}: no {missing} at the top of the file") from missing
     extra = {key: value for key, value in table.items() if key not in _HEADER}
-    return Entry(kind, entry_id, name, facts, extra)
+    aliases = tuple(str(alias) for alias in table.get("aliases", ()))
+    return Entry(kind, entry_id, name, facts, extra, table.get("missing", {}), aliases)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -109,6 +149,7 @@ def _fact(path: Path, key: str, raw: Mapping[str, Any], default: Mapping[str, An
 def sources() -> dict[str, dict[str, str]]:
     """Every source by its key: title, publisher, place and terms."""
     found: dict[str, dict[str, str]] = {}
-    for path in sorted(DATA.glob("sources*.toml")):
-        found.update(_read(path))
+    for place in folders():
+        for path in sorted(place.glob("sources*.toml")):
+            found.update(_read(path))
     return found
