@@ -83,7 +83,7 @@ def computed_params_b(m: catalog.Entry) -> float:
     hidden, gates = m["hidden"], 3 if m["ffn_gated"] else 2
     attention = sum(m.get(f"{kind}_layers") or 0 for kind in MIXERS) * attention_params(m)
     dense = m["dense_layers"] * gates * hidden * m["ffn"]
-    inner, width = m.get("moe_latent") or hidden, m.get("expert_ffn") or m.get("moe_ffn") or 0
+    inner, width = m.get("moe_latent") or hidden, m["moe_ffn"]
     expert = gates * (m["experts"] * inner * width + hidden * m["shared_ffn"]) + hidden * m["experts"]
     expert += 2 * hidden * inner if "moe_latent" in m else 0
     tables = m["vocab"] * hidden * (1 if m["tied_embeddings"] else 2)
@@ -107,10 +107,8 @@ def test_a_missing_fact_is_named():
     with pytest.raises(catalog.UnknownEntryError, match="Did you mean h200-sxm"):
         catalog.load("accelerators", "h200-sxn")
     assert catalog.load("accelerators", "H200").id == "h200-sxm"
-    with pytest.raises(
-        CatalogError, match="'moe_ffn' for models/nemotron-3-super-120b-a12b: its experts work in a latent"
-    ):
-        catalog.load("models", "nemotron-3-super")["moe_ffn"]
+    with pytest.raises(CatalogError, match="'full_layers' for models/deepseek-v4-pro: attention over compressed keys"):
+        catalog.load("models", "deepseek-v4")["full_layers"]
 
 
 def test_engine_eras():

@@ -20,7 +20,7 @@ MODELS = ["llama-3.1-8b", "gpt-oss-120b", "deepseek-r1", "qwen3-30b-a3b", "gemma
 
 def test_decode_of_one_sequence_streams_the_weights_once():
     """Llama-3.1-8B in bf16: 8.03 G parameters less the embedding table, 2 bytes, over 3,350 GB/s at 80%."""
-    sharp = terms(layer_s=0.0, step_s=0.0, seq_s=0.0, mem_dense=0.8)
+    sharp = terms(kernel_s=0.0, step_s=0.0, seq_s=0.0, mem_dense=0.8)
     model = compile_worker(deployment(), terms=sharp)
     seconds = model.levels[0].decode[0, 1] / FINE_PER_S
     streamed = 2 * (8.03e9 - 128256 * 4096)
@@ -29,7 +29,7 @@ def test_decode_of_one_sequence_streams_the_weights_once():
 
 def test_prefill_is_bound_by_tensor_cores():
     """2 FLOP a parameter and token: 2,048 tokens of 6.98 G layer parameters at 65% of 989.4 TFLOP/s."""
-    sharp = terms(layer_s=0.0, step_s=0.0, prompt_s=0.0, seq_s=0.0, flop_dense=0.65, gemm_edge=0.0)
+    sharp = terms(kernel_s=0.0, step_s=0.0, prompt_s=0.0, seq_s=0.0, flop_dense=0.65, gemm_edge=0.0)
     model = compile_worker(deployment(token_budget=2048), terms=sharp)
     seconds = model.levels[0].mixed[0, 2048] / FINE_PER_S
     layers = 32 * (4096 * (32 + 16) * 128 + 4096 * 4096 + 3 * 4096 * 14336)

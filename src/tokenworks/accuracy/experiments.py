@@ -57,6 +57,7 @@ class Experiment:
     mode: str  # offline, closed, open, static
     assumed: str = ""  # the facts that the row leaves open and the catalogue supplied
     split: Split | None = None  # disaggregated: ``deployment`` decodes
+    gaps: bool = False  # the harness prints the median gap between tokens, not the median of requests' means
 
 
 @lru_cache(maxsize=1)
@@ -90,7 +91,8 @@ def experiment(row: Row) -> Experiment:
     deployment = _fitting(deployment, assumed)
     if row.spec_decoding == "unknown":
         assumed.append("no speculative decoding")
-    return Experiment(deployment, load, replicas, harness, mode, ", ".join(assumed))
+    gaps = bool(harness) and catalog.load("harnesses", harness).get("median_of_gaps")
+    return Experiment(deployment, load, replicas, harness, mode, ", ".join(assumed), gaps=bool(gaps))
 
 
 def _fitting(deployment: Deployment, assumed: list[str]) -> Deployment:
@@ -268,7 +270,7 @@ def _offline_settings(row: Row, base: Deployment) -> dict[str, Any]:
 def _load(row: Row, deployment: Deployment, mode: str, harness: str, replicas: float, assumed: list[str]) -> Load:
     isl = row.isl
     if isl is None:
-        table = catalog.load("harnesses", "steady").extra["task_input_tokens"]
+        table = catalog.load("harnesses", harness).extra["task_input_tokens"]
         isl = float(table.get(row.model, table["default"]))
         assumed.append(f"input length {isl:.0f} by task")
     ranks = deployment.dp
@@ -314,7 +316,23 @@ def _open(row: Row, isl: float, parts: float) -> Load:
     rng = _rng(row)
     rate = (row.request_rate or 1.0) / parts
     arrival = np.cumsum(rng.exponential(1.0 / rate, count))
-    return Load(arrival, _fixed(isl, count), _fixed(row.osl or 1, count), 0)
+    draw = _conversation if _from_conversations(row) else _fixed_by
+    return Load(arrival, draw(isl, count, rng), draw(row.osl or 1, count, rng), 0)
+
+
+def _from_conversations(row: Row) -> bool:
+    """Whether the harness drew this row's prompts and answers from recorded conversations."""
+    known = catalog.load("harnesses", "open-loop").extra["conversations"]
+    return any((row.dataset, row.isl, row.osl) == (c["dataset"], c["isl"], c["osl"]) for c in known)
+
+
+def _conversation(mean: float, count: int, rng: np.random.Generator) -> Ints:
+    return np.maximum(1, np.rint(rng.exponential(mean, count))).astype(np.int64)
+
+
+def _fixed_by(value: float, count: int, rng: np.random.Generator) -> Ints:
+    del rng
+    return _fixed(value, count)
 
 
 def _rng(row: Row) -> np.random.Generator:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks.accuracy.experiments import Experiment
+from tokenworks.accuracy.gaps import median_gap_s
 from tokenworks.accuracy.stand import cell_of, requests_of
 from tokenworks.errors import UnsupportedError
 from tokenworks.physics.terms import Terms
@@ -63,7 +64,7 @@ def replay(experiment: Experiment, model: WorkerModel, record: bool = False) -> 
     load = experiment.load
     cell, stream = cell_of(experiment, model), requests_of(load)
     options = TwinOptions(clients=load.clients, record=True)
-    if record:
+    if record or experiment.gaps:
         options = replace(options, trace_ticks=ALWAYS, trace_capacity=STEPS_PER_REQUEST * len(stream) + 64)
     found = simulate(cell, stream, options)
     if found.steps is not None and found.steps.lost:
@@ -104,7 +105,7 @@ def measure(experiment: Experiment, run: Run, terms: Terms) -> Prediction:
     return Prediction(
         output_rate(experiment, run) / gpus_of(experiment),
         _mean(tpot[seen]),
-        _median(tpot[seen]),
+        median_gap_s(run.steps) if experiment.gaps and run.steps else _median(tpot[seen]),
         _mean(ttft[seen]),
         _median(ttft[seen]),
         (run.dynamic_j + run.static_j) / tokens_of(experiment),

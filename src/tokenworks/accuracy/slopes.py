@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks.accuracy.experiments import Experiment
+from tokenworks.accuracy.gaps import gap_weights
 from tokenworks.accuracy.replay import Run, gpus_of, measure, output_rate, replay, tokens_of
 from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.schedule import Points, Schedule, step_costs
@@ -33,9 +34,10 @@ MIDDLE = (0.4, 0.6)  # quantiles between which requests stand for the median
 
 @dataclass(frozen=True)
 class Moved:
-    """Changes per unit of log term: of the ends of steps (the last entry, 0, is for "by the clock"), joules, busy time."""
+    """Changes per unit of log term: ends of rows (the last entry, 0, is for "by the clock"), steps, joules, busy time."""
 
     ends: Array  # (rows of the step log + 1,)
+    rows_s: Array  # of the seconds of one step of each row
     joules: float
     busy_s: float
 
@@ -84,7 +86,7 @@ def _scheduled(found: Experiment, terms: Terms, run: Run, names: Sequence[str], 
     for column, name in enumerate(names):
         new_s, new_j = step_costs(replace(machine, terms=_scaled(terms, name, STEP)), schedule, points)
         seconds, joules = schedule.steps * (new_s - base_s) / STEP, schedule.steps * (new_j - base_j) / STEP
-        moved = Moved(_running(seconds, log), float(joules.sum()), float(seconds.sum()))
+        moved = Moved(_running(seconds, log), (new_s - base_s) / STEP, float(joules.sum()), float(seconds.sum()))
         static = run.static_j if name == "power_base" else 0.0
         result[:, column] = _metrics(found, run, moved, weights, marks, static)
     return result
@@ -125,6 +127,7 @@ class Weights:
     ttft_mean: Array
     ttft_median: Array
     life: Array
+    gaps: Array  # (rows of the step log,)
 
 
 def _weights(found: Experiment, run: Run) -> Weights:
@@ -134,7 +137,8 @@ def _weights(found: Experiment, run: Run) -> Weights:
     per = np.where(load.output_tokens > 1, 1.0 / np.maximum(load.output_tokens - 1, 1), 0.0)
     tpot = (run.finish_s - run.first_token_s) * per
     ttft = run.first_token_s - run.arrival_s
-    return Weights(_even(many) * per, _middle(tpot, many) * per, _even(seen), _middle(ttft, seen), _even(seen))
+    gaps = gap_weights(run.steps, *MIDDLE) if run.steps and found.gaps else np.zeros(0)
+    return Weights(_even(many) * per, _middle(tpot, many) * per, _even(seen), _middle(ttft, seen), _even(seen), gaps)
 
 
 def _even(mask: NDArray[np.bool_]) -> Array:
@@ -158,7 +162,8 @@ def _metrics(found: Experiment, run: Run, moved: Moved, w: Weights, marks: NDArr
         longer, whole = float(w.life @ life), float(w.life @ (run.finish_s - run.arrival_s))
     rate = -output_rate(found, run) / gpus_of(found) * longer / whole
     joules = (moved.joules + run.static_j / run.busy_s * moved.busy_s + static) / tokens_of(found)
-    times = (w.tpot_mean @ decode, w.tpot_median @ decode, w.ttft_mean @ wait, w.ttft_median @ wait)
+    middle = w.gaps @ moved.rows_s if found.gaps else w.tpot_median @ decode
+    times = (w.tpot_mean @ decode, middle, w.ttft_mean @ wait, w.ttft_median @ wait)
     return np.array([rate, *times, joules])
 
 

@@ -216,13 +216,13 @@ def graph_padded(seqs: Array, largest: int) -> Array:
 
 
 def total(costs: dict[str, Cost], like: Array) -> Cost:
+    """All operators one after the other; bound by what takes most of the time."""
     parts = list(costs.values())
     if not parts:
         return _nothing(len(like) - 1)
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = whole + part
-    return whole
+    seconds, flop, byte = (sum(getattr(p, name) for p in parts) for name in ("seconds", "flop_s", "byte_s"))
+    compute = sum(np.where(p.bound_by_compute, p.seconds, 0.0) for p in parts)
+    return Cost(seconds, flop, byte, 2.0 * compute > seconds)
 
 
 def scaled(cost: Cost, factor: float) -> Cost:

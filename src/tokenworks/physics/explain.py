@@ -159,7 +159,7 @@ def _operator(machine: Machine, name: str, cost: Cost, gpus: int) -> Operator:
     flop, byte = float(cost.flop_s[0]), float(cost.byte_s[0])
     if name in ("all-reduce", "dispatch and combine"):
         bound = "network"
-    elif name == "layer overhead":
+    elif name == "kernel launches":
         bound = "overhead"
     else:
         bound = "compute" if cost.bound_by_compute[0] else "memory"

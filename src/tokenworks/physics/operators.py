@@ -6,7 +6,8 @@ the larger of compute and memory time of each operator (a hard roofline: a soft 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -20,6 +21,7 @@ from tokenworks.physics.terms import Terms
 
 Array = NDArray[np.float64]
 
+ACTIVATION_BYTES = 2.0
 GEMM_TILE = 16  # rows of the smallest tensor-core tile: fewer tokens are padded to it
 EXPERT_TILE = 8  # half of the 16-row tile of grouped GEMMs: the expected padding of one expert's last tile
 
@@ -48,6 +50,7 @@ class Chip:
     idle_w: float
     link_bytes_s: float  # usable, one way, inside the scale-up domain
     far_bytes_s: float  # … between domains
+    peaks: dict[str, float] = field(default_factory=dict, compare=False)  # FLOP/s by precision, as asked for
 
     @classmethod
     @cache
@@ -64,19 +67,29 @@ class Chip:
             float(entry.get("scale_out_gb_s") or pcie) * 1e9,
         )
 
+    def peak_flop_s(self, precision: str) -> float:
+        """Dense peak in FLOP/s for weights of this precision."""
+        if precision not in self.peaks:
+            self.peaks[precision] = peak_flop_s(self.entry, precision)
+        return self.peaks[precision]
 
-def gemm(chip: Chip, terms: Terms, matrix: Gemm, rows: Array) -> Cost:
-    """Dense GEMM: 2·M·n·k FLOP against the stream of its weights and activations."""
-    peak = peak_flop_s(chip.entry, matrix.precision)
+
+def gemms(chip: Chip, terms: Terms, matrices: Sequence[Gemm], rows: Array) -> list[Cost]:
+    """Dense GEMMs, each 2·M·n·k FLOP against the stream of its weights and activations; computed at once."""
+    n, k, count, weight_bytes, peak = np.array(
+        [(m.n, m.k, m.count, m.weight_bytes, chip.peak_flop_s(m.precision)) for m in matrices]
+    ).T[:, :, None]
     padded = np.ceil(rows / GEMM_TILE) * GEMM_TILE
-    edges = (1.0 + terms.gemm_edge / matrix.n) * (1.0 + terms.gemm_edge / matrix.k)
-    flop_s = 2.0 * padded * matrix.weights / peak
-    moved = matrix.weight_bytes + rows * (matrix.n + matrix.k) * 2.0 * matrix.count
+    edges = (1.0 + terms.gemm_edge / n) * (1.0 + terms.gemm_edge / k)
+    flop_s = padded * (2.0 * n * k * count / peak)
+    moved = weight_bytes + rows * ((n + k) * ACTIVATION_BYTES * count)
     byte_s = np.where(rows > 0, moved / chip.bandwidth, 0.0)
-    return roofline(flop_s, byte_s, terms.flop_dense / edges, terms.mem_dense)
+    found = roofline(flop_s, byte_s, terms.flop_dense / edges, terms.mem_dense)
+    parts = zip(found.seconds, found.flop_s, found.byte_s, found.bound_by_compute, strict=True)
+    return [Cost(*part) for part in parts]
 
 
-def roofline(flop_s: Array, byte_s: Array, flop_share: float, memory_share: float) -> Cost:
+def roofline(flop_s: Array, byte_s: Array, flop_share: float | Array, memory_share: float) -> Cost:
     compute, memory = flop_s / flop_share, byte_s / memory_share
     return Cost(np.maximum(compute, memory), flop_s, byte_s, compute > memory)
 
@@ -100,7 +113,7 @@ def imbalance(experts: Experts, tokens: Array) -> Array:
 
 def routed(chip: Chip, terms: Terms, experts: Experts, tokens: Array) -> Cost:
     """Grouped GEMMs of the routed experts on the busiest GPU, all MoE layers."""
-    peak = peak_flop_s(chip.entry, experts.precision)
+    peak = chip.peak_flop_s(experts.precision)
     active = covered(experts, tokens) * experts.local
     skew = imbalance(experts, tokens)
     rows = tokens * experts.top_k / experts.ranks + active * EXPERT_TILE

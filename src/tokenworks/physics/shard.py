@@ -12,6 +12,7 @@ from functools import lru_cache
 from tokenworks import catalog
 from tokenworks.errors import UnsupportedError
 from tokenworks.physics.deployment import Deployment
+from tokenworks.physics.kernels import launches, local_bytes, shared_bytes
 from tokenworks.physics.precision import attention_precision, bytes_per_kv, bytes_per_weight
 
 UNQUANTISED = "bf16"  # embeddings, output head and norms stay in 16 bits in every published checkpoint
@@ -74,6 +75,9 @@ class Shard:
     attention: Attention
     experts: Experts | None
     layers: float  # executed by one GPU
+    launches: float  # kernels of one step, on one GPU
+    local_bytes: float  # moved by norms and activations per token of one rank, on one GPU
+    shared_bytes: float  # … per token of all ranks
     mixers: int  # layers with attention or a linear mixer, for collectives
     feed_forwards: int
     hidden: int
@@ -103,6 +107,9 @@ def shard(deployment: Deployment) -> Shard:
         attention=_attention(deployment, model),
         experts=experts,
         layers=model["layers"] / pp,
+        launches=launches(deployment, model),
+        local_bytes=local_bytes(deployment, model),
+        shared_bytes=shared_bytes(deployment, model),
         mixers=_mixers(model),
         feed_forwards=_dense_layers(model) + int(model["moe_layers"]),
         hidden=int(model["hidden"]),
@@ -145,7 +152,8 @@ def _attention_gemms(deployment: Deployment, model: catalog.Entry) -> tuple[Gemm
     if model["attention"] == "mla":
         return (*gemms, *_mla_gemms(model, softmax_layers, tp, precision))
     kv_heads = max(model["kv_heads"], tp)  # replicated when there are fewer heads than ranks
-    qkv = (heads + 2 * kv_heads) * model["head_dim"] / tp
+    queries = 2 * heads if model.get("attention_output_gate") else heads  # the gate is projected with the queries
+    qkv = (queries + 2 * kv_heads) * model["head_dim"] / tp
     gemms.append(Gemm("qkv", qkv, hidden, softmax_layers, precision))
     gemms.append(Gemm("attention out", hidden, heads * model["head_dim"] / tp, softmax_layers, precision))
     return tuple(gemms)
@@ -164,7 +172,8 @@ def _mla_gemms(model: catalog.Entry, layers: float, tp: int, precision: str) -> 
         Gemm("attention out", hidden, heads * value, layers, precision),
     ]
     if model.get("index_heads"):
-        gemms.append(Gemm("indexer", model["index_heads"] * model["index_dim"], q_in, layers, precision))
+        own = model.get("index_layers") or layers  # the other layers reuse what an indexer chose
+        gemms.append(Gemm("indexer", model["index_heads"] * model["index_dim"], q_in, own, precision))
     return tuple(gemms)
 
 
@@ -180,6 +189,9 @@ def _feed_forward_gemms(deployment: Deployment, model: catalog.Entry) -> tuple[G
     if model["moe_layers"]:
         layers = model["moe_layers"]
         gemms.append(Gemm("router", model["experts"], hidden, layers, UNQUANTISED))
+        if latent := model.get("moe_latent"):  # LatentMoE: experts work in a narrower width
+            gemms.append(Gemm("experts down", latent, hidden, layers, deployment.weights, shared))
+            gemms.append(Gemm("experts up", hidden, latent, layers, deployment.weights, shared))
         if model["shared_ffn"]:
             part = model["shared_ffn"] / width
             gemms.append(Gemm("shared up", gates * part, hidden, layers, deployment.weights, shared))
@@ -199,7 +211,7 @@ def _experts(deployment: Deployment, model: catalog.Entry) -> Experts | None:
         local=model["experts"] / ep,
         cut=max(1, width // ep),
         ranks=ep,
-        parameters=matrices * model["hidden"] * model["moe_ffn"],
+        parameters=matrices * (model.get("moe_latent") or model["hidden"]) * model["moe_ffn"],
         layers=int(model["moe_layers"]) / deployment.pp,  # type: ignore[arg-type]
         precision=deployment.weights,
     )
@@ -213,10 +225,11 @@ def _attention(deployment: Deployment, model: catalog.Entry) -> Attention:
     flop = [per_key * count for count in layers]
     size = [key_bytes * count for count in layers]
     if topk and model.get("index_heads"):  # the indexer scores every key, in 8 bits (DeepSeek-V3.2 report)
-        scan = 2.0 * model["index_heads"] * model["index_dim"] * layers[2]
+        indexers = (model.get("index_layers") or topk) / deployment.pp
+        scan = 2.0 * model["index_heads"] * model["index_dim"] * indexers
         prefill[0] += scan
         flop[0] += scan
-        size[0] += model["index_dim"] * layers[2]
+        size[0] += model["index_dim"] * indexers
     limits = (int(model["window"]) if window else 0, int(model["topk"]) if topk else 0)
     linear = model["linear_layers"]
     state = 2.0 * model["linear_state_bytes_per_seq"] / deployment.tp / deployment.pp if linear else 0.0
@@ -248,7 +261,7 @@ def _kv_bytes(deployment: Deployment, model: catalog.Entry) -> tuple[float, floa
     _, _, key_bytes = _core_costs(deployment, model)
     growing = (model["full_layers"] + model["topk_layers"]) * key_bytes
     if model["topk_layers"] and model.get("index_dim"):
-        growing += model["topk_layers"] * model["index_dim"]
+        growing += (model.get("index_layers") or model["topk_layers"]) * model["index_dim"]
     fixed = model["window_layers"] * model["window"] * key_bytes if model["window_layers"] else 0.0
     if model["linear_layers"]:
         fixed += model["linear_state_bytes_per_seq"] / deployment.tp

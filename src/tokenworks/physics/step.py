@@ -11,9 +11,8 @@ from tokenworks.physics.operators import (
     Array,
     Chip,
     Cost,
-    gemm,
+    gemms,
     local_collectives,
-    roofline,
     routed,
     shared_collectives,
 )
@@ -47,22 +46,38 @@ def times(cost: Cost, factor: float) -> Cost:
     return Cost(cost.seconds * factor, cost.flop_s * factor, cost.byte_s * factor, cost.bound_by_compute)
 
 
+def streamed(machine: Machine, size: Array, share: float | None = None) -> Cost:
+    """A cost of memory traffic alone, at a share of the bandwidth (that of dense weights unless given)."""
+    byte_s = size / machine.chip.bandwidth
+    zero = np.zeros_like(byte_s)
+    return Cost(byte_s / (share or machine.terms.mem_dense), zero, byte_s, np.zeros(byte_s.shape, dtype=bool))
+
+
+def products(machine: Machine, rows: Array, shared: bool, per_sequence: bool) -> dict[str, Cost]:
+    """The dense GEMMs of one kind, by name."""
+    chosen = [m for m in machine.part.gemms if m.shared == shared and m.per_sequence == per_sequence]
+    if not chosen:
+        return {}
+    return {m.name: cost for m, cost in zip(chosen, gemms(machine.chip, machine.terms, chosen, rows), strict=True)}
+
+
 def local_costs(machine: Machine, tokens: Array) -> dict[str, Cost]:
     """Operators that see the tokens of one rank, for arrays of tokens in the step (one pipeline cycle)."""
     pp = machine.deployment.pp
     rows = tokens / pp
-    costs = {
-        m.name: times(gemm(machine.chip, machine.terms, m, rows), pp)
-        for m in machine.part.gemms
-        if not m.shared and not m.per_sequence
-    }
+    costs = products(machine, rows, shared=False, per_sequence=False)
     if machine.part.experts and machine.deployment.dp == 1:
-        costs["experts"] = times(routed(machine.chip, machine.terms, machine.part.experts, rows), pp)
+        costs["experts"] = routed(machine.chip, machine.terms, machine.part.experts, rows)
+    costs["norms and activations"] = streamed(machine, rows * machine.part.local_bytes)
     seconds = local_collectives(machine.chip, machine.terms, machine.deployment, machine.part, rows)
-    costs["all-reduce"] = plain(seconds * pp)
-    launch = np.where(tokens > 0, machine.terms.layer_s * machine.part.layers * pp, 0.0)
-    costs["layer overhead"] = plain(launch)
-    return costs
+    costs["all-reduce"] = plain(seconds)
+    costs["kernel launches"] = plain(np.where(tokens > 0, machine.terms.kernel_s * machine.part.launches, 0.0))
+    return cycles(costs, pp)
+
+
+def cycles(costs: dict[str, Cost], pp: int) -> dict[str, Cost]:
+    """What a pipeline's stages cost one after the other."""
+    return costs if pp == 1 else {name: times(cost, pp) for name, cost in costs.items()}
 
 
 def shared_costs(machine: Machine, tokens: Array) -> dict[str, Cost]:
@@ -71,21 +86,20 @@ def shared_costs(machine: Machine, tokens: Array) -> dict[str, Cost]:
         return {}
     pp = machine.deployment.pp
     rows = tokens / pp
-    costs = {m.name: times(gemm(machine.chip, machine.terms, m, rows), pp) for m in machine.part.gemms if m.shared}
+    costs = products(machine, rows, shared=True, per_sequence=False)
     if machine.part.experts:
-        costs["experts"] = times(routed(machine.chip, machine.terms, machine.part.experts, rows), pp)
+        costs["experts"] = routed(machine.chip, machine.terms, machine.part.experts, rows)
+    costs["activations"] = streamed(machine, rows * machine.part.shared_bytes)
     seconds = shared_collectives(machine.chip, machine.terms, machine.deployment, machine.part, rows)
-    costs["dispatch and combine"] = plain(seconds * pp)
-    return costs
+    costs["dispatch and combine"] = plain(seconds)
+    return cycles(costs, pp)
 
 
 def sequence_costs(machine: Machine, sequences: Array) -> dict[str, Cost]:
     """Output head, sampling and linear-mixer states: per sequence that samples a token."""
-    chip, terms, part = machine.chip, machine.terms, machine.part
-    costs = {m.name: gemm(chip, terms, m, sequences) for m in part.gemms if m.per_sequence}
-    if part.attention.state_bytes:
-        moved = sequences * part.attention.state_bytes / chip.bandwidth
-        costs["linear state"] = roofline(np.zeros_like(moved), moved, 1.0, terms.mem_kv)
+    costs = products(machine, sequences, shared=False, per_sequence=True)
+    if machine.part.attention.state_bytes:
+        costs["linear state"] = streamed(machine, sequences * machine.part.attention.state_bytes, machine.terms.mem_kv)
     return costs
 
 

@@ -37,7 +37,7 @@ class Terms:
     flop_attention: float  # share of the bf16 peak in prefill attention
     link: float  # share of the usable link bandwidth in collectives
     collective_s: float  # latency of one all-reduce, gather or scatter
-    layer_s: float  # kernel launches and gaps of one layer
+    kernel_s: float  # launch and drain of one kernel
     step_s: float  # host time of one step
     seq_s: float  # host time per decode sequence and step
     prompt_s: float  # host time per request whose prefill ends in a step
