@@ -156,9 +156,9 @@ class RunResult:
     timeline: Timeline
     energy: Energy
     money: Money
-    power_budget_w: float
+    power_budget_w: float  # 0: none; of several by time the one that is used most
     power_scope: str
-    peak_power_w: float  # in the scope of the budget
+    peak_power_w: float  # in the scope of the budget, while it holds
     mean_power_w: float
     utilisation: float  # busy share over all GPUs
     output_tokens_s: Interval

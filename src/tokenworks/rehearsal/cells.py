@@ -69,7 +69,9 @@ def _cap(whole: Cell, cap: PowerCap, place: dict[int, int]) -> PowerCap:
     """A cell's share of a power budget is that of its GPUs."""
     gpus = lambda ids: sum(whole.models[whole.workers[w]].gpus for w in ids)  # noqa: E731
     mine = [w for w in cap.workers if w in place]
-    return replace(cap, workers=tuple(place[w] for w in mine), watts=cap.watts * gpus(mine) / gpus(cap.workers))
+    share = gpus(mine) / gpus(cap.workers)
+    steps = tuple((tick, watts * share) for tick, watts in cap.steps)
+    return replace(cap, workers=tuple(place[w] for w in mine), watts=cap.watts * share, steps=steps)
 
 
 def _cell_of(requests: Requests, count: int) -> Indices:
