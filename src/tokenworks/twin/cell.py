@@ -142,6 +142,9 @@ class WorkerStats:
     dynamic_uj: NDArray[np.int64]
     static_uj: NDArray[np.int64]
     batch_steps: NDArray[np.int64]  # Σ over steps of decode sequences
+    reload_ticks: NDArray[
+        np.int64
+    ]  # Σ over steps and ranks of what reloads from KV tiers took; ranks reload at the same time
     level_ticks: NDArray[np.int64]  # (workers, levels) busy ticks by clock level
 
 

@@ -54,6 +54,7 @@ class LevelWorker(Worker):
     woken: bool = False
     level: int = 0
     wanted: int = 0
+    reloaded: int = 0
     level_ticks: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
     seen: tuple[int, list[int]] = (0, [0, 0, 0, 0])
 
@@ -419,6 +420,7 @@ class FeatureReference(Reference):
 
     def _end_step(self, worker: Any, now: int) -> None:
         worker.level_ticks[worker.level] += (worker.carry + worker.fine) >> 20
+        worker.reloaded += sum(rank.reload for rank in worker.ranks)
         super()._end_step(worker, now)
 
     def _fill(self, worker: Any, rank: Any, r: Any, now: int) -> None:
