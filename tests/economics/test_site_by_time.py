@@ -75,7 +75,6 @@ def test_provisioned_against_drawn_power(scope):
         replace(facts(), budget_scope=scope, budgets=((0.0, 15e3),), typical_percentile=90.0, boards_w=8000.0),
     )
     found = made.provision
-    assert found is not None
     series = {"it": made.it_w, "facility": made.facility_w}.get(scope)
     if series is not None:
         assert found.drawn_w == pytest.approx(np.percentile(series, 90))
@@ -88,7 +87,6 @@ def test_provisioned_against_drawn_power(scope):
 
 def test_without_a_budget_nothing_is_said_about_what_fits():
     found = books(physical(), replace(facts(), budgets=((0.0, 0.0),))).provision
-    assert found is not None
     assert (found.budget_w, found.fit_by_nameplate, found.fit_by_percentile) == (0.0, 0.0, 0.0)
 
 

@@ -154,6 +154,9 @@ def sample() -> RunResult:
             WhatIf("fp8 KV cache", (("output tokens/s", 0.02), ("TTFT p95", -0.3))),
         ),
         files=("out/tulsa-1/report.html", "out/tulsa-1/result.json"),
+        nameplate_w=found.provision.nameplate_w,
+        planned_w=found.provision.drawn_w,
+        planned_percentile=found.provision.percentile,
         accuracy_note="In 8 of 10 published measurements like this the truth lay within −14% to +17% of the TPOT.",
     )
 

@@ -69,10 +69,10 @@ class Books:
     mean_w: dict[str, float]
     held: Held  # the budget that binds most, in its scope
     stranded_w: float  # of that budget, above the percentile that the power is planned for
+    provision: Provision  # provisioned against drawn power, in the scope of the budget
     nameplate_w: float = 0.0  # IT watts provisioned
     billed_peak_w: float = 0.0  # what the demand charge is for
     pue: float = 1.0  # energy-weighted mean
-    provision: Provision | None = None  # provisioned against drawn power, in the scope of the budget
 
 
 def account(run: PhysicalRun, factory: Factory) -> Books:

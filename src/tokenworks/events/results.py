@@ -179,6 +179,9 @@ class RunResult:
     advice_note: str = ""  # how they were tried; empty: none was
     files: tuple[str, ...] = field(default=())
     accuracy_note: str = ""
+    nameplate_w: float = 0.0  # all systems at their maximum, in the scope of the budget
+    planned_w: float = 0.0  # the percentile of the drawn power that is planned for, likewise
+    planned_percentile: float = 0.0
     mean_power_band: Interval | None = None  # in the scope of the budget
     tokens_per_j_it_band: Interval | None = None
     tokens_per_j_facility_band: Interval | None = None

@@ -114,6 +114,9 @@ def run_result(
         trace_note="; ".join(notes),
         assumptions=assumptions(made),
         accuracy_note=sentence(known),
+        nameplate_w=books.provision.nameplate_w,
+        planned_w=books.provision.drawn_w,
+        planned_percentile=books.provision.percentile,
     )
 
 

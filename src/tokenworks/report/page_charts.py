@@ -115,6 +115,17 @@ def _sure(figure: Interval | float) -> str:
     return f"{short(figure.value)} ({band(figure)})" if isinstance(figure, Interval) else short(figure)
 
 
+def _provisioned(result: RunResult) -> str:
+    """What nameplates ask for against what is drawn."""
+    if not result.planned_w:
+        return ""
+    return (
+        f" Nameplates ask for {unit(result.nameplate_w, 'W')}; {result.planned_percentile:g}% of the time at most "
+        f"{unit(result.planned_w, 'W')} are drawn: a planned watt carries {result.nameplate_w / result.planned_w:.2f} "
+        "watts of nameplate."
+    )
+
+
 def energy_flow(result: RunResult) -> str:
     """From the grid to prefill, decode and idle."""
     energy = result.energy
@@ -131,6 +142,7 @@ def energy_flow(result: RunResult) -> str:
         f"{_sure(result.tokens_per_j)}, IT {_sure(it or result.tokens_per_j_it)}, facility "
         f"{_sure(site or result.tokens_per_j_facility)}. Carbon {unit(result.carbon_kg * 1000, 'g')}, water "
         f"{short(result.water_l)} l, power of the budget stranded {unit(result.stranded_w, 'W')}."
+        + _provisioned(result)
     )
     return (
         f'<figure class="wide"><div class="scroll">{chart}</div></figure><p class="note">{escape(said)}</p>'
