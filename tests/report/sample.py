@@ -128,6 +128,7 @@ def sample() -> RunResult:
         energy=found.energy,
         money=found.money,
         power_budget_w=200_000.0,
+        power_budgets=((0.0, 200_000.0),),
         power_scope="facility",
         peak_power_w=found.peak_w["facility"],
         mean_power_w=found.mean_w["facility"],

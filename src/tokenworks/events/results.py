@@ -157,6 +157,7 @@ class RunResult:
     energy: Energy
     money: Money
     power_budget_w: float  # 0: none; of several by time the one that is used most
+    power_budgets: tuple[tuple[float, float], ...]  # (seconds from the start, watts from then on; 0: none)
     power_scope: str
     peak_power_w: float  # in the scope of the budget, while it holds
     mean_power_w: float

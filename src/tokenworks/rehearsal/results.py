@@ -96,6 +96,7 @@ def run_result(
         energy=books.energy,
         money=books.money,
         power_budget_w=books.held.budget_w,
+        power_budgets=factory.site.budgets(factory.run.start_s or 0.0, horizon),
         power_scope=power.scope,
         peak_power_w=books.held.peak_w,
         mean_power_w=books.mean_w[power.scope],

@@ -81,7 +81,15 @@ def _power(result: RunResult) -> str:
     )
     shown = [svg.Series(name, t.time_s, watts / 1e3, colour) for name, watts, colour in found if watts.max() > 0]
     scope = {"board": "boards", "it": "IT", "facility": "facility"}[result.power_scope]
-    return svg.layers("Power from the boards to the meter", shown, result.power_budget_w / 1e3, f"{scope} limit")
+    return svg.layers("Power from the boards to the meter", shown, _limits(result), f"{scope} limit")
+
+
+def _limits(result: RunResult) -> list[svg.Stretch]:
+    """(from, to, kW) of the budgets, over the time that the chart shows."""
+    last = float(result.timeline.time_s[-1])
+    ends = [at_s for at_s, _ in result.power_budgets[1:]] + [last]
+    held = [(at_s, min(end, last), watts) for (at_s, watts), end in zip(result.power_budgets, ends, strict=True)]
+    return [(at_s, end, watts / 1e3) for at_s, end, watts in held if watts and at_s < end]
 
 
 def latencies(result: RunResult) -> str:
