@@ -24,7 +24,7 @@ USE = ServiceUse("chat", 6, 0.5, 0.4, 9e6, 3e6, 2e6, 4e6, 5e6, 1e7, system="rack
 def facts(*systems: SystemFacts) -> Facts:
     kept = systems or (OWNED,)
     design = sum(s.nameplate_w for s in kept)
-    return Facts(kept, HOSTS, replace(SITE, design_w=design), TARIFF, 12_000.0, "facility", 99.0)
+    return Facts(kept, HOSTS, replace(SITE, design_w=design), TARIFF, ((0.0, 12_000.0),), "facility", 99.0)
 
 
 def physical(*uses: ServiceUse, horizon_s: float = 3600.0, buckets: int = 60, watts: float = 5000.0) -> PhysicalRun:

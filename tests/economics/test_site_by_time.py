@@ -8,6 +8,7 @@ import pytest
 from made_up import SITE, TARIFF, facts, physical
 
 from tokenworks.economics.account import books
+from tokenworks.economics.budget import tightest
 from tokenworks.economics.facts import facts_of
 from tokenworks.economics.pue import PueSurface
 from tokenworks.economics.tariff import JOULES_PER_KWH
@@ -70,10 +71,10 @@ def test_the_budget_in_force_reaches_the_books():
 @pytest.mark.parametrize("scope", ["board", "it", "facility"])
 def test_provisioned_against_drawn_power(scope):
     made = books(
-        physical(), replace(facts(), budget_scope=scope, budget_w=15_000.0, typical_percentile=90.0, boards_w=8000.0)
+        physical(),
+        replace(facts(), budget_scope=scope, budgets=((0.0, 15e3),), typical_percentile=90.0, boards_w=8000.0),
     )
     found = made.provision
-    assert found is not None
     series = {"it": made.it_w, "facility": made.facility_w}.get(scope)
     if series is not None:
         assert found.drawn_w == pytest.approx(np.percentile(series, 90))
@@ -85,6 +86,15 @@ def test_provisioned_against_drawn_power(scope):
 
 
 def test_without_a_budget_nothing_is_said_about_what_fits():
-    found = books(physical(), replace(facts(), budget_w=0.0)).provision
-    assert found is not None
+    found = books(physical(), replace(facts(), budgets=((0.0, 0.0),))).provision
     assert (found.budget_w, found.fit_by_nameplate, found.fit_by_percentile) == (0.0, 0.0, 0.0)
+
+
+def test_the_budget_that_binds_most():
+    """Power of the time in which a budget holds is held against it; means do not reach over the change."""
+    watts = np.array([90.0, 90.0, 90.0, 60.0, 48.0, 48.0, 90.0])
+    found = tightest(watts, 10.0, 20.0, 100.0, ((0.0, 100.0), (25.0, 50.0), (60.0, 0.0)))
+    assert (found.budget_w, found.peak_w, found.typical_w) == (50.0, 54.0, 54.0)
+    free = tightest(watts, 10.0, 20.0, 100.0, ((0.0, 0.0),))
+    assert (free.budget_w, free.peak_w, free.use) == (0.0, 90.0, 0.0)
+    assert tightest(watts, 10.0, 10.0, 100.0, ((0.0, 95.0), (41.0, 1e3))).budget_w == 95.0

@@ -1,5 +1,6 @@
 """How workloads become one stream: constant memory, the same requests recorded or not, patience, notes."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,9 @@ def test_a_recorded_run_is_the_same_run(kind):
 
 def test_several_workloads_are_merged_with_the_patience_of_their_service():
     made = plant(with_loads("trace", "sessions"))
-    whole = joined([*(one := as_one([stream_of(made, 0, 4.0), stream_of(made, 1, 2.0)])).rest] or [one.head])
+    whole = joined(
+        [*(one := as_one([partial(stream_of, made, 0, 4.0), partial(stream_of, made, 1, 2.0)])).rest] or [one.head]
+    )
     assert (np.diff(whole.arrival) >= 0).all()
     assert set(whole.timeout.tolist()) == {ticks(40.0)}
     counts = [sum(len(c) for c in stream_of(made, i, rate)) for i, rate in ((0, 4.0), (1, 2.0))]
@@ -67,7 +70,7 @@ def test_several_workloads_are_merged_with_the_patience_of_their_service():
 
 def test_no_request_is_an_error():
     with pytest.raises(InputError, match="the workload sends no request within the horizon"):
-        as_one([iter([])])
+        as_one([lambda: iter([])])
 
 
 def test_a_silent_mix_still_floods_a_service():

@@ -31,7 +31,7 @@ FACTS = Facts(
         125_000.0, (PathStage("path", 0.955, 1.0),), LossShape(0.0, 0.0), 0.103, 0.004, 15.0, 18.0, 0.12, None, 0.3
     ),
     Tariff((0.057,) * 24, 9.0, 900.0, (411.0,) * 24, 150.0, 1.1),
-    200_000.0,
+    ((0.0, 200_000.0),),
     "facility",
     99.0,
 )
@@ -128,6 +128,7 @@ def sample() -> RunResult:
         energy=found.energy,
         money=found.money,
         power_budget_w=200_000.0,
+        power_budgets=((0.0, 200_000.0),),
         power_scope="facility",
         peak_power_w=found.peak_w["facility"],
         mean_power_w=found.mean_w["facility"],
@@ -154,6 +155,9 @@ def sample() -> RunResult:
             WhatIf("fp8 KV cache", (("output tokens/s", 0.02), ("TTFT p95", -0.3))),
         ),
         files=("out/tulsa-1/report.html", "out/tulsa-1/result.json"),
+        nameplate_w=found.provision.nameplate_w,
+        planned_w=found.provision.drawn_w,
+        planned_percentile=found.provision.percentile,
         accuracy_note="In 8 of 10 published measurements like this the truth lay within −14% to +17% of the TPOT.",
     )
 

@@ -127,6 +127,8 @@ def test_requests_by_hand(tmp_path: Path) -> None:
         "status": "finished",
         "worker": 4,
         "preemptions": 1,
+        "session": None,
+        "tenant": 0,
     }
     assert [rows[1][key] for key in ("ttft_s", "tpot_s", "e2e_s", "worker")] == [None] * 4
     assert (rows[1]["service"], rows[1]["status"]) == ("code", "rejected: queue full")

@@ -21,7 +21,7 @@ from tokenworks.report.figures import six_figures
 from tokenworks.report.html import page
 from tokenworks.report.page_money import waterfall
 from tokenworks.report.sankey import sankey
-from tokenworks.report.svg import Series, cdf, filled, spread, timeline
+from tokenworks.report.svg import Series, cdf, filled, layers, spread, timeline
 from tokenworks.report.verdict import service_lines, verdict
 
 VOID = {"meta", "br", "link", "input", "hr", "img"}
@@ -160,6 +160,19 @@ def test_the_budget_is_drawn_even_where_far_above() -> None:
     line = next(e for e in drawn.iter("line") if e.get("class") == "limit")
     assert TOP <= float(str(line.get("y1"))) <= HEIGHT - BOTTOM
     assert "budget" in "".join(drawn.itertext())
+
+
+def test_a_budget_that_changes_is_drawn_where_it_holds() -> None:
+    power = Series("boards", np.arange(5.0), np.full(5, 10.0), 0)
+    drawn = ET.fromstring(layers("t", [power], [(0.0, 2.0, 40.0), (2.0, 3.0, 20.0)], "limit"))
+    lines = [
+        {k: float(v) for k, v in e.attrib.items() if k != "class"}
+        for e in drawn.iter("line")
+        if e.get("class") == "limit"
+    ]
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    assert [(e["x1"], e["x2"]) for e in lines] == [(LEFT, middle), (middle, (middle + WIDTH - RIGHT) / 2)]
+    assert lines[0]["y1"] == lines[0]["y2"] < lines[1]["y1"]
 
 
 @pytest.mark.parametrize("values", [[0.0], [0.0, 0.0, 0.0], [1e12]])

@@ -92,6 +92,7 @@ def feature_case(seed: int) -> tuple[Cell, Requests, TwinOptions]:
         for k in range(int(rng.integers(0, 3)))
     )
     span = spread * len(load)
+    caps = tuple(by_time(cap, seed + k, count, span) for k, cap in enumerate(caps))
     options = TwinOptions(
         horizon_ticks=int(rng.choice([0, 0, 2 * span])),
         control_ticks=max(step, span // 50 + 1),
@@ -104,6 +105,16 @@ def feature_case(seed: int) -> tuple[Cell, Requests, TwinOptions]:
     cell = Cell(models, workers, tuple(plans), caps, seed=int(rng.integers(0, 1000)))
     cell = with_promises(roomy(cell, load, seed), seed, span)
     return cell, unordered(load, seed) if options.clients else load, options
+
+
+def by_time(cap: PowerCap, seed: int, workers: int, span: int) -> PowerCap:
+    """Half of the caps change up to three times, some of them to no limit, some twice within a control tick."""
+    rng = np.random.default_rng((seed, 82))
+    if rng.random() < 0.5:
+        return cap
+    ticks = np.sort(rng.integers(0, span + 1, int(rng.integers(1, 4))))
+    watts = [float(rng.choice([np.inf, rng.uniform(10, 400 * workers)], p=[0.3, 0.7])) for _ in ticks]
+    return replace(cap, steps=tuple(zip(ticks.tolist(), watts, strict=True)))
 
 
 def roomy(cell: Cell, load: Requests, seed: int) -> Cell:

@@ -26,6 +26,10 @@ from tokenworks.twin.simulate import UNLIMITED_LEAP, Run
 
 Case = Callable[[int], tuple[Cell, Requests, TwinOptions]]
 Same = Callable[[str, object, object], None]
+WORKER_COUNTS = (
+    "steps", "decode_steps", "busy", "prefill_tokens", "decode_tokens", "batch_steps", "reloaded", "joules", "level_ticks",
+)  # fmt: skip
+KERNEL_NAMES = {"busy": "busy_ticks", "joules": "dynamic_uj", "reloaded": "reload_ticks"}
 
 
 def feature_differences(seed: int, case: Case = feature_case) -> list[str]:
@@ -58,10 +62,9 @@ def compare_requests(slow: BookedReference, fast: TwinResult, same: Same) -> Non
 
 
 def compare_workers(slow: BookedReference, fast: TwinResult, end: int, same: Same) -> None:
-    names = ("steps", "decode_steps", "busy", "prefill_tokens", "decode_tokens", "batch_steps", "joules", "level_ticks")
-    for name in names:
+    for name in WORKER_COUNTS:
         ours = np.array([getattr(w, name) for w in slow.workers])
-        mine = getattr(fast.workers, {"busy": "busy_ticks", "joules": "dynamic_uj"}.get(name, name))
+        mine = getattr(fast.workers, KERNEL_NAMES.get(name, name))
         same(name, ours[:, : mine.shape[1]] if mine.ndim == 2 else ours, mine)
     same("static", static_of(slow, end), fast.workers.static_uj)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from reference_books import BookedReference, service_counts
@@ -16,7 +17,7 @@ POLICIES = {
 }  # fmt: skip
 FEATURES = (
     *POLICIES.values(), "preemption", "prefix hit", "tier demotion", "tier reload", "disaggregation", "recompute after transfer",
-    "ranks in lock-step", "priorities", "timeout", "queue full", "too long", "speculation", "level down", "level up", "closed loop",
+    "ranks in lock-step", "priorities", "timeout", "queue full", "too long", "speculation", "level down", "level up", "another limit", "closed loop",
     "think time", "unordered clients", "promise kept", "promise broken", "key limits", "reserved output", "prefill alone",
     "receive interval", "horizon", "timeline", "warm-up",
 )  # fmt: skip
@@ -77,6 +78,11 @@ class WatchedReference(BookedReference):
         for worker, old in zip(self.workers, before, strict=True):
             self.note("level down", worker.wanted > old)
             self.note("level up", worker.wanted < old)
+
+    def _side(self, cap: c.PowerCap, joules: float, now: int) -> int:
+        side = super()._side(cap, joules, now)
+        self.note("another limit", side != super()._side(replace(cap, steps=()), joules, now))
+        return side
 
     def _end_transfer(self, request: Any, now: int) -> None:
         self.note("disaggregation", True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks.economics.allocation import UNUSED, GpuTime, allocate
+from tokenworks.economics.budget import Held, tightest
 from tokenworks.economics.facts import Facts, facts_of
 from tokenworks.economics.power import rolling_means
 from tokenworks.economics.provision import Provision
@@ -66,11 +67,12 @@ class Books:
     water_l: float
     peak_w: dict[str, float]  # by scope, highest mean over the peak interval
     mean_w: dict[str, float]
-    stranded_w: float  # of the budget, above the percentile that the power is planned for
+    held: Held  # the budget that binds most, in its scope
+    stranded_w: float  # of that budget, above the percentile that the power is planned for
+    provision: Provision  # provisioned against drawn power, in the scope of the budget
     nameplate_w: float = 0.0  # IT watts provisioned
     billed_peak_w: float = 0.0  # what the demand charge is for
     pue: float = 1.0  # energy-weighted mean
-    provision: Provision | None = None  # provisioned against drawn power, in the scope of the budget
 
 
 def account(run: PhysicalRun, factory: Factory) -> Books:
@@ -89,6 +91,8 @@ def books(run: PhysicalRun, facts: Facts) -> Books:
     # the twin books the energy of a step where it ends: in short buckets that looks like a spike
     calm = {scope: rolling_means(w, run.bucket_s, facts.peak_interval_s) for scope, w in series.items()}
     typical = float(np.percentile(calm[facts.budget_scope], facts.typical_percentile))
+    drawn = series[facts.budget_scope]
+    held = tightest(drawn, run.bucket_s, facts.peak_interval_s, facts.typical_percentile, facts.budgets)
     kwh_it, kwh = energy.it_j / JOULES_PER_KWH, energy.facility_j / JOULES_PER_KWH
     return Books(
         money=_money(run, facts, facility, billed),
@@ -99,7 +103,8 @@ def books(run: PhysicalRun, facts: Facts) -> Books:
         water_l=kwh_it * facts.site.water_l_kwh + kwh * facts.tariff.grid_water_l_kwh,
         peak_w={scope: float(w.max()) for scope, w in calm.items()},
         mean_w={scope: float(w.mean()) for scope, w in series.items()},
-        stranded_w=max(0.0, facts.budget_w - typical) if facts.budget_w else 0.0,
+        held=held,
+        stranded_w=max(0.0, held.budget_w - held.typical_w),
         nameplate_w=facts.site.design_w,
         billed_peak_w=billed,
         pue=energy.facility_j / energy.it_j,

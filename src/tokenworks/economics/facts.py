@@ -23,11 +23,16 @@ class Facts:
     hosts: HostFacts
     site: SiteFacts
     tariff: Tariff
-    budget_w: float  # 0: none
+    budgets: tuple[tuple[float, float], ...]  # (seconds from the start of the run, watts from then on; 0: none)
     budget_scope: str  # board, it or facility
     typical_percentile: float  # what the power is planned for
     peak_interval_s: float = 0.0  # a peak is the highest mean over this long; 0: over one bucket
     boards_w: float = 0.0  # power limits of all GPU boards
+
+    @property
+    def budget_w(self) -> float:
+        """The lowest budget; 0: there is never one."""
+        return min((watts for _, watts in self.budgets if watts), default=0.0)
 
 
 def facts_of(factory: Factory) -> Facts:
@@ -41,7 +46,7 @@ def facts_of(factory: Factory) -> Facts:
         host_facts([(s.system, s.count) for s in factory.systems]),
         site_facts(factory.site, design, _cooling(factory, [s.nameplate_w for s in systems])),
         tariff,
-        factory.budget_w,
+        factory.site.budgets(factory.run.start_s or 0.0, factory.run.horizon_s),
         power.scope,
         factory.site.oversubscription_percentile,
         float(catalog.load("sites", "default")["peak_interval_s"]),

@@ -156,9 +156,10 @@ class RunResult:
     timeline: Timeline
     energy: Energy
     money: Money
-    power_budget_w: float
+    power_budget_w: float  # 0: none; of several by time the one that is used most
+    power_budgets: tuple[tuple[float, float], ...]  # (seconds from the start, watts from then on; 0: none)
     power_scope: str
-    peak_power_w: float  # in the scope of the budget
+    peak_power_w: float  # in the scope of the budget, while it holds
     mean_power_w: float
     utilisation: float  # busy share over all GPUs
     output_tokens_s: Interval
@@ -179,6 +180,9 @@ class RunResult:
     advice_note: str = ""  # how they were tried; empty: none was
     files: tuple[str, ...] = field(default=())
     accuracy_note: str = ""
+    nameplate_w: float = 0.0  # all systems at their maximum, in the scope of the budget
+    planned_w: float = 0.0  # the percentile of the drawn power that is planned for, likewise
+    planned_percentile: float = 0.0
     mean_power_band: Interval | None = None  # in the scope of the budget
     tokens_per_j_it_band: Interval | None = None
     tokens_per_j_facility_band: Interval | None = None

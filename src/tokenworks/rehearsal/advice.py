@@ -15,7 +15,6 @@ import numpy as np
 from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
 from tokenworks.events.results import RunResult, WhatIf
-from tokenworks.rehearsal.cells import chosen
 from tokenworks.rehearsal.changes import Change, changes, strain, use
 from tokenworks.rehearsal.demand import sustainable_rate_s
 from tokenworks.rehearsal.plant import Plant, plant, ticks
@@ -24,6 +23,7 @@ from tokenworks.rehearsal.run import Rehearsal
 from tokenworks.rehearsal.what_if import effects
 from tokenworks.report.verdict import missed
 from tokenworks.workload.generate import generate, merge
+from tokenworks.workload.streams import chosen
 
 TRIAL_REQUESTS = 50_000  # of a window: what a trial costs is bounded, and does not depend on the machine
 TRIALS, KEPT = 7, 3

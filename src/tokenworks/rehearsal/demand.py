@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -20,6 +21,8 @@ from tokenworks.twin.simulate import simulate
 from tokenworks.workload.generate import CHUNK, base_rate_s, stream
 from tokenworks.workload.streams import head, joined, merged, regrouped
 from tokenworks.workload.trace_formats import load_trace
+
+Source = Callable[[], Iterator[Requests]]  # makes a stream, the same one every time
 
 FLOOD_REQUESTS = 600  # per sequence slot group: what saturates one replica
 FLOOD_STREAM = 1000  # number of a flood: workloads have smaller ones
@@ -60,18 +63,18 @@ def _flooded(made: Plant, service: int) -> tuple[Cell, float]:
     return Cell(made.models, tuple(made.cell.workers[w] for w in ids), (whole,)), 1.0
 
 
-def demands(made: Plant) -> tuple[list[float], list[Iterator[Requests]], list[str]]:
-    """Sustainable rates by service; the stream of each workload, and a note on it."""
+def demands(made: Plant) -> tuple[list[float], list[Source], list[str]]:
+    """Sustainable rates by service; what makes the stream of each workload, and a note on it."""
     factory = made.factory
     names = [s.name for s in factory.services]
     sustainable = [0.0] * len(names)
-    streams, notes = [], []
+    streams, notes = list[Source](), list[str]()
     for i, load in enumerate(factory.workload):
         service = names.index(load.service)
         if not sustainable[service]:
             sustainable[service] = sustainable_rate_s(made, service, load)
         rate = _rate(load, sustainable[service])
-        streams.append(stream_of(made, i, rate))
+        streams.append(partial(stream_of, made, i, rate))
         notes.append(_note(load, rate, sustainable[service]))
     return sustainable, streams, notes
 
@@ -87,25 +90,31 @@ def stream_of(made: Plant, number: int, rate_s: float) -> Iterator[Requests]:
 
 @dataclass(frozen=True)
 class Offered:
-    """All workloads as one stream, which can be taken once."""
+    """All workloads as one stream. ``for_run`` can be called once."""
 
     head: Requests  # the first ones, at most CHUNK
     rest: Iterator[Requests]
+    again: Source  # from the beginning
 
-    def for_run(self, run: Run) -> Requests | Iterator[Requests]:
-        """A stream of constant memory; whole where the run records requests or deals them out to cells."""
-        if run.record_requests or run.cells > 1:
+    def for_run(self, run: Run) -> Requests | Iterator[Requests] | Source:
+        """A stream of constant memory, or what makes it for each of several cells; whole where the run records requests."""
+        if run.record_requests:
             return joined([self.head, *self.rest])
-        return chain([self.head], self.rest)
+        return self.again if run.cells > 1 else chain([self.head], self.rest)
 
 
-def as_one(streams: Sequence[Iterator[Requests]]) -> Offered:
+def _chunks(sources: Sequence[Source]) -> Iterator[Requests]:
+    return regrouped(merged([source() for source in sources]), CHUNK)
+
+
+def as_one(sources: Sequence[Source]) -> Offered:
     """Streams merged by arrival. Raises InputError where there is no request."""
-    chunks = regrouped(merged(streams), CHUNK)
+    again = partial(_chunks, sources)
+    chunks = again()
     first = next(chunks, None)
     if first is None:
         raise InputError("the workload sends no request within the horizon")
-    return Offered(first, chunks)
+    return Offered(first, chunks, again)
 
 
 def _note(load: Workload, rate_s: float, sustainable_s: float) -> str:

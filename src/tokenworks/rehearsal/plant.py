@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,9 +44,9 @@ def plant(factory: Factory) -> Plant:
     """Compile worker models and lay out the cell. Raises CapacityError or UnsupportedError."""
     replicas = fleet(factory)
     groups = [(r, group) for r in replicas for group in r.groups]
-    budget = factory.budget_w
+    budgets = site_budgets(factory, replicas)
     models = tuple(
-        compile_worker(group.deployment, name=f"{r.service.name} {group.role}", all_clocks=budget > 0)
+        compile_worker(group.deployment, name=f"{r.service.name} {group.role}", all_clocks=bool(budgets))
         for r, group in groups
     )
     workers = tuple(i for i, (_, group) in enumerate(groups) for _ in range(group.count))
@@ -54,8 +55,15 @@ def plant(factory: Factory) -> Plant:
     for r, way_s in zip(replicas, ingress, strict=True):
         plans.append(_plan(r, start, way_s))
         start += r.count
-    caps = (PowerCap("site", tuple(range(len(workers))), board_budget_w(factory, replicas, budget)),) if budget else ()
+    caps = (PowerCap("site", tuple(range(len(workers))), budgets[0][1], steps=budgets[1:]),) if budgets else ()
     return Plant(factory, replicas, models, Cell(models, workers, tuple(plans), caps, factory.run.seed), ingress)
+
+
+def site_budgets(factory: Factory, replicas: Sequence[Replicas]) -> tuple[tuple[int, float], ...]:
+    """(tick, watts that the boards in use may draw from then on) of the run; none where there is never a limit."""
+    stated = factory.site.budgets(factory.run.start_s or 0.0, factory.run.horizon_s)
+    boards = {watts: board_budget_w(factory, replicas, watts) for _, watts in stated if watts}
+    return tuple((ticks(at_s), boards.get(watts, math.inf)) for at_s, watts in stated) if boards else ()
 
 
 def board_budget_w(factory: Factory, replicas: Sequence[Replicas], budget_w: float) -> float:

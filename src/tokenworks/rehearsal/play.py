@@ -9,6 +9,7 @@ from tokenworks.events.requests import Requests
 from tokenworks.events.results import RunResult
 from tokenworks.rehearsal.bands import with_bands
 from tokenworks.rehearsal.cells import simulate_in_cells
+from tokenworks.rehearsal.demand import Source
 from tokenworks.rehearsal.plant import BUCKETS, Plant, ticks
 from tokenworks.rehearsal.results import run_result
 from tokenworks.rehearsal.use import physical_run
@@ -20,11 +21,12 @@ Stop = Callable[[], bool]
 
 def play(
     made: Plant,
-    requests: Requests | Iterator[Requests],
+    requests: Requests | Iterator[Requests] | Source,
     stop: Stop = lambda: False,
     window_s: tuple[float, float] = (0.0, 0.0),
 ) -> TwinResult:
-    """The twin over the factory's horizon, keeping the steps that end in the window."""
+    """The twin over the factory's horizon, keeping the steps that end in the window. Several cells need the requests
+    whole, or what makes their stream."""
     run = made.factory.run
     options = TwinOptions(
         horizon_ticks=ticks(run.horizon_s),
@@ -36,9 +38,10 @@ def play(
         record=run.record_requests,
         trace_ticks=(ticks(window_s[0]), ticks(window_s[1])),
     )
-    if isinstance(requests, Requests) and run.cells > 1:
+    if run.cells > 1:
+        assert not isinstance(requests, Iterator)
         return simulate_in_cells(made.cell, requests, options, run.cells)
-    return simulate(made.cell, requests, options, stop=stop)
+    return simulate(made.cell, requests() if callable(requests) else requests, options, stop=stop)
 
 
 def clients(made: Plant) -> int:

@@ -3,7 +3,8 @@
 A step's table says what each part of it takes: prompt tokens, decoding sequences, and pairs of a token that attends and
 one that is held in KV memory. Such a pair needs both, so each pays half (the Shapley value of a pair): a prompt is paid
 for when it is computed and again, in part, whenever it is read, whether it was computed or came from a prefix cache.
-Marginal costs, scaled to the busy time or the joules that the twin counted.
+Marginal costs, scaled to the joules that the twin counted, or to its busy time without the time of reloads from KV
+tiers, which the twin counts by itself and cached input pays.
 """
 
 from __future__ import annotations

@@ -95,9 +95,10 @@ def run_result(
         timeline=_timeline(made, twin, physical, books),
         energy=books.energy,
         money=books.money,
-        power_budget_w=factory.budget_w,
+        power_budget_w=books.held.budget_w,
+        power_budgets=factory.site.budgets(factory.run.start_s or 0.0, horizon),
         power_scope=power.scope,
-        peak_power_w=books.peak_w[power.scope],
+        peak_power_w=books.held.peak_w,
         mean_power_w=books.mean_w[power.scope],
         utilisation=sum(u.busy_share * u.gpus for u in physical.services) / made.gpus,
         output_tokens_s=_point(output / horizon),
@@ -114,6 +115,9 @@ def run_result(
         trace_note="; ".join(notes),
         assumptions=assumptions(made),
         accuracy_note=sentence(known),
+        nameplate_w=books.provision.nameplate_w,
+        planned_w=books.provision.drawn_w,
+        planned_percentile=books.provision.percentile,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 from tokenworks.economics.account import account
 from tokenworks.events.requests import Requests
@@ -53,11 +54,11 @@ def rehearse(
     progress("compiling worker models")
     made = plant(factory)
     progress("finding sustainable rates")
-    sustainable, streams, notes = demands(made)
+    sustainable, sources, notes = demands(made)
     if stop():
         raise KeyboardInterrupt
     progress("running the twin")
-    offered = as_one(streams)
+    offered = as_one(sources)
     requests = offered.for_run(factory.run)
     kept = requests if isinstance(requests, Requests) else offered.head
     twin = play(made, requests, stop, window_s)
@@ -95,7 +96,7 @@ def _price_of_idleness(made: Plant, progress: Progress) -> str:
     if not all(load.trace for load in factory.workload):
         return ""
     progress("pricing idleness")
-    offered = as_one([stream_of(made, i, base_rate_s(load)) for i, load in enumerate(factory.workload)])
+    offered = as_one([partial(stream_of, made, i, base_rate_s(load)) for i, load in enumerate(factory.workload)])
     twin = play(made, offered.for_run(factory.run))
     physical = physical_run(made, twin, offered.head, factory.run.horizon_s)
     raw = account(physical, factory).money.usd_per_mtok_output

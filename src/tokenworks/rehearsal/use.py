@@ -52,14 +52,17 @@ def board_parts_w(twin: TwinResult, physical: PhysicalRun) -> Floats:
 def _use(made: Plant, twin: TwinResult, requests: Requests, service: int, horizon_s: float) -> ServiceUse:
     w, stats, ids = twin.workers, twin.services[service], workers_of(made, service)
     gpus = np.array([made.models[made.cell.workers[i]].gpus for i in ids])
-    time, dynamic = np.zeros(4), np.zeros(4)
+    time, dynamic, reload = np.zeros(4), np.zeros(4), 0.0
     for model, mine, seen in _groups(made, twin, requests, service):
         counts = _counts(twin, mine)
-        time += float(w.busy_ticks[mine].sum()) * model.gpus * time_shares(model, counts, seen)
+        reloading = float(w.reload_ticks[mine].sum()) * model.gpus / model.ranks
+        reload += reloading
+        time += (float(w.busy_ticks[mine].sum()) * model.gpus - reloading) * time_shares(model, counts, seen)
         dynamic += float(w.dynamic_uj[mine].sum()) / MICROJOULES_PER_J * joule_shares(model, counts, seen)
     # what prompts cost while they are read goes with decode, where nearly all of the reading happens
     fill_j = float(dynamic[PREFILL])
-    shares = time / max(1.0, time.sum())
+    busy = max(1.0, reload + time.sum())
+    shares = time / busy
     return ServiceUse(
         name=made.replicas[service].service.name,
         gpus=made.replicas[service].gpus,
@@ -72,6 +75,7 @@ def _use(made: Plant, twin: TwinResult, requests: Requests, service: int, horizo
         decode_j=float(dynamic.sum()) - fill_j,
         static_j=float(w.static_uj[ids].sum()) / MICROJOULES_PER_J,
         system=made.replicas[service].system.id,
+        reload_share=reload / busy,
         prompt_share=float(shares[PROMPT]),
         cached_share=float(shares[CACHED]),
         idle_j=_idle_j(made, twin, ids, horizon_s),

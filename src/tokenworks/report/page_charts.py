@@ -81,7 +81,15 @@ def _power(result: RunResult) -> str:
     )
     shown = [svg.Series(name, t.time_s, watts / 1e3, colour) for name, watts, colour in found if watts.max() > 0]
     scope = {"board": "boards", "it": "IT", "facility": "facility"}[result.power_scope]
-    return svg.layers("Power from the boards to the meter", shown, result.power_budget_w / 1e3, f"{scope} limit")
+    return svg.layers("Power from the boards to the meter", shown, _limits(result), f"{scope} limit")
+
+
+def _limits(result: RunResult) -> list[svg.Stretch]:
+    """(from, to, kW) of the budgets, over the time that the chart shows."""
+    last = float(result.timeline.time_s[-1])
+    ends = [at_s for at_s, _ in result.power_budgets[1:]] + [last]
+    held = [(at_s, min(end, last), watts) for (at_s, watts), end in zip(result.power_budgets, ends, strict=True)]
+    return [(at_s, end, watts / 1e3) for at_s, end, watts in held if watts and at_s < end]
 
 
 def latencies(result: RunResult) -> str:
@@ -115,6 +123,17 @@ def _sure(figure: Interval | float) -> str:
     return f"{short(figure.value)} ({band(figure)})" if isinstance(figure, Interval) else short(figure)
 
 
+def _provisioned(result: RunResult) -> str:
+    """What nameplates ask for against what is drawn."""
+    if not result.planned_w:
+        return ""
+    return (
+        f" Nameplates ask for {unit(result.nameplate_w, 'W')}; {result.planned_percentile:g}% of the time at most "
+        f"{unit(result.planned_w, 'W')} are drawn: a planned watt carries {result.nameplate_w / result.planned_w:.2f} "
+        "watts of nameplate."
+    )
+
+
 def energy_flow(result: RunResult) -> str:
     """From the grid to prefill, decode and idle."""
     energy = result.energy
@@ -131,6 +150,7 @@ def energy_flow(result: RunResult) -> str:
         f"{_sure(result.tokens_per_j)}, IT {_sure(it or result.tokens_per_j_it)}, facility "
         f"{_sure(site or result.tokens_per_j_facility)}. Carbon {unit(result.carbon_kg * 1000, 'g')}, water "
         f"{short(result.water_l)} l, power of the budget stranded {unit(result.stranded_w, 'W')}."
+        + _provisioned(result)
     )
     return (
         f'<figure class="wide"><div class="scroll">{chart}</div></figure><p class="note">{escape(said)}</p>'

@@ -70,11 +70,16 @@ def timeline(title: str, series: Sequence[Series], limit: float = 0.0, limit_nam
     return wrap(body + _cursor(), title, extra=_hover(series))
 
 
-def layers(title: str, series: Sequence[Series], limit: float = 0.0, limit_name: str = "") -> str:
-    """Areas on top of each other, the first at the bottom; the cursor reads each layer and their sum."""
+Stretch = tuple[float, float, float]  # from, to, value
+
+
+def layers(title: str, series: Sequence[Series], limits: Sequence[Stretch] = (), limit_name: str = "") -> str:
+    """Areas on top of each other, the first at the bottom; the cursor reads each layer and their sum. ``limits`` hold for
+    stretches of x."""
     tops = np.cumsum([s.y for s in series], axis=0)
     x = series[0].x
-    axes = Axes((float(x[0]), float(x[-1])), (0.0, max(float(tops.max()), limit) * 1.06 or 1.0))
+    highest = max([float(tops.max()), *(value for _, _, value in limits)])
+    axes = Axes((float(x[0]), float(x[-1])), (0.0, highest * 1.06 or 1.0))
     body = axes.frame()
     below, ends = np.zeros_like(x), []
     for s, top in zip(series, tops, strict=True):
@@ -82,9 +87,10 @@ def layers(title: str, series: Sequence[Series], limit: float = 0.0, limit_name:
         body += f'<path class="area c{s.colour}" d="{axes.line(x, top)}{back}Z"/>'
         ends.append((s.name, float(axes.py((top + below)[-max(1, len(x) // 20) :].mean() / 2)), f"t{s.colour}"))
         below = top
-    if limit:
-        body += level(axes, limit)
-        ends.append((limit_name, float(axes.py(limit)), "tlimit"))
+    for first, last, value in limits:
+        body += level(axes, value, float(axes.px(first)), float(axes.px(last)))
+    if limits:
+        ends.append((limit_name, float(axes.py(limits[-1][2])), "tlimit"))
     body += names_at_ends(ends) + _cursor()
     return wrap(body, title, extra=_hover([*series, Series("all", x, tops[-1], 0)]))
 
@@ -93,9 +99,9 @@ def _cursor() -> str:
     return f'<line class="cursor" x1="{LEFT}" x2="{LEFT}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" visibility="hidden"/>'
 
 
-def level(axes: Axes, value: float) -> str:
+def level(axes: Axes, value: float, x1: float = LEFT, x2: float = WIDTH - RIGHT) -> str:
     y = float(axes.py(value))
-    return f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+    return f'<line class="limit" x1="{x1:g}" x2="{x2:g}" y1="{y:.1f}" y2="{y:.1f}"/>'
 
 
 def names_at_ends(ends: Sequence[tuple[str, float, str]]) -> str:

@@ -22,7 +22,8 @@ STATUS_NAMES = ("waiting", "finished", "rejected: queue full", "rejected: too lo
 
 
 def requests_table(requests: Requests, log: RequestLog, result: RunResult) -> pa.Table:
-    """One row per request, in seconds, tokens, board joules and dollars; a latency that did not come to be is null."""
+    """One row per request, in seconds, tokens, board joules and dollars; null where there is no session or tenant, or where
+    a latency did not come to be. The file can be played again as a trace."""
     import pyarrow as pa
 
     ends = log.status == FINISHED
@@ -46,6 +47,8 @@ def requests_table(requests: Requests, log: RequestLog, result: RunResult) -> pa
             "status": _words(log.status, STATUS_NAMES),
             "worker": _where(log.worker, log.worker >= 0),
             "preemptions": log.preemptions,
+            "session": _where(requests.session, requests.session >= 0),
+            "tenant": _where(requests.tenant, requests.tenant >= 0),
         }
     )
 

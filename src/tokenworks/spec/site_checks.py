@@ -1,4 +1,4 @@
-"""What the site allows: racks by cooling and limit, a power budget that one run can hold."""
+"""What the site allows: racks by cooling and limit, power budgets that are lower where they curtail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from tokenworks import catalog
 from tokenworks.catalog import Entry
 from tokenworks.spec.factory import Factory, System
-from tokenworks.spec.hours import DAY_S, clock
 from tokenworks.spec.site import Hall, Site
 
 Finding = tuple[tuple[Any, ...], str]
@@ -70,25 +69,11 @@ def _kw(watts: float) -> str:
 
 
 def power(factory: Factory) -> Iterator[Finding]:
-    """Curtailments must lower the budget, and a run has one budget: the twin holds one cap."""
-    site, run = factory.site, factory.run
+    """Curtailments must lower the budget."""
+    site = factory.site
     for i, window in enumerate(site.curtailment):
         if site.power.budget_w and window.budget_w >= site.power.budget_w:
             yield (
                 ("site", "curtailment", i, "budget"),
                 f"{_kw(window.budget_w)} is not below the budget of {_kw(site.power.budget_w)} that it curtails",
             )
-    start = run.start_s or 0.0
-    steps = site.budgets(start, run.horizon_s)
-    if len(steps) > 1:
-        edges = ", ".join(f"{_budget(watts)} from {clock((start + at) % DAY_S)}" for at, watts in steps[:4])
-        first = steps[1][0]
-        yield (
-            ("run", "horizon"),
-            f"the power budget changes within the run ({edges}), and a run holds one cap. Rehearse the times apart: "
-            f"at most {first / 60:g} min from {clock(start % DAY_S)}, then with start: '{clock((start + first) % DAY_S)}'",
-        )
-
-
-def _budget(watts: float) -> str:
-    return _kw(watts) if watts else "no limit"

@@ -47,6 +47,15 @@ def spent(w, t, st, caps):  # type: ignore[no-untyped-def]
     return total + caps.idle_w[w] * (st.g[TICK_STEP] - busy) * PER_TICK
 
 
+@inlined
+def watts_at(caps, x, now):  # type: ignore[no-untyped-def]
+    """The limit of a cap from now on."""
+    while caps.step_next[x] < caps.step_end[x] and caps.step_tick[caps.step_next[x]] <= now:
+        caps.watts[x] = caps.step_watts[caps.step_next[x]]
+        caps.step_next[x] += 1
+    return caps.watts[x]
+
+
 @compiled
 def control_tick(t, st, caps, agenda, joules, votes):  # type: ignore[no-untyped-def]
     """One level down for workers with a cap that is exceeded, one up where all caps have room."""
@@ -58,7 +67,7 @@ def control_tick(t, st, caps, agenda, joules, votes):  # type: ignore[no-untyped
         total = 0.0
         for i in range(caps.start[x], caps.start[x + 1]):
             total += joules[caps.member[i]]
-        limit = caps.watts[x] * st.g[TICK_STEP] * PER_TICK
+        limit = watts_at(caps, x, now) * st.g[TICK_STEP] * PER_TICK
         for i in range(caps.start[x], caps.start[x + 1]):
             vote(votes, caps.member[i], total > limit, total < limit * caps.percent[x] / 100)
     for w in range(len(worker)):

@@ -37,13 +37,14 @@ class PowerCap:
     """A shared limit in watts over the board power of some workers; steers their clock levels at control ticks.
 
     At a tick the controller looks at the mean power of its workers in the last interval: above ``watts`` all go one level down,
-    below ``watts``·``raise_below`` (integer percent) one level up.
+    below ``watts``·``raise_below`` (integer percent) one level up. ``steps`` change ``watts`` from a tick on.
     """
 
     name: str
     workers: tuple[int, ...]
-    watts: float
+    watts: float  # infinite: no limit
     raise_below_percent: int = 92
+    steps: tuple[tuple[int, float], ...] = ()  # (tick, watts from then on), in order of ticks: the limit changes
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,9 @@ class WorkerStats:
     dynamic_uj: NDArray[np.int64]
     static_uj: NDArray[np.int64]
     batch_steps: NDArray[np.int64]  # Σ over steps of decode sequences
+    reload_ticks: NDArray[
+        np.int64
+    ]  # Σ over steps and ranks of what reloads from KV tiers took; ranks reload at the same time
     level_ticks: NDArray[np.int64]  # (workers, levels) busy ticks by clock level
 
 

@@ -55,6 +55,8 @@ from tokenworks.twin.columns import (
     RANK_COUNT,
     RECOMPUTED_S,
     RECOMPUTES_S,
+    RELOAD,
+    RELOADED,
     RUN_HEAD,
     SERVICE,
     SERVICE_OF,
@@ -141,6 +143,7 @@ def end_prefills(g, w, v, tick, t, st, books, pools, cache, agenda):  # type: ig
     rank, slots = st.rank, st.slot
     left, samples = rank[g, CHUNK_TOKENS], 0
     st.worker[w, PREFILL_TOKENS] += left
+    st.worker[w, RELOADED] += rank[g, RELOAD]
     while left > 0:
         s = rank[g, FILL_HEAD]
         chunk = min(left, slots[s, GOAL] - slots[s, STORED])

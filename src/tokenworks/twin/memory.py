@@ -72,8 +72,12 @@ class Caps(NamedTuple):
 
     start: Ints  # (caps + 1,)
     member: Ints
-    watts: Floats
+    watts: Floats  # in force
     percent: Ints
+    step_end: Ints  # (caps,) where the steps of a cap end in the two lists that follow
+    step_tick: Ints
+    step_watts: Floats
+    step_next: Ints  # (caps,) the next step of a cap
     active_w: Floats  # (variants,)
     idle_w: Floats  # (workers,)
     seen: Ints  # (workers, levels) level ticks at the last tick

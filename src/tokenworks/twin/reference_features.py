@@ -15,7 +15,7 @@ from tokenworks.control.routing import splitmix64
 from tokenworks.events.requests import Requests
 from tokenworks.physics.worker_model import StepTable
 from tokenworks.twin import cell as c
-from tokenworks.twin.cell import Cell, TwinOptions
+from tokenworks.twin.cell import Cell, PowerCap, TwinOptions
 from tokenworks.twin.reference import FINE, Rank, Reference, Request, Worker, _at
 
 
@@ -54,6 +54,7 @@ class LevelWorker(Worker):
     woken: bool = False
     level: int = 0
     wanted: int = 0
+    reloaded: int = 0
     level_ticks: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
     seen: tuple[int, list[int]] = (0, [0, 0, 0, 0])
 
@@ -157,18 +158,21 @@ class FeatureReference(Reference):
             total = 0.0
             for w in cap.workers:
                 total += joules[w]
-            limit = cap.watts * self.options.control_ticks * 1e-5
-            if total > limit:
-                down.update(cap.workers)
-            elif total < limit * cap.raise_below_percent / 100:
-                up.update(cap.workers)
-            else:
-                stay.update(cap.workers)
+            {1: down, 0: stay, -1: up}[self._side(cap, total, now)].update(cap.workers)
         for w, worker in enumerate(self.workers):
             if w in down:
                 worker.wanted = min(worker.wanted + 1, len(worker.model.levels) - 1)
             elif w in up and w not in stay:
                 worker.wanted = max(worker.wanted - 1, 0)
+
+    def _side(self, cap: PowerCap, joules: float, now: int) -> int:
+        """1 above the limit that holds from now on, −1 well below it, 0 between."""
+        watts = cap.watts
+        for tick, changed in cap.steps:
+            if tick <= now:
+                watts = changed
+        limit = watts * self.options.control_ticks * 1e-5
+        return 1 if joules > limit else -1 if joules < limit * cap.raise_below_percent / 100 else 0
 
     def _spent(self, worker: Any, m: int) -> float:
         model, (before, ticks) = self.cell.models[m], worker.seen
@@ -416,6 +420,7 @@ class FeatureReference(Reference):
 
     def _end_step(self, worker: Any, now: int) -> None:
         worker.level_ticks[worker.level] += (worker.carry + worker.fine) >> 20
+        worker.reloaded += sum(rank.reload for rank in worker.ranks)
         super()._end_step(worker, now)
 
     def _fill(self, worker: Any, rank: Any, r: Any, now: int) -> None:

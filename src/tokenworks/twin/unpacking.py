@@ -108,6 +108,7 @@ def _workers(cell: Cell, st: State, end: int) -> WorkerStats:
         dynamic_uj=column(c.JOULES),
         static_uj=static_microjoules(cell, st, end),
         batch_steps=column(c.BATCH_STEPS),
+        reload_ticks=column(c.RELOADED),
         level_ticks=st.level_ticks,
     )
 
