@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tokenworks.errors import InputError
 from tokenworks.spec import Factory
 from tokenworks.spec import load as load_file
+from tokenworks.spec.loading import Check
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,15 +27,16 @@ def examples() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def load(path: str | Path) -> Factory:
-    """A factory from a file, or a shipped example by name."""
+def load(path: str | Path, also: Check = lambda _: ()) -> Factory:
+    """A factory from a file, or a shipped example by name. Raises SpecError with all that is wrong, what ``also`` finds
+    among it."""
     from tokenworks.workload.trace_names import trace_findings
 
     known = examples()
     shipped = str(path) in known and not Path(path).exists()
     if not shipped and not Path(path).exists():
         raise InputError(f"no such file: {path}. Shipped examples: {', '.join(known)}")
-    return load_file(known[str(path)] if shipped else path, trace_findings)
+    return load_file(known[str(path)] if shipped else path, lambda made: (*trace_findings(made), *also(made)))
 
 
 @dataclass(frozen=True, repr=False)

@@ -87,7 +87,7 @@ def test_bad_input_has_one_message_and_code_2(arguments, message, capsys, tmp_pa
 
 
 def test_interrupt_is_130(monkeypatch, capsys):
-    def stop(_):
+    def stop(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tokenworks.api.load", stop)

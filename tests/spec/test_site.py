@@ -30,7 +30,7 @@ MESSAGES = [
     (site(HALLS).replace("nvl72}", "nvl72, hall: newer}"), "systems[0].hall: no hall 'newer'; known are old, new"),
     (GOOD.replace("nvl72}", "nvl72, hall: new}"), "systems[0].hall: no hall 'new'; the site names no halls"),
     (site("halls: [{id: a}, {id: a}]"), "site.halls: hall 'a' stands twice"),
-    (site("pue: 0.9"), "site.pue: Input should be greater than or equal to 1"),
+    (site("pue: 0.9"), "site.pue: 0.9 is too small: at least 1"),
     (site("pue: nan"), "site.pue"),
     (site("pue: {load: [50%, 100%], temperature: [10 C], values: [[1.3]]}"), "values needs 1 rows (temperatures) of 2 numbers (loads)"),
     (site("pue: {load: [100%, 50%], temperature: [10 C], values: [[1.3, 1.2]]}"), "load and temperature must rise"),

@@ -190,3 +190,15 @@ def test_hashes_of_different_sizes_cannot_be_merged():
     sessions, trace = load_of("sessions"), load_of("trace")
     with pytest.raises(InputError, match="must cover the same number of tokens, not 64 and 512"):
         list(merged([stream(sessions, 0, 4.0, 100, 1, 0), stream(trace, 0, 4.0, 100, 1, 1)]))
+
+
+def test_rates_and_gaps_beyond_every_run_leave_it_empty():
+    """A request in thirty years, and sessions as rare: times beyond 63 bits of ticks are put after the run."""
+    from tokenworks.spec.quantities import parse
+
+    for more in ({}, {"sessions": {"turns": 5, "gap": "1 d"}}):
+        load = Workload(service="a", arrivals={"kind": "poisson", "rate": 1e-9}, **more)
+        made = generate(load, 0, 1e-9, parse("2 y", {"y": 31_557_600.0}, "1 y"), 1, 0)
+        assert len(made) < 10
+        assert (np.diff(made.arrival) >= 0).all()
+        assert made.arrival.min(initial=0) >= 0

@@ -1,5 +1,7 @@
 """Trace files: public formats, optional columns, and every message with its line."""
 
+import csv
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from tokenworks.workload.trace_rows import Rows, match
 from tokenworks.workload.trace_table import read_table
 
 HEAD = "arrival_s,input_tokens,output_tokens\n"
+HASHED = "arrival_s,input_tokens,output_tokens,hash_ids\n"
 BAD = [
     (f"{HEAD}0,10,5\n1,-3,5\n", "t.csv:3: input_tokens is -3; it must be a finite number of at least 1"),
     (f"{HEAD}0,nan,5\n", "t.csv:2: input_tokens is nan"),
@@ -32,6 +35,17 @@ BAD = [
     (f"{HEAD}" + "0,-1,1\n" * 9, "t.csv:6: input_tokens is -1; it must be a finite number of at least 1\nthe first 5 errors; there may be more"),
     ("arrival_s,input_tokens,output_tokens,hash_ids,block_size\n0,99,1,1 2,16\n1,99,1,3,32\n", "hashes of one trace must cover the same number of tokens"),
     ("\0\1\2garbage\n", "no column 'arrival_s'"),
+    ("arrival_s;input_tokens;output_tokens\n0;5;5\n", "t.csv:1: columns are separated by ';': write commas between them"),
+    (f"{HEAD}0,5,5\n1e30,5,5\n", "t.csv:3: arrival_s is 1e30; in seconds that is no time"),
+    (f"{HEAD}0,5,5\n3,5,5\n1e9,5,5\n", "t.csv:4: arrival_s is 1e9, 11,574 days from other rows; a trace lasts 250 at most"),
+    (f"{HEAD}0,5,5\n2e7,5,5\n", "t.csv: 2 requests in 463 days are too few for a trace"),
+    (f"{HEAD}2020-01-01 00:00:00,5,5\n2120-01-01 00:00:00,5,5\n", "t.csv:3: arrival_s is 2120-01-01 00:00:00, 36,524 days"),
+    (f"{HEAD}0,2147483648,5\n", "t.csv:2: input_tokens is 2147483648; it must be a whole number of at most 100,000,000"),
+    (f"{HEAD}0,18446744073709551617,5\n", "t.csv:2: input_tokens is 18446744073709551617; it must be"),
+    (f"{HEAD}0,5,5,{'x' * 10_000_001}\n", "t.csv:2: not a CSV file: field larger than field limit"),
+    (f"{HASHED}0,99,1,12 xyz\n", "t.csv:2: hash_ids[1] is 'xyz'; a hash is a whole number from 0 to 2^64 − 1"),
+    (f"{HASHED}0,99,1,[1 2 -3]\n", "t.csv:2: hash_ids[2] is '-3'; a hash is"),
+    (f"{HASHED}0,99,1,18446744073709551616\n", "t.csv:2: hash_ids[0] is '18446744073709551616'; a hash is"),
 ]  # fmt: skip
 
 
@@ -43,6 +57,41 @@ def test_bad_traces_name_their_lines(text, message, tmp_path):
         load_trace(str(path))
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 6
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        *((f'"hash_ids": {given}', f"hash_ids[0] is '{shown}'; a hash is a whole number") for given, shown in (
+            ("[null]", "None"), ("[-1]", "-1"), (f"[{2**64}]", str(2**64)), ("[1.5]", "1.5"), ("[[1]]", "[1]"),
+            ("[true]", "True"), ("[Infinity]", "inf"), ("[NaN]", "nan"), ('"hello"', "hello"),
+        )),
+        ('"hash_ids": 7', "hash_ids is 7, not a list"),
+        ('"timestamp": 1e30', "timestamp is 1e+30; in milliseconds that is no time"),
+        ('"timestamp": ' + "9" * 5000, "not valid JSON: a number of too many digits"),
+        ('"x": ' + "[" * 100_000, "not valid JSON: nested too deep"),
+    ],
+    ids=range(13),
+)  # fmt: skip
+def test_bad_lines_of_json_are_named(fields, message, tmp_path):
+    path = tmp_path / "t.jsonl"
+    good = (
+        '{"timestamp": 0, "input_length": 2000, "output_length": 5, "hash_ids": ["0xff", 18446744073709551615, 3.0]}\n'
+    )
+    path.write_text(good + good.rstrip("}\n") + f", {fields}}}\n")
+    with pytest.raises(TraceError) as caught:
+        load_trace(str(path))
+    assert str(caught.value).startswith(f"{path}:2: {message}")
+    path.write_text(good)
+    assert load_trace(str(path)).block_hash.tolist() == [0, 1, 2]
+
+
+def test_hashes_of_a_long_prompt_are_read(tmp_path):
+    path, limit = tmp_path / "t.csv", csv.field_size_limit()
+    path.write_text(f"{HASHED}0,{40_000 * 512},5,{' '.join(map(str, range(40_000)))}\n")
+    assert path.stat().st_size > 131_072
+    assert len(load_trace(str(path)).block_hash) == 40_000
+    assert csv.field_size_limit() == limit
 
 
 @settings(derandomize=True, max_examples=60, deadline=None)

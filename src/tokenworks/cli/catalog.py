@@ -53,13 +53,20 @@ def run(args: argparse.Namespace) -> int:
 def _list(kind: str | None) -> int:
     from tokenworks.catalog.show import kind_text, kinds_text
 
-    print(kind_text(kind) if kind else kinds_text())
+    print(kinds_text() if kind is None else kind_text(kind))
     return 0
 
 
 def _show(args: argparse.Namespace) -> int:
+    from tokenworks.catalog import kinds
     from tokenworks.catalog.show import entry_json, entry_text, entry_toml, find
+    from tokenworks.errors import InputError
 
+    if args.entry.rpartition("/")[2].strip(" .") == "":
+        raise InputError(
+            f"{args.entry!r} names no entry: write ID or KIND/ID. The kinds are {', '.join(kinds())}; "
+            "`tokenworks catalog list KIND` gives their ids"
+        )
     entry = find(args.entry)
     if args.json:
         print(entry_json(entry))

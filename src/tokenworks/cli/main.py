@@ -8,6 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from tokenworks.cli import calibrate, catalog, check, estimate, init, run, schema, validate
 from tokenworks.errors import CatalogError, ConservationError, InputError
@@ -47,10 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         return _fail(f"not enough memory for this: {error}", 2)
     except BrokenPipeError:
-        _hang_up()
+        _hang_up(sys.stdout)
         return 0
     except OSError as error:
-        _hang_up()
+        _hang_up(sys.stdout)
         return _fail(f"the system refuses: {error}", 2)
 
 
@@ -75,12 +76,16 @@ def speak_anywhere() -> None:
         sys.stdout.reconfigure(errors="replace")
 
 
-def _hang_up() -> None:
-    """Let nothing be written to a broken stdout, at exit least of all."""
+def _hang_up(stream: TextIO) -> None:
+    """Let nothing be written to a broken stream, at exit least of all."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _fail(message: str, code: int) -> int:
-    print(message, file=sys.stderr)
+    """Says why, where somebody listens; the code stays the same where nobody does."""
+    try:
+        print(message, file=sys.stderr, flush=True)
+    except OSError:
+        _hang_up(sys.stderr)
     return code

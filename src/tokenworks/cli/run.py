@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
     with progress(quiet=args.quiet or args.json) as say, asked_to_stop() as stop:
         done = rehearse(factory, say, stop, window_s)
         result = done.result if args.no_advice else advise(done, say, stop)
-        if changes and not result.interrupted:
-            result = replace(result, what_ifs=what_ifs(factory, result, changes, say))
+        if changes and not (result.interrupted or stop()):
+            result = replace(result, what_ifs=what_ifs(factory, result, changes, say, stop))
     names = [
         "report.html",
         "result.json",

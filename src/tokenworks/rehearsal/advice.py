@@ -38,14 +38,16 @@ def advise(done: Rehearsal, progress: Callable[[str], None] = lambda _: None, st
         return replace(result, advice_note=f"No change was tried: {reason}.")
     window_s = _window_s(done)
     same = _within(done.requests, window_s)
-    base = _play(made, same, list(done.sustainable_s), window_s)
+    base = _play(made, same, list(done.sustainable_s), window_s, stop)
+    if base is None:
+        return replace(result, advice_note="No change was tried: asked to stop.")
     found: list[tuple[Change, RunResult]] = []
     for change in islice(changes(made, result), TRIALS):
         if stop():
             break
         progress(f"trying changes, {len(found)} of {TRIALS}")
         requests = _demand(done, change.load, window_s) if change.load else same
-        found += [(change, other) for other in _tried(change, done, requests, window_s)]
+        found += [(change, other) for other in _tried(change, done, requests, window_s, stop)]
     kept = [_what_if(change.label, base, other) for change, other in sorted(found, key=lambda pair: _rank(base, *pair))]
     moved = tuple(w for w in kept if max(abs(change) for _, change in w.effects) >= NOTHING)
     return replace(result, advice=moved[:KEPT], advice_note=_note(result, base, len(found), window_s))
@@ -97,8 +99,8 @@ def _broken(result: RunResult) -> Iterator[str]:
             yield f"{s.name} misses {' and '.join(missed(s))}"
 
 
-def _tried(change: Change, done: Rehearsal, requests: Requests, window_s: float) -> Iterator[RunResult]:
-    """The outcome of a change; none where the model does not fit or the chip cannot do it."""
+def _tried(change: Change, done: Rehearsal, requests: Requests, window_s: float, stop: Stop) -> Iterator[RunResult]:
+    """The outcome of a change; none where the model does not fit, the chip cannot do it or ``stop`` says so."""
     sustainable = list(done.sustainable_s)
     try:
         made = plant(change.factory)
@@ -106,18 +108,21 @@ def _tried(change: Change, done: Rehearsal, requests: Requests, window_s: float)
             if replicas.groups != done.made.replicas[i].groups:
                 load = next(w for w in change.factory.workload if w.service == replicas.service.name)
                 sustainable[i] = sustainable_rate_s(made, i, load)
-        yield _play(made, requests, sustainable, window_s)
+        played = _play(made, requests, sustainable, window_s, stop)
     except InputError:
         return
+    if played is not None:
+        yield played
 
 
-def _play(made: Plant, requests: Requests, sustainable: list[float], window_s: float) -> RunResult:
-    """A play of the window alone; half of it at most is warm-up."""
+def _play(made: Plant, requests: Requests, sustainable: list[float], window_s: float, stop: Stop) -> RunResult | None:
+    """A play of the window alone; half of it at most is warm-up. None where it was cut short."""
     run = made.factory.run
     warmup_s = min(run.warmup_s, window_s / 2)
     short = run.model_copy(update={"horizon_s": window_s, "given_warmup_s": warmup_s, "record_requests": False})
     there = replace(made, factory=made.factory.model_copy(update={"run": short}))
-    return outcome(there, play(there, requests), requests, sustainable, [])
+    twin = play(there, requests, stop)
+    return None if stop() else outcome(there, twin, requests, sustainable, [])
 
 
 def _within(requests: Requests, window_s: float) -> Requests:

@@ -25,6 +25,7 @@ from tokenworks.workload.trace_formats import load_trace
 Source = Callable[[], Iterator[Requests]]  # makes a stream, the same one every time
 
 FLOOD_REQUESTS = 600  # per sequence slot group: what saturates one replica
+FLOOD_S = 1e7  # recorded time in which a flood's requests are found: 63 bits of 10 ps hold nine times as much
 FLOOD_STREAM = 1000  # number of a flood: workloads have smaller ones
 
 
@@ -36,7 +37,16 @@ def sustainable_rate_s(made: Plant, service: int, load: Workload) -> float:
     count = max(FLOOD_REQUESTS, 3 * made.model_of(service).max_seqs) * len(cell.workers)
     wanted, seed = round(1.2 * count), made.factory.run.seed
     flood = head(
-        stream(load, 0, base_rate_s(load) or 1.0, math.inf, seed, FLOOD_STREAM + service, chunk=wanted), wanted
+        stream(
+            load,
+            0,
+            max(base_rate_s(load) or 1.0, wanted / FLOOD_S),
+            math.inf,
+            seed,
+            FLOOD_STREAM + service,
+            chunk=wanted,
+        ),
+        wanted,
     )
     if flood is None:
         raise InputError(f"{made.replicas[service].service.name}: its workload sends no request")

@@ -19,6 +19,10 @@ from tokenworks.twin.simulate import simulate
 Stop = Callable[[], bool]
 
 
+class NothingDoneError(KeyboardInterrupt):
+    """Asked to stop before anything was simulated."""
+
+
 def play(
     made: Plant,
     requests: Requests | Iterator[Requests] | Source,

@@ -12,7 +12,7 @@ from tokenworks.events.results import RunResult
 from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.rehearsal.demand import as_one, demands, stream_of
 from tokenworks.rehearsal.plant import BUCKETS, Plant, plant, ticks
-from tokenworks.rehearsal.play import Stop, outcome, play
+from tokenworks.rehearsal.play import NothingDoneError, Stop, outcome, play
 from tokenworks.rehearsal.use import physical_run
 from tokenworks.spec.factory import Factory
 from tokenworks.twin.cell import RequestLog, StepLog, TwinResult
@@ -56,7 +56,7 @@ def rehearse(
     progress("finding sustainable rates")
     sustainable, sources, notes = demands(made)
     if stop():
-        raise KeyboardInterrupt
+        raise NothingDoneError
     progress("running the twin")
     offered = as_one(sources)
     requests = offered.for_run(factory.run)
@@ -67,7 +67,7 @@ def rehearse(
     result = outcome(done, twin, kept, sustainable, notes)
     if done is not made:
         result = replace(result, interrupted=True)
-    idle = "" if stop() else _price_of_idleness(made, progress)
+    idle = "" if stop() else _price_of_idleness(made, progress, stop)
     result = replace(result, trace_note="; ".join(filter(None, [result.trace_note, idle])))
     services = tuple(s.name for s in factory.services)
     return Rehearsal(result, kept, twin.log, services, _worker_names(made), twin.steps, made, tuple(sustainable))
@@ -90,14 +90,16 @@ def _until(made: Plant, twin: TwinResult) -> tuple[Plant, TwinResult]:
     return replace(made, factory=factory), replace(twin, timeline=type(line)(**short))
 
 
-def _price_of_idleness(made: Plant, progress: Progress) -> str:
+def _price_of_idleness(made: Plant, progress: Progress, stop: Stop) -> str:
     """What a million output tokens would cost with the traces as recorded, unscaled."""
     factory = made.factory
     if not all(load.trace for load in factory.workload):
         return ""
     progress("pricing idleness")
     offered = as_one([partial(stream_of, made, i, base_rate_s(load)) for i, load in enumerate(factory.workload)])
-    twin = play(made, offered.for_run(factory.run))
+    twin = play(made, offered.for_run(factory.run), stop)
+    if stop():
+        return ""
     physical = physical_run(made, twin, offered.head, factory.run.horizon_s)
     raw = account(physical, factory).money.usd_per_mtok_output
     busy = sum(u.busy_share * u.gpus for u in physical.services) / made.gpus

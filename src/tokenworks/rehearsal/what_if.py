@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tokenworks.events.results import RunResult, WhatIf
-from tokenworks.rehearsal.run import run_factory
+from tokenworks.rehearsal.play import NothingDoneError, Stop
+from tokenworks.rehearsal.run import rehearse
 from tokenworks.spec.factory import Factory
 
 
 def what_ifs(
-    factory: Factory, base: RunResult, changes: Sequence[tuple[str, str]], progress: Callable[[str], None]
+    factory: Factory,
+    base: RunResult,
+    changes: Sequence[tuple[str, str]],
+    progress: Callable[[str], None],
+    stop: Stop = lambda: False,
 ) -> tuple[WhatIf, ...]:
     """One per (path, value). A workload scaled to a share of the sustainable rate is scaled to the new rate's share.
+
+    Once ``stop`` says so, those that are done are all.
 
     Raises SpecError for a path or value that does not exist, before anything is rehearsed.
     """
@@ -20,8 +27,22 @@ def what_ifs(
     found = []
     for number, ((path, value), other) in enumerate(zip(changes, changed, strict=True), 1):
         progress(f"what if {path}={value}: {number - 1} of {len(changes)}")
-        found.append(WhatIf(f"{path} = {value}", effects(base, run_factory(other))))
+        result = _rehearsed(other, stop)
+        if result is None:
+            break
+        found.append(WhatIf(f"{path} = {value}", effects(base, result)))
     return tuple(found)
+
+
+def _rehearsed(factory: Factory, stop: Stop) -> RunResult | None:
+    """The result, none where it was cut short."""
+    if stop():
+        return None
+    try:
+        result = rehearse(factory, stop=stop).result
+    except NothingDoneError:
+        return None
+    return None if result.interrupted else result
 
 
 def effects(base: RunResult, other: RunResult) -> tuple[tuple[str, float], ...]:

@@ -10,6 +10,8 @@ from tokenworks.catalog import UnknownEntryError
 from tokenworks.spec.factory import Factory, Pool, Service, System
 from tokenworks.spec.site_checks import Finding, power, rack
 
+COHERENT = ("Grace", "Vera")  # CPUs whose memory GPUs reach over a link of their own
+
 
 def check(factory: Factory) -> list[Finding]:
     """Every problem as (place, message)."""
@@ -94,6 +96,10 @@ def _fits(factory: Factory, service: Service, place: tuple[Any, ...]) -> Iterato
             (*place, "precision"),
             f"{accelerator.id} cannot compute in {service.precision} (needs {' or '.join(paths)})",
         )
+    for i, tier in enumerate(service.kv_tiers):
+        if tier.name == "grace" and entry["cpu_kind"] not in COHERENT:
+            said = f"{entry.id} has no Grace CPUs but {entry['cpu_kind']} ones: call their memory host"
+            yield (*place, "kv_tiers", i, "name"), said
     pools = {"prefill": service.prefill, "decode": service.decode} if service.prefill else {"": None}
     for name, pool in pools.items():
         yield from _degrees(service, pool, (*place, name) if name else place, int(entry["gpus"]))

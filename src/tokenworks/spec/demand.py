@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PositiveInt, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
-from tokenworks.spec.part import Part
-from tokenworks.spec.quantities import Seconds, Share
+from tokenworks.spec.part import Count, MisfitError, Name, Part
+from tokenworks.spec.quantities import Dwell, Offset, Pause, Portion
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 COUNTED = ("closed-loop", "static", "offline")  # kinds of arrivals with a number of requests instead of a rate
 DAILY = ("diurnal", "weekly")
+MOST_RATE_S = 1e6
+LONGEST_LIFE_S = 30 * 86_400.0  # of a conversation: runs begin among those of eight mean lives before
+Tokens = Annotated[int, Field(ge=1, le=10**8)]
+Rate = Annotated[float, Field(gt=0, le=MOST_RATE_S)]
+
+# What each kind takes beside its name; what it needs is said by the kinds with a number of requests.
+ARRIVALS_TAKE = {
+    "poisson": ("rate",),
+    "gamma": ("rate", "cv"),
+    "weibull": ("rate", "cv"),
+    "mmpp": ("rate", "peak_to_mean", "dwell"),
+    "diurnal": ("rate", "peak_to_mean"),
+    "weekly": ("rate", "peak_to_mean", "weekend", "first_day"),
+    "closed-loop": ("clients", "requests", "think"),
+    "static": ("requests",),
+    "offline": ("requests",),
+}
+LENGTHS_TAKE = {
+    "fixed": ("mean",),
+    "uniform": ("low", "high"),
+    "lognormal": ("mean", "sigma"),
+    "empirical": ("values", "weights", "trace"),
+}
+
+
+def strangers(part: Part, kind: str, take: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
+    """Fields that are written and belong to other kinds."""
+    given = {info.alias or name for name, info in type(part).model_fields.items() if name in part.model_fields_set}
+    for name in sorted(given - {"kind", *take[kind]}):
+        owners = ", ".join(other for other, names in take.items() if name in names)
+        yield name, f"belongs to {owners}, not to {kind}, which takes {', '.join(take[kind])}"
 
 
 class Arrivals(Part):
@@ -21,19 +53,21 @@ class Arrivals(Part):
     kind: Literal["poisson", "gamma", "weibull", "mmpp", "diurnal", "weekly", "closed-loop", "static", "offline"] = (
         Field(description="mmpp: bursts of a busy state; diurnal: a day's swing; closed-loop: callers that wait")
     )
-    rate_s: Annotated[float, Field(gt=0)] | None = Field(None, alias="rate", description="requests per second, mean")
+    rate_s: Rate | None = Field(None, alias="rate", description="requests per second, mean")
     cv: Annotated[float, Field(gt=0, le=100)] = Field(1.0, description="of the gaps, for gamma and weibull")
-    peak_to_mean: Annotated[float, Field(ge=1)] = Field(
+    peak_to_mean: Annotated[float, Field(ge=1, le=100)] = Field(
         2.0, description="for mmpp, diurnal (most 2) and weekly (most 2)"
     )
-    dwell_s: Annotated[Seconds, Field(gt=0)] = Field(30.0, alias="dwell", description="mean time in a state of mmpp")
-    weekend: Annotated[Share, Field(le=1)] = Field(0.5, description="rate of weekend days over weekdays, for weekly")
+    dwell_s: Dwell = Field(30.0, alias="dwell", description="mean time in a state of mmpp")
+    weekend: Portion = Field(0.5, description="rate of weekend days over weekdays, for weekly")
     first_day: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = Field(
         "monday", description="day on which the run begins, for weekly"
     )
-    clients: PositiveInt | None = Field(None, description="callers of a closed loop")
-    requests: PositiveInt | None = Field(None, description="of closed-loop (none: 10 a client), static and offline")
-    think_s: Seconds = Field(0.0, alias="think", description="mean pause of a closed-loop caller, exponential")
+    clients: Count | None = Field(None, description="callers of a closed loop")
+    requests: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
+        None, description="of closed-loop (none: 10 a client), static and offline"
+    )
+    think_s: Pause = Field(0.0, alias="think", description="mean pause of a closed-loop caller, exponential")
 
     @property
     def days(self) -> tuple[float, ...]:
@@ -44,12 +78,16 @@ class Arrivals(Part):
 
     @model_validator(mode="after")
     def _complete(self) -> Arrivals:
+        findings = list(strangers(self, self.kind, ARRIVALS_TAKE))
         if self.kind == "closed-loop" and not self.clients:
-            raise ValueError("a closed loop needs clients")
+            findings.append(("clients", "a closed loop needs clients: how many callers there are"))
         if self.kind in ("static", "offline") and not self.requests:
-            raise ValueError(f"{self.kind} needs requests")
+            findings.append(("requests", f"{self.kind} needs requests: how many are there from the beginning"))
         if self.kind in DAILY and self.peak_to_mean > 2:
-            raise ValueError(f"{self.kind} swings between 0 and twice the mean: peak_to_mean is at most 2")
+            said = f"{self.kind} swings between 0 and twice the mean: peak_to_mean is at most 2"
+            findings.append(("peak_to_mean", said))
+        if findings:
+            raise MisfitError(*findings)
         return self
 
 
@@ -58,35 +96,48 @@ class Lengths(Part):
 
     kind: Literal["fixed", "uniform", "lognormal", "empirical"] = Field("fixed", description="distribution")
     mean: Annotated[float, Field(ge=1, le=1e8)] = Field(1024.0, description="of fixed and lognormal")
-    low: PositiveInt | None = Field(None, description="smallest length of uniform")
-    high: PositiveInt | None = Field(None, description="largest length of uniform")
+    low: Tokens | None = Field(None, description="smallest length of uniform")
+    high: Tokens | None = Field(None, description="largest length of uniform")
     sigma: Annotated[float, Field(gt=0, le=10)] = Field(1.0, description="of the logarithm, for lognormal")
-    values: tuple[Annotated[int, Field(ge=1, le=10**8)], ...] = Field((), description="lengths of empirical")
-    weights: tuple[Annotated[float, Field(ge=0)], ...] = Field((), description="how often each value; empty: equally")
+    values: tuple[Tokens, ...] = Field((), description="lengths of empirical")
+    weights: tuple[Annotated[float, Field(ge=0, le=1e12)], ...] = Field(
+        (), description="how often each value; empty: equally"
+    )
     trace: str | None = Field(None, description="trace or file whose lengths empirical draws; pairs stay together")
 
     @model_validator(mode="after")
     def _complete(self) -> Lengths:
-        if self.kind == "uniform" and (self.low is None or self.high is None or self.low > self.high):
-            raise ValueError("uniform needs low and high, low not above high")
-        if self.kind != "uniform" and (self.low or self.high):
-            raise ValueError(f"low and high belong to uniform, not to {self.kind}")
-        if (self.kind == "empirical") != bool(self.values or self.trace) or (self.values and self.trace):
-            raise ValueError("empirical lengths, and no others, come from values or from a trace")
-        if self.weights and (len(self.weights) != len(self.values) or not sum(self.weights)):
-            raise ValueError(f"{len(self.values)} values need as many weights, not all of them 0")
+        findings = list(strangers(self, self.kind, LENGTHS_TAKE)) or list(self._of_kind())
+        if findings:
+            raise MisfitError(*findings)
         return self
+
+    def _of_kind(self) -> Iterator[tuple[str, str]]:
+        if self.kind == "uniform":
+            yield from ((key, "uniform needs low and high") for key in ("low", "high") if getattr(self, key) is None)
+            if self.low and self.high and self.low > self.high:
+                yield "low", f"{self.low} is above high, {self.high}: swap them"
+        if self.kind == "empirical" and bool(self.values) == bool(self.trace):
+            yield "values", "empirical lengths come either from values or from a trace"
+        if self.weights and (len(self.weights) != len(self.values) or not sum(self.weights)):
+            yield "weights", f"{len(self.values)} values need as many weights, not all of them 0"
 
 
 class Sessions(Part):
     """Conversations: every turn sends the whole context again, so that prefix caches have something to keep."""
 
     turns: Annotated[float, Field(ge=1, le=1000)] = Field(4.0, description="mean number of turns, geometric")
-    gap_s: Seconds = Field(60.0, alias="gap", description="mean from one turn to the next, exponential")
-    system_prompt: Annotated[int, Field(ge=0)] = Field(0, description="tokens that stand before every conversation")
-    prompts: PositiveInt = Field(1, description="different system prompts, equally often")
-    max_context: PositiveInt = Field(32_768, description="tokens; a longer conversation begins anew")
-    block: PositiveInt = Field(64, description="tokens that one prefix hash covers; a multiple of the engine's block")
+    gap_s: Pause = Field(60.0, alias="gap", description="mean from one turn to the next, exponential")
+    system_prompt: Annotated[int, Field(ge=0, le=10**7)] = Field(
+        0, description="tokens that stand before every conversation"
+    )
+    prompts: Count = Field(1, description="different system prompts, equally often")
+    max_context: Annotated[int, Field(ge=1, le=10**7)] = Field(
+        32_768, description="tokens; a longer conversation begins anew"
+    )
+    block: Annotated[int, Field(ge=1, le=65_536)] = Field(
+        64, description="tokens that one prefix hash covers; a multiple of the engine's block"
+    )
 
     @model_validator(mode="after")
     def _room(self) -> Sessions:
@@ -94,6 +145,8 @@ class Sessions(Part):
             raise ValueError(f"a system prompt of {self.system_prompt} tokens leaves no room in {self.max_context}")
         if self.block > self.max_context:
             raise ValueError(f"a block of {self.block} tokens is larger than the context of {self.max_context}")
+        if (self.turns - 1) * self.gap_s > LONGEST_LIFE_S:
+            raise ValueError(f"conversations of {self.turns:g} turns {self.gap_s:g} s apart last longer than 30 days")
         return self
 
 
@@ -101,7 +154,7 @@ class Scale(Part):
     """How a rate is set: "70% of sustainable", "2x" or "12 req/s"."""
 
     kind: Literal["sustainable", "factor", "rate"] = Field(description="of what the value is a multiple")
-    value: Annotated[float, Field(gt=0)] = Field(description="share, factor or requests per second")
+    value: Rate = Field(description="share, factor or requests per second")
 
 
 def parse_scale(text: Any) -> Any:
@@ -139,7 +192,7 @@ Scaled = Annotated[
 class Workload(Part):
     """A stream of requests for one service."""
 
-    service: str = Field(description="who is asked")
+    service: Name = Field(description="who is asked")
     trace: str | None = Field(
         None, description="shipped trace or a file: .csv (Azure, BurstGPT, plain), .jsonl, .parquet"
     )
@@ -149,12 +202,12 @@ class Workload(Part):
     scale: Scaled = Field(
         Scale(kind="factor", value=1.0), description="70% of sustainable, 2x or 12 req/s; of the mean"
     )
-    offset_s: Seconds = Field(0.0, alias="offset", description="time in the trace or mix at which the run begins")
+    offset_s: Offset = Field(0.0, alias="offset", description="time in the trace or mix at which the run begins")
     input_lengths: Lengths | None = Field(
         None, alias="input", description="prompts, with sessions: new tokens of a turn; none: 1024 tokens"
     )
     output_lengths: Lengths | None = Field(None, alias="output", description="answers; none: 1024 tokens")
-    tenants: PositiveInt = Field(1, description="callers that requests belong to, equally often")
+    tenants: Count = Field(1, description="callers that requests belong to, equally often")
     priority: int = Field(0, ge=0, le=9, description="0 is served first")
 
     @property
@@ -168,9 +221,11 @@ class Workload(Part):
         if sum(given is not None for given in (self.trace, self.mix, self.arrivals)) != 1:
             raise ValueError("give either a trace, a mix or arrivals")
         if self.arrivals is None and (self.input_lengths or self.output_lengths):
-            raise ValueError("a trace or a mix has its own lengths: leave out input and output")
+            given = ("input", self.input_lengths), ("output", self.output_lengths)
+            said = "a trace or a mix has its own lengths: leave this out"
+            raise MisfitError(*((key, said) for key, lengths in given if lengths))
         if self.arrivals is not None and self.offset_s:
-            raise ValueError("an offset belongs to a trace or a mix")
+            raise MisfitError(("offset", "an offset belongs to a trace or a mix"))
         return self
 
     @model_validator(mode="after")
@@ -178,9 +233,12 @@ class Workload(Part):
         shape = self.arrivals
         if shape is None or shape.kind in COUNTED:
             if self.sessions:
-                raise ValueError("sessions need arrivals with a rate")
+                raise MisfitError(("sessions", "conversations need arrivals with a rate"))
+            if shape and self.scale != Scale(kind="factor", value=1.0):
+                raise MisfitError(("scale", f"{shape.kind} arrivals have no rate to scale: leave this out"))
         elif shape.rate_s is None and self.scale.kind == "factor":
-            raise ValueError("arrivals need a rate, or scale says it (12 req/s, 70% of sustainable)")
+            said = f"{shape.kind} needs a rate, or scale says it (12 req/s, 70% of sustainable)"
+            raise MisfitError(("arrivals.rate", said))
         elif self.sessions and shape.kind not in ("poisson", "gamma", "weibull"):
-            raise ValueError(f"sessions begin as poisson, gamma or weibull, not as {shape.kind}")
+            raise ValueError(f"conversations begin as poisson, gamma or weibull, not as {shape.kind}")
         return self

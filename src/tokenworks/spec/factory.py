@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from tokenworks.spec.demand import Workload
 from tokenworks.spec.hours import TimeOfDay
-from tokenworks.spec.part import Part
-from tokenworks.spec.quantities import Seconds, Share, Usd, UsdGpuHour, UsdKwMonth
+from tokenworks.spec.part import MisfitError, Name, Part
+from tokenworks.spec.quantities import (
+    ControlInterval,
+    Depreciation,
+    Horizon,
+    Portion,
+    Seconds,
+    Usd,
+    UsdGpuHour,
+    UsdKwMonth,
+)
 from tokenworks.spec.service import ROUTING, Pool, Service
 from tokenworks.spec.site import Site
 
@@ -19,18 +28,17 @@ __all__ = ["ROUTING", "Factory", "Own", "Pool", "Rent", "Run", "Service", "Site"
 
 
 YEAR_S = 31_557_600.0
-LONGEST_S = 2.9 * YEAR_S  # what 63 bits of 10 ps hold, a little less
+MOST_SYSTEMS = 100_000
+MOST_SEED = 2**62
 
 
 class Own(Part):
     """Bought hardware."""
 
     price_usd: Usd | None = Field(None, alias="price", description="of one system; 'catalog' or none: catalogue")
-    depreciation_s: Seconds = Field(4 * YEAR_S, alias="depreciation", description="straight line over this time")
-    residual_share: Annotated[Share, Field(le=1)] = Field(
-        0.1, alias="residual", description="of the price that is left at the end"
-    )
-    maintenance_share_year: Share = Field(0.03, alias="maintenance", description="of the price, per year")
+    depreciation_s: Depreciation = Field(4 * YEAR_S, alias="depreciation", description="straight line over this time")
+    residual_share: Portion = Field(0.1, alias="residual", description="of the price that is left at the end")
+    maintenance_share_year: Portion = Field(0.03, alias="maintenance", description="of the price, per year")
 
     @model_validator(mode="before")
     @classmethod
@@ -49,9 +57,9 @@ class Rent(Part):
 class System(Part):
     """Servers or racks of one kind."""
 
-    id: str = Field(description="what services[].on names")
+    id: Name = Field(description="what services[].on names")
     system: str = Field(description="catalogue id of the server or rack")
-    count: PositiveInt = Field(1, description="how many")
+    count: int = Field(1, ge=1, le=MOST_SYSTEMS, description="how many")
     hall: str | None = Field(None, description="where it stands, of site.halls; none: the only hall")
     own: Own | None = Field(None, description="bought; the default")
     rent: Rent | None = Field(None, description="rented by the GPU hour, space and energy included")
@@ -69,7 +77,7 @@ class System(Part):
 class Run(Part):
     """How the factory is rehearsed."""
 
-    horizon_s: Seconds = Field(3600.0, alias="horizon", description="simulated time")
+    horizon_s: Horizon = Field(3600.0, alias="horizon", description="simulated time")
     start_s: TimeOfDay | None = Field(
         None,
         alias="start",
@@ -78,9 +86,9 @@ class Run(Part):
     given_warmup_s: Seconds | None = Field(
         None, alias="warmup", description="left out of latency statistics; a tenth of the horizon unless given"
     )
-    seed: int = Field(0, ge=0, description="same seed, same bytes")
-    cells: PositiveInt = Field(1, description="router domains: workers and requests are dealt out to them")
-    control_interval_s: Seconds = Field(1.0, alias="control_interval", description="of the power controller")
+    seed: int = Field(0, ge=0, le=MOST_SEED, description="same seed, same bytes")
+    cells: int = Field(1, ge=1, le=10_000, description="router domains: workers and requests are dealt out to them")
+    control_interval_s: ControlInterval = Field(1.0, alias="control_interval", description="of the power controller")
     record_requests: bool = Field(False, description="keep every request, for --requests and --trace")
 
     @property
@@ -90,17 +98,16 @@ class Run(Part):
 
     @model_validator(mode="after")
     def _measured(self) -> Run:
-        if self.horizon_s > LONGEST_S:
-            raise ValueError(f"a horizon of {self.horizon_s / YEAR_S:.3g} years; time is counted up to 2.9 years")
         if self.warmup_s >= self.horizon_s:
-            raise ValueError(f"a warm-up of {self.warmup_s:g} s leaves nothing of a horizon of {self.horizon_s:g} s")
+            said = f"a warm-up of {self.warmup_s:g} s leaves nothing of a horizon of {self.horizon_s:g} s"
+            raise MisfitError(("warmup", said))
         return self
 
 
 class Factory(Part):
     """A factory file."""
 
-    name: str = Field(alias="factory", description="its name")
+    name: Name = Field(alias="factory", description="its name")
     site: Site = Field(Site(), description="where it stands")  # type: ignore[call-arg]
     systems: tuple[System, ...] = Field(min_length=1, description="servers and racks")
     services: tuple[Service, ...] = Field(min_length=1, description="what they serve")

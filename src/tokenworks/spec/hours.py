@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from tokenworks.spec.quantities import USD_KWH, parse
+from tokenworks.spec.quantities import usd_kwh
 
 DAY_S = 86_400.0
+MOST_G_KWH = 10_000.0  # of carbon; the dirtiest grids emit a tenth
 _CLOCK = re.compile(r"^([01]?\d|2[0-4]):([0-5]\d)$")
 
 
@@ -56,12 +57,14 @@ def daily(one: Callable[[Any], float], write: Callable[[float], Any], example: A
     ]
 
 
-def not_negative(value: Any) -> float:
-    """A plain number. Raises ValueError for text, NaN, infinity and what is below 0."""
+def grams_kwh(value: Any) -> float:
+    """Grams per kWh as a plain number. Raises ValueError for text, NaN, infinity and what is out of bounds."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{value!r} is not a number")
     if not math.isfinite(value) or value < 0:
         raise ValueError(f"{value!r} is not a finite number of at least 0")
+    if value > MOST_G_KWH:
+        raise ValueError(f"{value!r} g/kWh is too much: at most {MOST_G_KWH:,.0f}")
     return float(value)
 
 
@@ -71,5 +74,5 @@ TimeOfDay = Annotated[
     PlainSerializer(clock, return_type=str),
     WithJsonSchema({"type": "string", "pattern": _CLOCK.pattern, "examples": ["17:30"]}),
 ]
-UsdKwhByHour = daily(lambda text: parse(text, USD_KWH, "$0.07/kWh"), lambda usd: f"{usd:.12g}/kWh", "$0.07/kWh")
-GramsKwhByHour = daily(not_negative, lambda grams: grams, 380)
+UsdKwhByHour = daily(usd_kwh, lambda usd: f"{usd:.12g}/kWh", "$0.07/kWh")
+GramsKwhByHour = daily(grams_kwh, lambda grams: grams, 380)

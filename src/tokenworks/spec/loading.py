@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from tokenworks.errors import InputError, Problem, SpecError
 from tokenworks.spec.checks import check, names_in
 from tokenworks.spec.factory import Factory
-from tokenworks.spec.marks import Marks, compose
+from tokenworks.spec.marks import Marks, compose, dotted
+from tokenworks.spec.messages import near, own_errors, problems_of
+from tokenworks.spec.repair import believed, without
+from tokenworks.spec.run_checks import run_findings
 from tokenworks.spec.site_checks import Finding
 
 Check = Callable[[Factory], Iterable[Finding]]
@@ -41,68 +43,26 @@ def _validated(data: dict[str, Any], marks: Marks, also: Check = lambda _: ()) -
     try:
         factory = Factory.model_validate(data)
     except ValidationError as error:
-        problems = [_problem(e, marks) for e in _own(error.errors())]
-        places = {problem.field for problem in problems}
-        names = [marks.problem(place, message) for place, message in names_in(data)]
-        problems += [name for name in names if name.field not in places]
-        raise SpecError(sorted(problems, key=lambda p: (p.line, p.column))) from None
-    problems = [marks.problem(field, message) for field, message in (*check(factory), *also(factory))]
+        raise SpecError(_all_problems(data, error, marks, also)) from None
+    problems = [
+        marks.problem(field, message) for field, message in (*check(factory), *run_findings(factory), *also(factory))
+    ]
     if problems:
         raise SpecError(problems)
     return factory
 
 
-def _own(errors: list[Any]) -> list[Any]:
-    """Without echoes: a list is not "too short" because its items are wrong."""
-    places = [e["loc"] for e in errors if e["type"] != "too_short"]
-    return [e for e in errors if e["type"] != "too_short" or not any(p[: len(e["loc"])] == e["loc"] for p in places)]
-
-
-def _problem(error: Any, marks: Marks) -> Problem:
-    place = marks.place_of(error["loc"])
-    kind, message = error["type"], str(error["msg"]).removeprefix("Value error, ")
-    if kind == "extra_forbidden":
-        return marks.problem(place, f"unknown key{_near(place, _known(place[:-1]))}")
-    if kind == "missing":
-        missing = error["loc"][-1]
-        return marks.problem(place, f"needs {missing!r}")
-    if kind == "literal_error":
-        near = _near(
-            (str(error["input"]),),
-            [c.strip("' ") for c in message.split("be ")[-1].replace(" or ", ",").split(",")],
-        )
-        message = message.replace("Input should be", f"{error['input']!r} is not one of") + near
-    return marks.problem(place, message)
-
-
-def _near(place: tuple[Any, ...], known: list[str]) -> str:
-    close = difflib.get_close_matches(str(place[-1]), known, n=3, cutoff=0.5) if place else []
-    return f". Did you mean {', '.join(close)}?" if close else f"; known are {', '.join(known)}"
-
-
-def _known(place: tuple[Any, ...]) -> list[str]:
-    """YAML keys that are allowed at a place."""
-    model: Any = Factory
-    for part in place:
-        if isinstance(part, int):
-            continue
-        field = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
-        inner = _model_in(field.annotation) if field else None
-        if inner is None:
-            return []
-        model = inner
-    return [f.alias or n for n, f in model.model_fields.items() if n != "source_file"]
-
-
-def _model_in(annotation: Any) -> Any:
-    """The part type inside an annotation such as tuple[System, ...] or Pool | None."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _model_in(inner)
-        if found is not None:
-            return found
-    return None
+def _all_problems(data: dict[str, Any], error: ValidationError, marks: Marks, also: Check) -> list[Problem]:
+    """What the types do not allow, names that the catalogue lacks, and what else is wrong in the parts that are right."""
+    problems = [problem for one in own_errors(error) for problem in problems_of(one, marks)]
+    broken = {problem.field for problem in problems}
+    rest = without(data, error, marks)
+    findings = (
+        [] if rest is None else [f for f in (*check(rest), *run_findings(rest), *also(rest)) if believed(f[0], broken)]
+    )
+    findings += [f for f in names_in(data) if dotted(f[0]) not in broken]
+    problems += [marks.problem(place, message) for place, message in dict.fromkeys(findings)]
+    return sorted(problems, key=lambda p: (p.line, p.column))
 
 
 def replaced(factory: Factory, changes: Mapping[str, Any]) -> Factory:
@@ -147,7 +107,7 @@ def _index(items: list[Any], part: str, path: str) -> int:
     names = [str(item.get("name") or item.get("id") or item.get("service")) for item in items]
     if part in names:
         return names.index(part)
-    raise SpecError([Problem("", 0, 0, path, f"no entry {part!r}{_near((part,), names)}")])
+    raise SpecError([Problem("", 0, 0, path, f"no entry {part!r}{near(part, names)}")])
 
 
 def as_dict(factory: Factory) -> dict[str, Any]:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from tokenworks.spec.part import Part
-from tokenworks.spec.quantities import Bytes, BytesPerSecond, Seconds, Share
+from tokenworks.spec.part import Count, Degree, Name, Part
+from tokenworks.spec.quantities import Bytes, BytesPerSecond, Objective, Patience, SomePortion
+
+Sequences = Annotated[int, Field(ge=1, le=65_536)]
+StepTokens = Annotated[int, Field(ge=1, le=1_048_576)]
 
 
 class Pool(Part):
     """Prefill or decode workers of a disaggregated service."""
 
-    workers: PositiveInt = Field(1, description="replicas in this pool")
-    tp: PositiveInt = Field(1, description="tensor-parallel degree")
-    pp: PositiveInt = Field(1, description="pipeline stages")
-    dp: PositiveInt = Field(1, alias="dp_attention", description="attention data-parallel ranks")
-    ep: PositiveInt = Field(1, description="expert-parallel ranks")
-    max_seqs: PositiveInt | None = Field(None, description="sequences in a batch; none: the engine's")
-    token_budget: PositiveInt | None = Field(None, description="tokens of a step; none: the engine's")
+    workers: Count = Field(1, description="replicas in this pool")
+    tp: Degree = Field(1, description="tensor-parallel degree")
+    pp: Degree = Field(1, description="pipeline stages")
+    dp: Degree = Field(1, alias="dp_attention", description="attention data-parallel ranks")
+    ep: Degree = Field(1, description="expert-parallel ranks")
+    max_seqs: Sequences | None = Field(None, description="sequences in a batch; none: the engine's")
+    token_budget: StepTokens | None = Field(None, description="tokens of a step; none: the engine's")
 
     @property
     def gpus(self) -> int:
@@ -40,7 +43,7 @@ class Speculative(Part):
     """Speculative decoding."""
 
     kind: Literal["mtp", "eagle", "ngram", "draft"] = Field("mtp", description="where the draft tokens come from")
-    draft_tokens: PositiveInt = Field(1, description="proposed in a step")
+    draft_tokens: int = Field(1, ge=1, le=64, description="proposed in a step")
     tokens_per_step: Annotated[float, Field(ge=1.0)] = Field(
         1.0, description="accepted in the mean, own token included"
     )
@@ -55,11 +58,11 @@ class Speculative(Part):
 class Slo(Part):
     """Objectives for the 95th percentile of each request latency."""
 
-    ttft_p95_s: Seconds | None = Field(
+    ttft_p95_s: Objective | None = Field(
         None, alias="ttft_p95", description="time to the first token; none: no objective"
     )
-    tpot_p95_s: Seconds | None = Field(None, alias="tpot_p95", description="time per output token after the first")
-    e2e_p95_s: Seconds | None = Field(None, alias="e2e_p95", description="time to the last token")
+    tpot_p95_s: Objective | None = Field(None, alias="tpot_p95", description="time per output token after the first")
+    e2e_p95_s: Objective | None = Field(None, alias="e2e_p95", description="time to the last token")
 
 
 ROUTING = ("round-robin", "random", "least-loaded", "power-of-two", "session", "kv-aware")
@@ -68,23 +71,23 @@ ROUTING = ("round-robin", "random", "least-loaded", "power-of-two", "session", "
 class Service(Part):
     """A model with its workers."""
 
-    name: str = Field(description="what workloads and reports call it")
+    name: Name = Field(description="what workloads and reports call it")
     model: str = Field(description="catalogue id")
     precision: str = Field("bf16", description="of the weights")
     kv_precision: Literal["bf16", "fp8"] = Field("bf16", description="of the KV cache")
     engine: str = Field("vllm", description="catalogue id")
     engine_version: str = Field("", description="whose rules and overheads hold; empty: the engine's general ones")
     on: str | None = Field(None, description="system id; none: the only system")
-    workers: PositiveInt | None = Field(None, description="replicas; none: as many as the free GPUs hold")
-    tp: PositiveInt = Field(1, description="tensor-parallel degree")
-    pp: PositiveInt = Field(1, description="pipeline stages")
-    dp: PositiveInt = Field(1, alias="dp_attention", description="attention data-parallel ranks")
-    ep: PositiveInt = Field(1, description="expert-parallel ranks")
+    workers: Count | None = Field(None, description="replicas; none: as many as the free GPUs hold")
+    tp: Degree = Field(1, description="tensor-parallel degree")
+    pp: Degree = Field(1, description="pipeline stages")
+    dp: Degree = Field(1, alias="dp_attention", description="attention data-parallel ranks")
+    ep: Degree = Field(1, description="expert-parallel ranks")
     prefill: Pool | None = Field(None, description="prefill workers of a disaggregated service")
     decode: Pool | None = Field(None, description="decode workers of a disaggregated service")
-    max_seqs: PositiveInt | None = Field(None, description="sequences in a batch; none: the engine's")
-    token_budget: PositiveInt | None = Field(None, description="tokens of a step; none: the engine's")
-    memory_fraction: Annotated[Share, Field(gt=0, le=1)] | None = Field(
+    max_seqs: Sequences | None = Field(None, description="sequences in a batch; none: the engine's")
+    token_budget: StepTokens | None = Field(None, description="tokens of a step; none: the engine's")
+    memory_fraction: SomePortion | None = Field(
         None, description="of the GPU memory that the engine may fill; none: the engine's"
     )
     chunked_prefill: bool | None = Field(None, description="prompts in pieces beside decode; none: the engine's")
@@ -97,8 +100,8 @@ class Service(Part):
     kv_weight: Annotated[float, Field(ge=0, le=100)] = Field(
         1.0, description="of kv-aware routing: what an uncached block counts against load"
     )
-    max_waiting: int = Field(0, ge=0, description="requests that may queue; 0: no limit")
-    timeout_s: Seconds = Field(0.0, alias="timeout", description="to the first token; 0: none")
+    max_waiting: int = Field(0, ge=0, le=1_000_000_000, description="requests that may queue; 0: no limit")
+    timeout_s: Patience = Field(0.0, alias="timeout", description="to the first token; 0: none")
     slo: Slo = Field(Slo(), description="latency objectives")  # type: ignore[call-arg]
 
     @model_validator(mode="after")

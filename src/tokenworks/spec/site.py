@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tokenworks.spec.hours import DAY_S, GramsKwhByHour, TimeOfDay, UsdKwhByHour
-from tokenworks.spec.part import Part
+from tokenworks.spec.part import Name, Part
 from tokenworks.spec.pue import PueTable
-from tokenworks.spec.quantities import Celsius, Share, UsdKwMonth, Watts
+from tokenworks.spec.quantities import Celsius, Efficiency, UsdKwMonth, Watts
 
 Cooling = Literal["air", "liquid"]
 
@@ -45,15 +45,15 @@ class Curtailment(Part):
 class Stage(Part):
     """One stage of the electrical path from the utility to the rack."""
 
-    name: str = Field(description="e.g. UPS")
-    efficiency: Annotated[Share, Field(gt=0, le=1)] = Field(description="at full load")
+    name: Name = Field(description="e.g. UPS")
+    efficiency: Efficiency = Field(description="at full load")
     redundancy: Literal["N", "N+1", "2N"] = Field("N", description="spare units share the load and lose more")
 
 
 class Hall(Part):
     """A room with its own cooling and racks."""
 
-    id: str = Field(description="what systems[].hall names")
+    id: Name = Field(description="what systems[].hall names")
     cooling: Cooling = Field("liquid", description="what its racks are cooled by")
     rack_limit_w: Watts = Field(
         0.0, alias="rack_limit", description="most power of one rack; 0: as built, by air the catalogue's limit"

@@ -41,8 +41,26 @@ def defaults() -> str:
     lines = ["", "# Everything that may be written, with its default:"]
     for place, part in PARTS:
         lines.append(f"# {place}")
-        lines += [f"#   {_field(name, info)}" for name, info in part.model_fields.items()]
+        schema = part.model_json_schema(by_alias=True)
+        properties = schema.get("properties") or schema["anyOf"][1]["properties"]
+        for name, info in part.model_fields.items():
+            lines.append(f"#   {_field(name, info)}{bounds(properties[info.alias or name])}")
     return "\n".join(lines) + "\n"
+
+
+def bounds(schema: Any) -> str:
+    """What a field may be, where both ends are known."""
+    one: Any = next((s for s in (schema, *schema.get("anyOf", ())) if "$comment" in s or "maximum" in s), {})
+    if "$comment" in one:
+        return f"  [{one['$comment']}]"
+    if "maximum" not in one:
+        return ""
+    above = "above " if "exclusiveMinimum" in one else ""
+    return f"  [{above}{one.get('exclusiveMinimum', one.get('minimum', 0)):,g} to {_plain(one['maximum'])}]"
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
 
 
 def _field(name: str, info: Any) -> str:

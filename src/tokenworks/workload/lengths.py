@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int32]
+LONGEST = 10**8  # tokens: the sum of a prompt and its answer holds 31 bits
 Draw = Callable[[int], Ints]
 
 
@@ -24,8 +25,7 @@ def uniform(low: int, high: int, count: int, rng: np.random.Generator) -> Ints:
 def lognormal(mean: float, sigma: float, count: int, rng: np.random.Generator) -> Ints:
     """Log-normal with this mean and log standard deviation, rounded to at least one token."""
     mu = math.log(mean) - sigma * sigma / 2
-    longest = np.iinfo(np.int32).max
-    return np.clip(np.rint(rng.lognormal(mu, sigma, count)), 1, longest).astype(np.int32)
+    return np.clip(np.rint(rng.lognormal(mu, sigma, count)), 1, LONGEST).astype(np.int32)
 
 
 class Histogram:

@@ -17,7 +17,7 @@ from tokenworks.events.requests import Requests
 from tokenworks.spec.demand import Sessions
 from tokenworks.workload.arrivals import Floats
 from tokenworks.workload.lengths import Ints
-from tokenworks.workload.streams import at_ticks, bounds, in_ticks, ranges
+from tokenworks.workload.streams import NEVER, at_ticks, bounds, in_ticks, ranges
 
 Rows = NDArray[np.int64]
 BLOCK_BITS = 24  # of a hash: the block within its session, or within its system prompt
@@ -75,6 +75,8 @@ def conversations(
         begun, done = np.searchsorted(waiting.time[order], [0, max(0, start[-1])], side="left")
         if done > begun:
             yield _requests(shape, waiting.some(order[begun:done]))
+        if start[-1] >= NEVER - shift:
+            return
         waiting = waiting.some(order[done:])
 
 

@@ -13,12 +13,14 @@ from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
 
 TICKS_PER_S = 10**11
+NEVER = 7e18  # ticks: 2.2 years, and a run lasts 2 at most
 HASHES = ("block_start", "block_hash", "hash_block_tokens")
 COLUMNS = tuple(name for name in Requests.__dataclass_fields__ if name not in HASHES)
 
 
 def in_ticks(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.asarray(np.rint(seconds * TICKS_PER_S).astype(np.int64))
+    """Whole ticks; what lies beyond every run is put at `NEVER`, so that sums with it still hold 63 bits."""
+    return np.asarray(np.rint(np.minimum(seconds * TICKS_PER_S, NEVER)).astype(np.int64))
 
 
 def requests(arrival_s: NDArray[np.float64], inputs: NDArray[np.int32], outputs: NDArray[np.int32]) -> Requests:

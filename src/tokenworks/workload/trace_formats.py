@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from tokenworks.workload.trace import Columns, Trace, trace_of
 from tokenworks.workload.trace_names import FOLDER, mix_place, trace_place
 from tokenworks.workload.trace_rows import Findings, Record, Rows, match
 from tokenworks.workload.trace_table import read_table
+
+LONGEST_SPAN_S = 300 * 86_400.0  # with the mean gap after the last request
+MOST_CELL = 10_000_000  # characters of a CSV file
 
 
 def load_trace(name: str) -> Trace:
@@ -33,7 +37,10 @@ def load_trace(name: str) -> Trace:
 def _file(path: Path, changed_ns: int, size: int) -> Trace:
     """A file is read once, and again when it has changed."""
     read = {".jsonl": _jsonl, ".parquet": _parquet}.get(path.suffix, _csv)
-    return trace_of(path.name, read(path), str(path))
+    trace = trace_of(path.name, read(path), str(path))
+    if trace.span_s > LONGEST_SPAN_S:
+        raise TraceError(f"{path}: {len(trace)} requests in {trace.span_s / 86_400:,.0f} days are too few for a trace")
+    return trace
 
 
 def load_mix(name: str) -> ClientMix:
@@ -60,15 +67,25 @@ def _shipped_mix(name: str) -> ClientMix:
         return unpacked(name, dict(data), "ServeGen client statistics, Apache-2.0")
 
 
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Hashes of a long prompt are a long cell; the limit is one of the whole process, and is put back."""
+    before = csv.field_size_limit(MOST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
 def _csv(path: Path) -> Columns:
-    with open(path, newline="", encoding="utf-8-sig", errors="replace") as lines:
+    with _long_cells(), open(path, newline="", encoding="utf-8-sig", errors="replace") as lines:
         reader = csv.DictReader(lines)
         try:
             names = match(path, list(reader.fieldnames or ()))
             quick = read_table(path, names)
             return quick or Rows(path, names).read((reader.line_num, row) for row in reader)
         except csv.Error as error:
-            raise TraceError(f"{path}:{reader.line_num}: not a CSV file: {error}") from None
+            raise TraceError(f"{path}:{reader.line_num + 1}: not a CSV file: {error}") from None
 
 
 def _parquet(path: Path) -> Columns:
@@ -104,8 +121,11 @@ def _json_lines(path: Path, findings: Findings) -> Iterator[tuple[int, Record]]:
 def _json(line: str, number: int, findings: Findings) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
-    except json.JSONDecodeError as error:
-        findings.add(number, f"not valid JSON: {error.msg}")
+    except RecursionError:
+        findings.add(number, "not valid JSON: nested too deep")
+        return None
+    except ValueError as error:
+        findings.add(number, f"not valid JSON: {getattr(error, 'msg', None) or 'a number of too many digits'}")
         return None
     if not isinstance(record, dict):
         findings.add(number, "a line must be a JSON object")

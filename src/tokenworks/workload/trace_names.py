@@ -4,16 +4,16 @@ uses it."""
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenworks.errors import TraceError
 
 if TYPE_CHECKING:
-    from tokenworks.spec.demand import Workload
     from tokenworks.spec.factory import Factory
 
+Place = tuple[Any, ...]
 FOLDER = Path(__file__).parent / "traces"
 MIX = "servegen-"
 
@@ -47,22 +47,23 @@ def mix_place(name: str) -> Path | None:
     return Path(name)
 
 
-def trace_findings(factory: Factory) -> Iterator[tuple[tuple[Any, ...], str]]:
+def trace_findings(factory: Factory) -> Iterator[tuple[Place, str]]:
     """(place in the factory file, message) of every trace and mix that does not exist."""
+    for place, kind, name in sources(factory):
+        try:
+            (mix_place if kind == "mix" else trace_place)(name)
+        except TraceError as error:
+            yield place, str(error)
+
+
+def sources(factory: Factory) -> Iterator[tuple[Place, str, str]]:
+    """(place in the factory file, "trace" or "mix", name) of everything that requests are read from."""
     for number, load in enumerate(factory.workload):
-        for key, find, name in _named(load):
-            try:
-                find(name)
-            except TraceError as error:
-                yield ("workload", number, *key), str(error)
-
-
-def _named(load: Workload) -> Iterator[tuple[tuple[str, ...], Callable[[str], Path | None], str]]:
-    """(field, what finds its place, name) of every trace and mix that a workload names."""
-    if load.trace is not None:
-        yield ("trace",), trace_place, load.trace
-    if load.mix is not None:
-        yield ("mix",), mix_place, load.mix
-    for key, lengths in (("input", load.input_lengths), ("output", load.output_lengths)):
-        if lengths is not None and lengths.trace is not None:
-            yield (key, "trace"), trace_place, lengths.trace
+        place: Place = ("workload", number)
+        if load.trace is not None:
+            yield (*place, "trace"), "trace", load.trace
+        if load.mix is not None:
+            yield (*place, "mix"), "mix", load.mix
+        for key, lengths in (("input", load.input_lengths), ("output", load.output_lengths)):
+            if lengths is not None and lengths.trace is not None:
+                yield (*place, key, "trace"), "trace", lengths.trace

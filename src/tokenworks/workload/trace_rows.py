@@ -15,6 +15,7 @@ import numpy as np
 
 from tokenworks.errors import TraceError
 from tokenworks.workload.trace import MOONCAKE_BLOCK, Columns
+from tokenworks.workload.trace_hashes import hash_ids
 
 Record = Mapping[str, Any]
 NEEDED = {
@@ -30,6 +31,8 @@ OPTIONAL = {
     "log_type": ("log type",),
 }
 MOST_TOKENS = 10**8
+MOST_TIME_S = 1e11  # more is no time in seconds; dates are counted from 1970
+MOST_DAYS = 250  # from the first row to the last: with a run of two years, time stays within 63 bits of 10 ps
 MOST_SAID = 5
 
 
@@ -52,6 +55,8 @@ class Findings:
 def match(path: Path, header: Sequence[str], line: int = 1) -> dict[str, str]:
     """The file's own names of our columns. Raises TraceError for each that is needed and not there."""
     found, findings = dict[str, str](), Findings(path)
+    if len(header) == 1 and (other := next((c for c in ";\t|" if c in header[0]), None)):
+        raise TraceError(f"{path}:{line}: columns are separated by {other!r}: write commas between them")
     for wanted, known in (NEEDED | OPTIONAL).items():
         column = next((name for name in header if name.strip().lower() in known), None)
         if column is not None:
@@ -84,6 +89,7 @@ class Rows:
         self.hashes, self.ids = list[int](), Names()
         self.sessions, self.tenants = Names(), Names()
         self.sizes, self.left_out = set[int](), 0
+        self.first_s, self.last_s = math.inf, -math.inf
 
     def read(self, records: Iterable[tuple[int, Record]]) -> Columns:
         for line, record in records:
@@ -98,18 +104,26 @@ class Rows:
 
     def _row(self, line: int, record: Record) -> None:
         name, unit = self.names["arrival_s"], self.unit_s
-        time = _time(name, record.get(name), unit)
+        time = self._within(_time(name, record.get(name), unit), name, record.get(name))
         prompt, answer = (_tokens(self.names[key], record.get(self.names[key]), low) for key, low in LOWEST)
         if "log_type" in self.names and answer == 0:
             self.left_out += 1  # BurstGPT's failures: nobody answered
             return
-        ids = _ids(self._optional(record, "hash_ids"))
+        ids = hash_ids(self._optional(record, "hash_ids"))
         size = self._optional(record, "hash_block_tokens")
         if ids and size is not None:
             self.sizes.add(_tokens(self.names["hash_block_tokens"], size, 1))
         self.hashes.extend(self.ids.number(i) for i in ids)
         session, tenant = (self._optional(record, key) for key in ("session", "tenant"))
         self.rows.append((time, prompt, answer, len(ids), self.sessions.number(session), self.tenants.number(tenant)))
+
+    def _within(self, time_s: float, name: str, text: Any) -> float:
+        first, last = min(self.first_s, time_s), max(self.last_s, time_s)
+        days = (last - first) / 86_400
+        if days > MOST_DAYS:
+            raise ValueError(f"{name} is {text}, {days:,.0f} days from other rows; a trace lasts {MOST_DAYS} at most")
+        self.first_s, self.last_s = first, last
+        return time_s
 
     def _optional(self, record: Record, key: str) -> Any:
         return record.get(self.names[key]) if key in self.names else None
@@ -154,16 +168,8 @@ def _time(key: str, text: Any, unit_s: float) -> float:
         except ValueError:
             raise ValueError(f"{key} is {text!r}, neither a number nor a date and time") from None
     else:
-        return number(key, text, 0) * unit_s
+        time_s = number(key, text, 0) * unit_s
+        if time_s > MOST_TIME_S:
+            raise ValueError(f"{key} is {text}; in {'milliseconds' if unit_s < 1 else 'seconds'} that is no time")
+        return time_s
     return (stamp if stamp.tzinfo else stamp.replace(tzinfo=dt.UTC)).timestamp()
-
-
-def _ids(given: Any) -> list[str]:
-    """Hash ids: a list, or numbers with anything between them."""
-    if given is None or (isinstance(given, float) and math.isnan(given)):
-        return []
-    if isinstance(given, str):
-        return re.findall(r"[0-9a-fA-Fx]+", given)
-    if not isinstance(given, list | tuple):
-        raise ValueError(f"hash_ids is {given!r}, not a list")
-    return [str(i) for i in given]

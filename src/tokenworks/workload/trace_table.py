@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks.workload.trace import Columns
-from tokenworks.workload.trace_rows import LOWEST, MOST_TOKENS
+from tokenworks.workload.trace_rows import LOWEST, MOST_DAYS, MOST_TIME_S, MOST_TOKENS
 
 BY_ROW = ("hash_ids", "log_type")  # columns that only `Rows` reads
 
@@ -29,11 +29,15 @@ def read_table(path: Path, names: Mapping[str, str]) -> Columns | None:
         return None
     time = _seconds(table[names["arrival_s"]])
     lengths = [_tokens(table[names[key]], low) for key, low in LOWEST]
-    if time is None or lengths[0] is None or lengths[1] is None or not len(time):
+    if time is None or lengths[0] is None or lengths[1] is None or not _likely(time):
         return None
     none = np.zeros(len(time), np.int64)
     session, tenant = (_codes(table[names[key]]) if key in names else None for key in ("session", "tenant"))
     return Columns(time, lengths[0], lengths[1], none, np.zeros(0, np.int64), session=session, tenant=tenant)
+
+
+def _likely(time_s: NDArray[np.float64]) -> bool:
+    return bool(len(time_s) and time_s.max() <= MOST_TIME_S and np.ptp(time_s) <= MOST_DAYS * 86_400)
 
 
 def _seconds(column: Any) -> NDArray[np.float64] | None:
