@@ -21,6 +21,7 @@ from tokenworks.errors import InputError
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+REFITS = 2  # replays of what stays when whole groups are left out
 INNER = 4  # steps on one linearisation: slopes change slowly, predictions are replayed each time
 
 
@@ -55,9 +56,9 @@ def calibrate(
     values = np.where(data.plan.own, 0.0, _start(data.plan, start))
     problem = linearised(data, values, processes, say)
     values, problem = descend(data, problem, values, ~data.plan.own, rounds, processes, say)
-    groups = leave_out(data, problem, values, group_folds(data), processes)
+    groups = leave_out(data, problem, values, group_folds(data), processes, REFITS)
     values, problem = descend(data, problem, values, data.plan.own, 1, processes, say)
-    points = leave_out(data, problem, values, point_folds(data), processes)
+    points = leave_out(data, problem, values, point_folds(data), processes, 0)
     for name, residual in (("groups", groups), ("points", points)):
         say(said_of(data, name, residual))
     known, new = by_stratum(data, points, (KNOWN,)), by_stratum(data, groups, (NEW_MODEL, NEW_ACCELERATOR))

@@ -19,6 +19,7 @@ Mask = NDArray[np.bool_]
 Folds = NDArray[np.int64]
 FOLDS = 5
 KIND = ("throughput", "tpot", "tpot", "ttft", "ttft", "energy")  # of each metric
+SHARE = 0.7  # of a step towards the solution, as in the fit itself
 INTERVAL_PARTS = 4  # coverage is measured on each part with bounds from the others
 
 
@@ -41,17 +42,22 @@ def point_folds(data: Table) -> Folds:
     return np.array([fold(configuration(c.row), FOLDS) for c in data.cases])
 
 
-def leave_out(data: Table, problem: System, values: Array, folds: Folds, processes: int) -> Array:
+def leave_out(data: Table, problem: System, values: Array, folds: Folds, processes: int, steps: int) -> Array:
     """Residuals log(measured / predicted), each fold replayed with effects that its rows did not teach.
 
-    Shape (cases, metrics); NaN where nothing was measured. Each fold's effects come from the common linearisation:
-    the fitted ones plus the difference of two solutions of it, with the fold's rows and without them.
+    Shape (cases, metrics); NaN where nothing was measured. The slopes are those of the common linearisation. A fold's
+    effects begin with the difference of two solutions of it, with the fold's rows and without them; ``steps`` times
+    the rows that stay are then replayed and solved again, since what a whole group taught is not a small change.
     """
     residual = np.full((len(data.cases), len(METRICS)), np.nan)
     whole = fit.staged(problem, data.plan, values, data.seen[problem.case])
     for number in range(FOLDS):
         keep = data.seen & (folds != number)
         effects = values + fit.staged(problem, data.plan, values, keep[problem.case]) - whole
+        for _ in range(steps):
+            terms = fit.terms_of(data.cases, data.plan, effects)
+            here = fit.moved(problem, data.cases, fit.predict_all(data.cases, terms, processes))
+            effects = effects + SHARE * (fit.staged(here, data.plan, effects, keep[problem.case]) - effects)
         members = np.flatnonzero(folds == number)
         chosen = [data.cases[i] for i in members]
         predicted = fit.predict_all(chosen, fit.terms_of_some(data.cases, data.plan, effects, members), processes)
