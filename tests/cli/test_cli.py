@@ -219,3 +219,21 @@ def test_nobody_listens_and_the_code_stays(arguments, code):
         [sys.executable, "-c", code_text, *arguments.split()], capture_output=True, text=True, check=True
     )
     assert done.stderr == f"code {code}"
+
+
+def test_what_sustains_a_load_is_found_for_the_rarest_requests(tmp_path, capsys):
+    """Two requests in three months: what saturates the factory would not come within 63 bits of time."""
+    trace = tmp_path / "rare.csv"
+    trace.write_text("arrival_s,input_tokens,output_tokens\n0,500,50\n8000000,500,50\n")
+    rates = []
+    for load in (f"trace: {trace}", "arrivals: {kind: poisson, rate: 1e-7}, input: {mean: 500}, output: {mean: 50}"):
+        text = (
+            (ROOT / "examples" / "laptop.yaml").read_text(encoding="utf-8").replace("horizon: 30 min", "horizon: 200 d")
+        )
+        text = text.replace("trace: azure-2023-conversation, scale: 70% of sustainable", load)
+        path = tmp_path / "f.yaml"
+        path.write_text(text)
+        assert main(["run", str(path), "--json", "--no-advice", "--out", str(tmp_path / "o")]) == 0
+        rates.append(json.loads(capsys.readouterr().out)["services"][0]["sustainable_requests_s"])
+    assert rates[0] == pytest.approx(rates[1], rel=0.02)
+    assert rates[0] > 1
