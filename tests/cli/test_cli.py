@@ -237,3 +237,19 @@ def test_what_sustains_a_load_is_found_for_the_rarest_requests(tmp_path, capsys)
         rates.append(json.loads(capsys.readouterr().out)["services"][0]["sustainable_requests_s"])
     assert rates[0] == pytest.approx(rates[1], rel=0.02)
     assert rates[0] > 1
+
+
+@pytest.mark.parametrize("arrivals", ["kind: closed-loop, clients: 4", "kind: static, requests: 40"])
+def test_a_counted_load_sustains_what_the_same_requests_with_a_rate_do(arrivals, tmp_path, capsys):
+    """Forty requests of one length end within moments of each other: by them alone it would be hundreds a second."""
+    rates = []
+    for kind in (arrivals, "kind: poisson, rate: 0.3"):
+        text = (
+            (ROOT / "examples" / "laptop.yaml").read_text(encoding="utf-8").replace("horizon: 30 min", "horizon: 2 min")
+        )
+        load = f"arrivals: {{{kind}}}, input: {{mean: 500}}, output: {{mean: 200}}"
+        path = tmp_path / "f.yaml"
+        path.write_text(text.replace("trace: azure-2023-conversation, scale: 70% of sustainable", load))
+        assert main(["run", str(path), "--json", "--no-advice", "--out", str(tmp_path / "o")]) == 0
+        rates.append(json.loads(capsys.readouterr().out)["services"][0]["sustainable_requests_s"])
+    assert rates[0] == pytest.approx(rates[1], rel=0.02)
