@@ -74,6 +74,12 @@ def test_run_writes_files_and_clean_json(tmp_path, capsys):
         (["estimate", "nvl72", "--batch", "0"], "--batch must be at least 1"),
         (["catalog", "show", "h2000"], 'no accelerator "h2000" in the catalogue'),
         (["catalog", "show", "models/llama-3.3-71b"], 'no model "llama-3.3-71b" in the catalogue. Did you mean llama-3.3-70b'),
+        (["catalog", "list", "calibration"], "no kind 'calibration'; it has accelerators, clocks"),
+        (["catalog", "list", ""], "no kind ''; it has accelerators, clocks"),
+        (["catalog", "list", ".."], "no kind '..'; it has accelerators, clocks"),
+        (["catalog", "show", ""], "'' names no entry: write ID or KIND/ID. The kinds are accelerators, clocks"),
+        (["catalog", "show", "models/"], "'models/' names no entry"),
+        (["catalog", "show", "../.."], "'../..' names no entry"),
         (["validate", "nowhere.csv"], "no such file: nowhere.csv"),
     ],
 )  # fmt: skip
@@ -135,3 +141,115 @@ def test_check_says_how_much_context_a_worker_holds(capsys):
     said = capsys.readouterr().out
     assert "prefill: 6 workers of 1 GPU, each with a KV cache of " in said
     assert "decode: 5 workers of 2 GPUs, each with a KV cache of " in said
+
+
+BROKEN = """factory: mine
+site: {cooling: air, region: us-wst}
+systems:
+  - {id: a, system: hgx-h100, count: 2}
+services:
+  - {name: chat, model: deepseek-r1, precision: fp8_block, tp: 8, workers: 1, slo: {ttft_p95: 2}}
+  - {name: code, model: llama-3.1-405b, precision: bf16, tp: 4, workers: 1}
+workload:
+  - {service: chat, trace: azure-2023-conversatoin}
+  - {service: code, arrivals: {kind: closed-loop, rate: 3}, input: {kind: empirical, trace: t.csv}}
+  - {service: chat, trace: t.csv}
+run: {horizon: 600, sead: 3}
+"""
+
+
+def test_check_says_types_names_models_and_traces_in_one_list(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "f.yaml").write_text(BROKEN)
+    (tmp_path / "t.csv").write_text("arrival_s,input_tokens,output_tokens\n0,5,x\n")
+    assert main(["check", "f.yaml"]) == 2
+    out = capsys.readouterr()
+    assert out.out == ""
+    *lines, last = out.err.splitlines()
+    said = [
+        (2, "site.region: no tariff"),
+        (6, "services[0].model: deepseek-r1 in fp8_block does not fit on 8 x h100-sxm"),
+        (6, "services[0].slo.ttft_p95: 2 has no unit"),
+        (7, "services[1].model: llama-3.1-405b in bf16 does not fit on 4 x h100-sxm"),
+        (9, "workload[0].trace: no trace or file 'azure-2023-conversatoin'"),
+        (10, "workload[1].arrivals.clients: a closed loop needs clients"),
+        (10, "workload[1].arrivals.rate: belongs to poisson"),
+        (11, "workload[2].trace: t.csv:2: output_tokens is 'x'"),
+        (12, "run.horizon: 600 has no unit; write for example '10 min'"),
+        (12, "run.sead: unknown key. Did you mean seed"),
+    ]
+    assert len(lines) == len(said)
+    for line, (number, message) in zip(lines, said, strict=True):
+        assert line.startswith(f"f.yaml:{number}:")
+        assert f"  {message}" in line
+    assert last == "10 errors. Nothing was run."
+
+
+def test_fields_that_stand_in_the_wrong_place_are_sent_home(tmp_path, capsys):
+    path = tmp_path / "f.yaml"
+    text = BROKEN.replace("{service: chat, trace: t.csv}", "{service: chat, arrivals: poisson, rate: 5}")
+    path.write_text(text.replace("{horizon: 600, sead: 3}", "10 min"))
+    main(["check", str(path)])
+    said = capsys.readouterr().err
+    assert "workload[2].rate: unknown key; it belongs to arrivals" in said
+    assert "workload[2].arrivals: 'poisson' stands where fields belong: kind, rate, cv" in said
+    assert "run: '10 min' stands where fields belong: horizon, start" in said
+
+
+def test_check_says_what_is_asked_and_what_is_free(capsys):
+    assert main(["check", "mixed-fleet"]) == 0
+    said = capsys.readouterr().out
+    assert "site: us-texas, cooled by liquid, at most 1,000 kW (facility)\n" in said
+    assert "reasoner is asked by gamma, 60% of sustainable\n" in said
+    assert said.endswith("run: 10 min, warm-up 1 min, seed 3\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [("catalog list", 0), ("check laptop", 0), ("--help", 0), ("check none.yaml", 2), ("nonsense", 2)],
+)
+def test_nobody_listens_and_the_code_stays(arguments, code):
+    """As with `| head -1` that has gone already: both streams are a pipe without a reader."""
+    code_text = "import os, sys; r, w = os.pipe(); os.close(r); os.dup2(w, 1); err = os.dup(2); os.dup2(w, 2)\n"
+    code_text += (
+        "from tokenworks.cli.main import main\ntry: code = main(sys.argv[1:])\nexcept SystemExit as e: code = e.code\n"
+    )
+    code_text += "os.write(err, f'code {code}'.encode()); os._exit(0)"
+    done = subprocess.run(
+        [sys.executable, "-c", code_text, *arguments.split()], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == f"code {code}"
+
+
+def test_what_sustains_a_load_is_found_for_the_rarest_requests(tmp_path, capsys):
+    """Two requests in three months: what saturates the factory would not come within 63 bits of time."""
+    trace = tmp_path / "rare.csv"
+    trace.write_text("arrival_s,input_tokens,output_tokens\n0,500,50\n8000000,500,50\n")
+    rates = []
+    for load in (f"trace: {trace}", "arrivals: {kind: poisson, rate: 1e-7}, input: {mean: 500}, output: {mean: 50}"):
+        text = (
+            (ROOT / "examples" / "laptop.yaml").read_text(encoding="utf-8").replace("horizon: 30 min", "horizon: 200 d")
+        )
+        text = text.replace("trace: azure-2023-conversation, scale: 70% of sustainable", load)
+        path = tmp_path / "f.yaml"
+        path.write_text(text)
+        assert main(["run", str(path), "--json", "--no-advice", "--out", str(tmp_path / "o")]) == 0
+        rates.append(json.loads(capsys.readouterr().out)["services"][0]["sustainable_requests_s"])
+    assert rates[0] == pytest.approx(rates[1], rel=0.02)
+    assert rates[0] > 1
+
+
+@pytest.mark.parametrize("arrivals", ["kind: closed-loop, clients: 4", "kind: static, requests: 40"])
+def test_a_counted_load_sustains_what_the_same_requests_with_a_rate_do(arrivals, tmp_path, capsys):
+    """Forty requests of one length end within moments of each other: by them alone it would be hundreds a second."""
+    rates = []
+    for kind in (arrivals, "kind: poisson, rate: 0.3"):
+        text = (
+            (ROOT / "examples" / "laptop.yaml").read_text(encoding="utf-8").replace("horizon: 30 min", "horizon: 2 min")
+        )
+        load = f"arrivals: {{{kind}}}, input: {{mean: 500}}, output: {{mean: 200}}"
+        path = tmp_path / "f.yaml"
+        path.write_text(text.replace("trace: azure-2023-conversation, scale: 70% of sustainable", load))
+        assert main(["run", str(path), "--json", "--no-advice", "--out", str(tmp_path / "o")]) == 0
+        rates.append(json.loads(capsys.readouterr().out)["services"][0]["sustainable_requests_s"])
+    assert rates[0] == pytest.approx(rates[1], rel=0.02)

@@ -81,7 +81,7 @@ def test_a_factory_name_cannot_leave_its_folder():
 def test_requests_are_kept_beside_a_trace(tmp_path):
     assert main([*RUN, "--out", str(tmp_path), "--requests", "--trace", "10s:11s"]) == 0
     found = sorted(p.name for p in tmp_path.iterdir())
-    assert found == ["report.html", "requests.parquet", "result.json", "trace.json"]
+    assert found == ["report.html", "requests.parquet", "result.json", "timeline.parquet", "trace.json"]
 
 
 @pytest.mark.parametrize("path", ["", "afile/x.yaml"])

@@ -42,6 +42,7 @@ AMOUNTS = [
     (load("arrivals: {kind: poisson, rate: 1}, output: {kind: uniform, low: 1, high: 1000000000000}"), "output.high: 1000000000000 is too large: at most 100,000,000"),
     (load("arrivals: {kind: poisson, rate: 1}, tenants: 10000000"), "tenants: 10000000 is too large: at most 1,000,000"),
     (load("arrivals: {kind: poisson, rate: 9}, sessions: {turns: 1000, gap: 1 h}"), "workload[0].sessions: conversations of 1000 turns 3600 s apart last longer than 30 days"),
+    (load("arrivals: {kind: poisson, rate: 9}, sessions: {turns: 700, gap: 1 h}"), "workload[0].sessions: conversations begin 8 mean lives before the run, here 233 days with 1.81e+08 requests: at most 10,000,000"),
     (load("trace: azure-2023-conversation, scale: 10000000x"), "scale: 10000000.0 is too large: at most 1,000,000"),
     (load("trace: azure-2023-conversation, offset: 1e300 y"), "offset: '1e300 y' is too much: at most 180 d"),
     (load("arrivals: {kind: poisson, rate: 500_000}"), "workload[0]: 5e+05 requests a second for 3,600 s are more than 1,000,000,000 requests: at most 2.778e+05 a second, or a shorter horizon"),

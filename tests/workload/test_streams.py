@@ -194,11 +194,19 @@ def test_hashes_of_different_sizes_cannot_be_merged():
 
 def test_rates_and_gaps_beyond_every_run_leave_it_empty():
     """A request in thirty years, and sessions as rare: times beyond 63 bits of ticks are put after the run."""
-    from tokenworks.spec.quantities import parse
-
     for more in ({}, {"sessions": {"turns": 5, "gap": "1 d"}}):
-        load = Workload(service="a", arrivals={"kind": "poisson", "rate": 1e-9}, **more)
-        made = generate(load, 0, 1e-9, parse("2 y", {"y": 31_557_600.0}, "1 y"), 1, 0)
-        assert len(made) < 10
-        assert (np.diff(made.arrival) >= 0).all()
-        assert made.arrival.min(initial=0) >= 0
+        for rate_s in (1e-9, 1e-300):
+            load = Workload(service="a", arrivals={"kind": "poisson", "rate": rate_s}, **more)
+            made = generate(load, 0, rate_s, 2 * 31_557_600.0, 1, 0)
+            assert len(made) < 10
+            assert (np.diff(made.arrival) >= 0).all()
+            assert made.arrival.min(initial=0) >= 0
+
+
+def test_a_trace_is_not_copied_without_end(tmp_path):
+    path = tmp_path / "rare.csv"
+    path.write_text("arrival_s,input_tokens,output_tokens\n0,5,5\n8000000,5,5\n")
+    load = Workload(service="a", trace=str(path))
+    with pytest.raises(InputError, match=r"has 1\.25e-07 requests a second, and 2 are asked for: more than 1,000"):
+        generate(load, 0, 2.0, 60.0, 1, 0)
+    assert len(generate(load, 0, 1e-4, 1e6, 1, 0)) == pytest.approx(100, rel=0.3)

@@ -14,7 +14,7 @@ from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
 from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.rehearsal.plant import Plant, ticks
-from tokenworks.spec.demand import Workload
+from tokenworks.spec.demand import COUNTED, Workload
 from tokenworks.spec.factory import Run
 from tokenworks.twin.cell import Cell, TwinOptions
 from tokenworks.twin.simulate import simulate
@@ -36,18 +36,8 @@ def sustainable_rate_s(made: Plant, service: int, load: Workload) -> float:
     cell, share = _flooded(made, service)
     count = max(FLOOD_REQUESTS, 3 * made.model_of(service).max_seqs) * len(cell.workers)
     wanted, seed = round(1.2 * count), made.factory.run.seed
-    flood = head(
-        stream(
-            load,
-            0,
-            max(base_rate_s(load) or 1.0, wanted / FLOOD_S),
-            math.inf,
-            seed,
-            FLOOD_STREAM + service,
-            chunk=wanted,
-        ),
-        wanted,
-    )
+    source, rate_s = _enough(load, wanted), max(base_rate_s(load) or 1.0, wanted / FLOOD_S)
+    flood = head(stream(source, 0, rate_s, math.inf, seed, FLOOD_STREAM + service, chunk=wanted), wanted)
     if flood is None:
         raise InputError(f"{made.replicas[service].service.name}: its workload sends no request")
     zero = np.zeros(len(flood), np.int64)
@@ -58,6 +48,13 @@ def sustainable_rate_s(made: Plant, service: int, load: Workload) -> float:
         raise InputError(f"{made.replicas[service].service.name}: no request of its workload fits a replica")
     low, high = len(done) // 5, len(done) * 4 // 5
     return float((high - low) / (done[high] - done[low]) * TICKS_PER_S) * share
+
+
+def _enough(load: Workload, wanted: int) -> Workload:
+    """A workload that counts its requests, with so many: a handful fits one batch and tells nothing of a rate."""
+    if load.arrivals is None or load.arrivals.kind not in COUNTED:
+        return load
+    return load.model_copy(update={"arrivals": load.arrivals.model_copy(update={"requests": wanted})})
 
 
 def _flooded(made: Plant, service: int) -> tuple[Cell, float]:

@@ -44,6 +44,10 @@ def _lookup(kind: str, wanted: str, place: tuple[Any, ...]) -> Iterator[Finding]
 
 def names_in(data: Mapping[str, Any]) -> Iterator[Finding]:
     """Unknown names of the catalogue in a file that is wrong elsewhere too, so that all is said at once."""
+    site = data.get("site")
+    region = site.get("region") if isinstance(site, dict) else None
+    if isinstance(region, str):
+        yield from _lookup("tariffs", region, ("site", "region"))
     wanted = {"systems": {"system": "systems"}, "services": {k: f"{k}s" for k in ("model", "engine", "precision")}}
     for part, kinds in wanted.items():
         items = data.get(part)

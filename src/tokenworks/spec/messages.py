@@ -33,7 +33,7 @@ TYPES = {
     "string_type": "{value} is not text; write it in quotes",
     "string_too_short": "a name is one line of text that is not empty",
     "string_too_long": "longer than {max_length} characters",
-    "model_type": "{value} stands where fields belong (key: value)",
+    "model_type": "{value} stands where fields belong: {known}",
     "tuple_type": "{value} stands where a list belongs ([…] or lines that begin with -)",
     "too_short": "the list is empty: at least {min_length}",
     "too_long": "the list has {actual_length} entries: at most {max_length}",
@@ -73,7 +73,7 @@ def _problem(error: Any, marks: Marks) -> Problem:
     place = marks.place_of(error["loc"])
     kind, message = error["type"], str(error["msg"]).removeprefix("Value error, ")
     if kind == "extra_forbidden":
-        return marks.problem(place, _unknown(str(place[-1]) if place else "", _known(place[:-1])))
+        return marks.problem(place, _unknown(place))
     if kind == "missing":
         missing = error["loc"][-1]
         return marks.problem(place, f"needs {missing!r}")
@@ -87,6 +87,7 @@ def _problem(error: Any, marks: Marks) -> Problem:
 def _said(error: Any) -> str:
     """The message in words of ours; empty for one that has none."""
     kind, given = error["type"], {**error.get("ctx", {}), "value": _shown(error["input"])}
+    given["known"] = ", ".join(_known(error["loc"]))
     if kind in LIMITS:
         key, text = LIMITS[kind]
         return text.format(value=given["value"], limit=_plain(given[key]))
@@ -106,10 +107,12 @@ def _plain(limit: float) -> str:
     return f"{int(limit):,}" if limit == int(limit) else f"{limit:g}"
 
 
-def _unknown(key: str, known: list[str]) -> str:
+def _unknown(place: Place) -> str:
+    key, known = str(place[-1]) if place else "", _known(place[:-1])
     if re.match(r"\d", key):
         return "unknown key; a comma ends a value: write a decimal point, or quotes around the value"
-    return f"unknown key{near(key, known)}"
+    homes = [name for name in known if key in _known((*place[:-1], name))]
+    return f"unknown key; it belongs to {' or '.join(homes)}" if homes else f"unknown key{near(key, known)}"
 
 
 def near(name: str, known: list[str]) -> str:

@@ -110,22 +110,24 @@ def _writer(unit: str, factor: float = 1.0) -> Callable[[float], str]:
     return lambda value: f"{value / factor:.12g}{unit}"
 
 
-def seconds(most: str, least: str = "") -> Any:
+def seconds(example: str, most: str, least: str = "") -> Any:
     """Times up to a bound."""
-    return quantity(SECONDS, "25 ms", _writer(" s"), most, least)
+    return quantity(SECONDS, example, _writer(" s"), most, least)
 
 
 COLDEST_C, HOTTEST_C = -90.0, 60.0  # a little beyond what was ever measured outside
 Watts = quantity(WATTS, "120 kW", _writer(" W"), most="100 GW")
-Seconds = seconds(most="2 y")  # with every sum of them, time stays within 63 bits of 10 ps, which are 2.9 years
-Patience = seconds(most="7 d")  # of callers
-Objective = seconds(most="7 d", least="1 us")
-Pause = seconds(most="1 d")  # of callers between requests, in the mean
-Dwell = seconds(most="30 d", least="100 ms")  # shorter states would be drawn for ever
-Offset = seconds(most="180 d")
-Horizon = seconds(most="2 y", least="1 s")
-ControlInterval = seconds(most="1 h", least="1 ms")
-Depreciation = seconds(most="50 y", least="30 d")
+Seconds = seconds(
+    "1 min", most="2 y"
+)  # with every sum of them, time stays within 63 bits of 10 ps, which are 2.9 years
+Patience = seconds("30 s", most="7 d")  # of callers
+Objective = seconds("25 ms", most="7 d", least="1 us")
+Pause = seconds("10 s", most="1 d")  # of callers between requests, in the mean
+Dwell = seconds("30 s", most="30 d", least="100 ms")  # shorter states would be drawn for ever
+Offset = seconds("2 h", most="180 d")
+Horizon = seconds("10 min", most="2 y", least="1 s")
+ControlInterval = seconds("1 s", most="1 h", least="1 ms")
+Depreciation = seconds("4 y", most="50 y", least="30 d")
 Bytes = quantity(BYTES, "2 TB", _writer(" GB", 1e9), most="1000 PB", least="1 MB")
 BytesPerSecond = quantity(BYTES_S, "50 GB/s", _writer(" GB/s", 1e9), most="1000 TB/s", least="1 MB/s")
 Share = quantity(SHARE, "70%", _writer(""), most="1000%")

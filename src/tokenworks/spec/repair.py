@@ -21,23 +21,40 @@ RESTS_ON = {
     "workload": (),
     "run": ("run", "site", "systems", "services", "workload"),
 }
+# An entry that is surely right, and what of the wrong one it keeps: what others name it by.
+PLAIN: dict[Any, dict[str, Any]] = {
+    "workload": {"arrivals": {"kind": "poisson", "rate": 1}},
+    "services": {"model": "", "workers": 1},
+}
+KEPT = {"workload": ("service",), "services": ("name",)}
 HARMLESS = re.compile(
     r"services\[\d+\]\.(slo|routing|timeout|max_waiting|kv_weight)\b|workload\[\d+\]\.(tenants|priority)"
 )
 
 
 def without(data: dict[str, Any], error: ValidationError, marks: Marks) -> Factory | None:
-    """The factory without its wrong fields; None where it is none without them."""
+    """The factory without its wrong fields, or with plain entries in place of those that are wrong without them too;
+    None where that is no factory either."""
     left = copy.deepcopy(data)
     for one in own_errors(error):
-        if one["type"] == "missing":
-            return None
-        for place in places_of(one, marks):
+        for place in places_of(one, marks) if one["type"] != "missing" else ():
             _remove(left, place)
+    try:
+        return Factory.model_validate(left)
+    except ValidationError as again:
+        _make_plain(left, again)
     try:
         return Factory.model_validate(left)
     except ValidationError:
         return None
+
+
+def _make_plain(left: dict[str, Any], error: ValidationError) -> None:
+    for one in own_errors(error):
+        part, number = one["loc"][0], one["loc"][1] if len(one["loc"]) > 1 else None
+        if part in PLAIN and isinstance(number, int) and isinstance(left[part][number], dict):
+            kept = {key: left[part][number].get(key, "") for key in KEPT[part]}
+            left[part][number] = {**kept, **PLAIN[part]}
 
 
 def _remove(data: Any, place: Place) -> None:

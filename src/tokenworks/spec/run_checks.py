@@ -11,6 +11,7 @@ from tokenworks.spec.site_checks import Finding
 
 MOST_WORKERS = 1_000_000
 MOST_REQUESTS = 10**9  # a run of so many takes most of an hour
+MOST_BEFORE = 10**7  # requests of conversations that are over when the run begins
 LIVES_BEFORE = 8  # conversations begin so many mean lives before the run
 
 
@@ -57,6 +58,13 @@ def _requests(factory: Factory) -> Iterator[Finding]:
         before_s = 0.0
         if load.sessions:
             before_s = LIVES_BEFORE * (load.sessions.turns - 1) * load.sessions.gap_s
+        if _rate_s(load) * before_s > MOST_BEFORE:
+            yield (
+                ("workload", i, "sessions"),
+                f"conversations begin {LIVES_BEFORE} mean lives before the run, here {before_s / 86_400:,.3g} days with "
+                f"{_rate_s(load) * before_s:,.3g} requests: at most {MOST_BEFORE:,}, by fewer turns, shorter gaps or a "
+                "lower rate",
+            )
         rate_s, duration_s = _rate_s(load), factory.run.horizon_s + before_s
         if rate_s * duration_s > MOST_REQUESTS:
             yield (

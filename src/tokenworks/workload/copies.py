@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
 from tokenworks.workload.streams import TICKS_PER_S, at_ticks, bounds, in_ticks, ranges
 from tokenworks.workload.trace import Trace
 
 Ints = NDArray[np.int64]
+MOST_COPIES = 1_000_000
 SPACE_BITS = 32  # of a hash: its id within the trace; above them, the copy
 
 
@@ -35,8 +37,13 @@ class Copies:
 
 def copies_of(trace: Trace, rate_s: float, rng: np.random.Generator, offset_s: float) -> Copies:
     """As many whole copies as the rate holds, and a thinned one for the rest. Sessions are thinned as a whole. The
-    first whole copy begins at ``offset_s``, the others anywhere."""
+    first whole copy begins at ``offset_s``, the others anywhere. Raises InputError for more copies than can be held."""
     factor = rate_s / trace.rate_s
+    if factor > MOST_COPIES:
+        raise InputError(
+            f"{trace.name} has {trace.rate_s:.3g} requests a second, and {rate_s:.3g} are asked for: more than "
+            f"{MOST_COPIES:,} copies of it. Give a busier trace, or arrivals with empirical lengths from this one"
+        )
     count = int(factor + 1e-9)
     share = factor - count if factor - count > 1e-9 else 0.0
     span = int(in_ticks(np.array([trace.span_s]))[0])

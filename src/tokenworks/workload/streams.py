@@ -20,7 +20,7 @@ COLUMNS = tuple(name for name in Requests.__dataclass_fields__ if name not in HA
 
 def in_ticks(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
     """Whole ticks; what lies beyond every run is put at `NEVER`, so that sums with it still hold 63 bits."""
-    return np.asarray(np.rint(np.minimum(seconds * TICKS_PER_S, NEVER)).astype(np.int64))
+    return np.asarray(np.rint(np.minimum(seconds, NEVER / TICKS_PER_S) * TICKS_PER_S).astype(np.int64))
 
 
 def requests(arrival_s: NDArray[np.float64], inputs: NDArray[np.int32], outputs: NDArray[np.int32]) -> Requests:
