@@ -67,11 +67,12 @@ def test_slopes_of_one_replay_agree_with_replays_at_moved_terms(dataset, mode):
 
 def test_an_open_loop_below_its_limit_is_as_fast_as_its_requests_come():
     """Its rate does not move with the machine, and no wait grows from one request to the next."""
-    case = fit.cases([row_of("trtllm_docs_online_0.14", "open")])[0]
+    slow = next(m for m in ROWS if m.row.dataset == "trtllm_docs_online_0.14" and m.row.request_rate == 2)
+    case = fit.cases([slow])[0]
     terms = resolve(case.experiment.deployment, client=case.experiment.harness)
     _, steep = fit.linearise(case, terms)
     assert np.abs(steep[METRICS.index("output_tokens_s_gpu")]).max() < 0.1
-    assert np.abs(steep[METRICS.index("ttft_s_mean")]).max() < 10
+    assert np.abs(steep[METRICS.index("ttft_s_mean")]).max() < 2
 
 
 def problem(matrix, gap):

@@ -1,5 +1,6 @@
 """Code blocks of the documentation run: every block of every page belongs to one of the kinds below."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +10,10 @@ from tokenworks.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MODEL_OF_ONES_OWN = {
+    "model_type": "llama", "hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8, "vocab_size": 32000,
+    "max_position_embeddings": 4096, "intermediate_size": 1408, "torch_dtype": "bfloat16",
+}  # fmt: skip
 README = (ROOT / "README.md").read_text()
 
 
@@ -25,7 +30,12 @@ def kind(page, language, content):
         return "make"
     if all(line.startswith(".venv/bin/tokenworks ") for line in lines):
         return "commands"
-    return "diagram" if page.name != "README.md" and not language and "►" in content else "unknown"
+    if page.name == "workload.md" and language == "yaml":
+        return "factory"  # tests/workload/test_document.py
+    if page.name == "catalog.md" and all(line.startswith("tokenworks catalog ") for line in lines):
+        return "guide"  # tests/catalog/test_catalog_docs.py
+    drawn = "►" in content or lines[0].endswith("/")  # a picture or a folder's tree
+    return "diagram" if page.name != "README.md" and not language and drawn else "unknown"
 
 
 def test_every_block_is_of_a_kind_that_a_test_covers():
@@ -58,7 +68,9 @@ def commands():
 def test_command_block_runs_from_top_to_bottom(monkeypatch, tmp_path, capsys):
     """As written, in an empty folder; validate, which rehearses every measurement, has its own tests."""
     monkeypatch.chdir(tmp_path)
-    assert [c[0] for c in commands()] == ["init", "check", "run", "run", "run", "estimate", "catalog", "validate"]
+    (tmp_path / "config.json").write_text(json.dumps(MODEL_OF_ONES_OWN))
+    verbs = ["init", "check", "run", "run", "run", "estimate", "catalog", "catalog", "validate"]
+    assert [c[0] for c in commands()] == verbs
     for arguments in commands():
         if arguments[0] == "run":
             arguments += ["--quiet", "--set", "run.horizon=70 s", "--set", "run.warmup=5 s"]
