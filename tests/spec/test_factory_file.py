@@ -1,5 +1,6 @@
 """The factory file: quantities, validation, messages made by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from tokenworks import spec
 from tokenworks.errors import InputError, SpecError
+from tokenworks.physics.fleet import fleet
 from tokenworks.spec import quantities as q
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
@@ -85,6 +87,8 @@ MESSAGES = [
     (("    workers: 9\n", "    workers: 9\n    memory_fraction: 120%\n"), "factory.yaml:12:22  services[0].memory_fraction: Input should be less than or equal to 1"),
     (("    workers: 9\n", "    workers: 9\n    speculative: {draft_tokens: 1, tokens_per_step: 3}\n"), "at most 2 tokens a step from 1 draft tokens"),
     (("    workers: 9\n", "    workers: 9\n    routing: kv\n"), "factory.yaml:12:14  services[0].routing: 'kv' is not one of 'round-robin'"),
+    (("    workers: 9\n", "    workers: 9\n    lora: {adapters: 0}\n"), "services[0].lora.adapters: Input should be greater than 0"),
+    (("    workers: 9\n", "    workers: 9\n    lora: {rank: 8}\n"), "services[0].lora: needs 'adapters'"),
     (("    workers: 9\n", "    workers: 9\n    on: rackk\n"), "factory.yaml:12:9  services[0].on: no system 'rackk'; known are rack"),
 ]  # fmt: skip
 
@@ -148,3 +152,10 @@ def test_winters_are_cold():
     assert spec.loads(GOOD.replace("site:\n", "site:\n  temperature: -10 C\n")).site.temperature_c == -10
     assert q.signed(12) == 12
     assert q.signed("-3.5 °C") == -3.5
+
+
+def test_adapters_reach_the_deployment():
+    plain = fleet(spec.loads(GOOD))[0].deployment
+    assert (plain.lora_adapters, plain.lora_rank) == (0, 0)
+    found = fleet(spec.loads(GOOD.replace("    ep: 8\n", "    ep: 8\n    lora: {adapters: 12}\n")))[0].deployment
+    assert found == replace(plain, lora_adapters=12, lora_rank=16)

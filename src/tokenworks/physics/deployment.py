@@ -17,7 +17,8 @@ class TierSettings:
 @dataclass(frozen=True)
 class Deployment:
     """All settings are explicit: who builds one (spec, or a harness of the accuracy room) takes them from the
-    factory file, from the engine's catalogue entry or from a published recipe, never from a default here.
+    factory file, from the engine's catalogue entry or from a published recipe, never from a default here. Options that
+    most deployments do without stand last, switched off.
 
     gpus of the replica = tp · pp · dp. ``ep`` experts-parallel ranks over the same GPUs (1 = experts are
     sharded by tensor parallelism). ``max_seqs`` and ``token_budget`` are per attention-DP rank.
@@ -53,6 +54,8 @@ class Deployment:
     tokens_per_step: float  # 1 without speculation
     gpus_per_node: int  # size of the scale-up domain that the replica may use
     tiers: tuple[TierSettings, ...] = ()
+    lora_adapters: int = 0  # loaded side by side, asked for equally often; 0 = off
+    lora_rank: int = 0
 
     @property
     def gpus(self) -> int:

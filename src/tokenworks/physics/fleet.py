@@ -90,7 +90,7 @@ def deployment(service: Service, system: System) -> Deployment:
     ruled = {"max_seqs": rules["default_max_seqs"], "token_budget": rules["default_token_budget"]}
     ruled |= {key: rules[key] for key in ("memory_fraction", "chunked_prefill")} | {"prefix_cache": False}
     settings: dict[str, Any] = {key: ruled[key] if value is None else value for key, value in given.items()}
-    draft = service.speculative
+    draft, lora = service.speculative, service.lora
     return Deployment(
         accelerator=accelerator.id,
         model=service.model,
@@ -119,6 +119,8 @@ def deployment(service: Service, system: System) -> Deployment:
             _tier(tier.name, tier.capacity_bytes, tier.bandwidth_b_s, accelerator, hardware)
             for tier in service.kv_tiers
         ),
+        lora_adapters=lora.adapters if lora else 0,
+        lora_rank=lora.rank if lora else 0,
     )
 
 

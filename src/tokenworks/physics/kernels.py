@@ -18,6 +18,7 @@ ROTARY = 1
 MLA_EXTRA = 5  # two norms of the low ranks, two absorbed products, one concatenation
 FEED_FORWARD = 1  # the activation, beside two products
 ROUTING = 4  # router, top-k, sorting of tokens, merging of experts
+ADAPTED = 2  # LoRA: one kernel shrinks to the rank, one expands (physics/lora.py)
 SCALED = ("fp8_block", "nvfp4", "mxfp4")  # inputs are quantised with scales of their own
 
 
@@ -35,6 +36,8 @@ def launches(deployment: Deployment, model: catalog.Entry) -> float:
     count += model["moe_layers"] * (FEED_FORWARD + 2 if model["shared_ffn"] else 0)
     if deployment.weights in SCALED:
         count += products * softmax + 2 * (model["dense_layers"] + model["moe_layers"])
+    if deployment.lora_adapters:
+        count += ADAPTED * (products * softmax + 2 * model["dense_layers"])
     return float(count) / deployment.pp
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tokenworks.physics.deployment import Deployment
+from tokenworks.physics.lora import applied, further_bytes
 from tokenworks.physics.operators import (
     Array,
     Chip,
@@ -68,6 +69,8 @@ def local_costs(machine: Machine, tokens: Array) -> dict[str, Cost]:
     costs = products(machine, rows, shared=False, per_sequence=False)
     if machine.part.experts and machine.deployment.dp == 1:
         costs["experts"] = routed(machine.chip, machine.terms, machine.part.experts, rows)
+    if machine.deployment.lora_adapters:
+        costs["lora"] = applied(machine.chip, machine.terms, machine.deployment, machine.part, rows, shared=False)
     costs["norms and activations"] = streamed(machine, rows * machine.part.local_bytes)
     seconds = local_collectives(machine.chip, machine.terms, machine.deployment, machine.part, rows)
     costs["all-reduce"] = plain(seconds)
@@ -89,6 +92,9 @@ def shared_costs(machine: Machine, tokens: Array) -> dict[str, Cost]:
     costs = products(machine, rows, shared=True, per_sequence=False)
     if machine.part.experts:
         costs["experts"] = routed(machine.chip, machine.terms, machine.part.experts, rows)
+    if machine.deployment.lora_adapters:
+        dense = applied(machine.chip, machine.terms, machine.deployment, machine.part, rows, shared=True)
+        costs["lora of feed-forwards"] = dense
     costs["activations"] = streamed(machine, rows * machine.part.shared_bytes)
     seconds = shared_collectives(machine.chip, machine.terms, machine.deployment, machine.part, rows)
     costs["dispatch and combine"] = plain(seconds)
@@ -96,10 +102,14 @@ def shared_costs(machine: Machine, tokens: Array) -> dict[str, Cost]:
 
 
 def sequence_costs(machine: Machine, sequences: Array) -> dict[str, Cost]:
-    """Output head, sampling and linear-mixer states: per sequence that samples a token."""
+    """Output head, sampling, linear-mixer states and adapters: per sequence that samples a token."""
     costs = products(machine, sequences, shared=False, per_sequence=True)
     if machine.part.attention.state_bytes:
         costs["linear state"] = streamed(machine, sequences * machine.part.attention.state_bytes, machine.terms.mem_kv)
+    if machine.deployment.lora_adapters:
+        pp, queries = machine.deployment.pp, 1 + machine.deployment.draft_tokens
+        more = further_bytes(machine.deployment, machine.part, sequences / queries / pp)
+        costs |= cycles({"more lora adapters": streamed(machine, more)}, pp)
     return costs
 
 

@@ -41,8 +41,13 @@ def _step(step: Step, title: str) -> list[str]:
 
 def _memory(found: Explanation) -> list[str]:
     m = found.memory
-    unused = m.device - m.weights - m.reserve - m.fixed_kv - m.kv
-    parts = [("weights", m.weights), ("KV cache", m.kv), ("KV of windows and states", m.fixed_kv)]
+    unused = m.device - m.weights - m.adapters - m.reserve - m.fixed_kv - m.kv
+    parts = [
+        ("weights", m.weights),
+        ("LoRA adapters", m.adapters),
+        ("KV cache", m.kv),
+        ("KV of windows and states", m.fixed_kv),
+    ]
     parts += [("reserve", m.reserve), ("left to others", unused)]
     lines = [f"Memory of one GPU: {m.device / 1e9:.1f} GB; KV cache for {found.kv_tokens:,} tokens a rank"]
     return lines + [

@@ -52,6 +52,13 @@ class Speculative(Part):
         return self
 
 
+class Lora(Part):
+    """Low-rank adapters that all requests use, each one of them, equally often."""
+
+    adapters: PositiveInt = Field(description="loaded side by side")
+    rank: PositiveInt = Field(16, le=512, description="of every adapter; attention and dense feed-forwards")
+
+
 class Slo(Part):
     """Objectives for the 95th percentile of each request latency."""
 
@@ -91,6 +98,7 @@ class Service(Part):
     prefix_cache: bool | None = Field(None, description="reuse of known prompt prefixes; none: off")
     kv_tiers: tuple[Tier, ...] = Field((), description="slower memories for evicted prefix blocks, fastest first")
     speculative: Speculative | None = Field(None, description="speculative decoding; none: off")
+    lora: Lora | None = Field(None, description="low-rank adapters; none: off")
     routing: Literal["round-robin", "random", "least-loaded", "power-of-two", "session", "kv-aware"] = Field(
         "least-loaded", description="which worker takes a request"
     )
