@@ -56,6 +56,7 @@ class Deployment:
     tiers: tuple[TierSettings, ...] = ()
     lora_adapters: int = 0  # loaded side by side, asked for equally often; 0 = off
     lora_rank: int = 0
+    redundant_experts: int = 0  # copies of experts that the ep ranks hold beside one of each
 
     @property
     def gpus(self) -> int:

@@ -67,6 +67,7 @@ def pooled(service: Service, pool: Pool) -> Service:
     """The service as one of its pools runs it."""
     limits = {"max_seqs": pool.max_seqs or service.max_seqs, "token_budget": pool.token_budget or service.token_budget}
     degrees = {"tp": pool.tp, "pp": pool.pp, "dp": pool.dp, "ep": pool.ep}
+    degrees["redundant_experts"] = pool.redundant_experts
     return service.model_copy(update={**limits, **degrees, "prefill": None, "decode": None})
 
 
@@ -119,6 +120,7 @@ def deployment(service: Service, system: System) -> Deployment:
             _tier(tier.name, tier.capacity_bytes, tier.bandwidth_b_s, accelerator, hardware)
             for tier in service.kv_tiers
         ),
+        redundant_experts=service.redundant_experts,
         lora_adapters=lora.adapters if lora else 0,
         lora_rank=lora.rank if lora else 0,
     )

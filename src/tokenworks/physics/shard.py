@@ -63,6 +63,7 @@ class Experts:
     parameters: float  # of one whole expert
     layers: int
     precision: str
+    redundant: int = 0  # copies beside one of each expert
 
     @property
     def weight_bytes(self) -> float:
@@ -135,10 +136,19 @@ def _check(deployment: Deployment, model: catalog.Entry) -> None:
     heads = int(model["heads"])
     if heads % deployment.tp and deployment.tp % heads:
         raise UnsupportedError(f"{model.id}: {heads} attention heads cannot be cut into tp = {deployment.tp}")
-    if model["experts"] and deployment.ep > 1 and int(model["experts"]) % deployment.ep:
-        raise UnsupportedError(f"{model.id}: {model['experts']} experts cannot be cut into ep = {deployment.ep}")
+    if model["experts"]:
+        _check_experts(deployment, model)
     if deployment.pp > int(model["layers"]):
         raise UnsupportedError(f"{model.id}: {model['layers']} layers cannot be cut into pp = {deployment.pp}")
+
+
+def _check_experts(deployment: Deployment, model: catalog.Entry) -> None:
+    experts, redundant, ep = int(model["experts"]), deployment.redundant_experts, deployment.ep
+    said = f"{experts} + {redundant} experts" if redundant else f"{experts} experts"
+    if ep > 1 and (experts + redundant) % ep:
+        raise UnsupportedError(f"{model.id}: {said} cannot be cut into ep = {ep}")
+    if redundant > experts * (min(ep, deployment.tp * deployment.dp) - 1):
+        raise UnsupportedError(f"{model.id}: {said} are more than one of each on every rank of ep = {ep}")
 
 
 def _attention_gemms(deployment: Deployment, model: catalog.Entry) -> tuple[Gemm, ...]:
@@ -208,12 +218,13 @@ def _experts(deployment: Deployment, model: catalog.Entry) -> Experts | None:
     return Experts(
         experts=int(model["experts"]),
         top_k=int(model["experts_per_token"]),
-        local=model["experts"] / ep,
+        local=(model["experts"] + deployment.redundant_experts) / ep,
         cut=max(1, width // ep),
         ranks=ep,
         parameters=matrices * (model.get("moe_latent") or model["hidden"]) * model["moe_ffn"],
         layers=int(model["moe_layers"]) / deployment.pp,  # type: ignore[arg-type]
         precision=deployment.weights,
+        redundant=deployment.redundant_experts,
     )
 
 

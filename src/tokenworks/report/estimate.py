@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.explain import Explanation, Step
 from tokenworks.report.figures import seconds, short
 
@@ -13,6 +14,7 @@ def estimate_text(found: Explanation) -> str:
     lines = [
         f"{d.model} in {d.weights} (KV {d.kv}) by {d.engine} on {d.gpus} x {d.accelerator}: tp {d.tp}, pp {d.pp}, "
         f"attention dp {d.dp}, ep {d.ep}",
+        *_options(d),
         "",
         *_step(found.prefill, f"Prefill step of {found.prefill.tokens:,} tokens"),
         "",
@@ -24,6 +26,16 @@ def estimate_text(found: Explanation) -> str:
         *(f"  {name:20} prefill {p:+6.1%}   decode {q:+6.1%}" for name, p, q in found.sensitivity),
     ]
     return "\n".join(lines)
+
+
+def _options(d: Deployment) -> list[str]:
+    """What most deployments do without, where this one does not."""
+    on = {
+        f"{d.lora_adapters} LoRA adapters of rank {d.lora_rank}": d.lora_adapters,
+        f"{d.redundant_experts} redundant experts": d.redundant_experts,
+    }
+    named = [name for name, value in on.items() if value]
+    return [f"with {', '.join(named)}"] if named else []
 
 
 def _step(step: Step, title: str) -> list[str]:

@@ -18,6 +18,7 @@ class Pool(Part):
     pp: PositiveInt = Field(1, description="pipeline stages")
     dp: PositiveInt = Field(1, alias="dp_attention", description="attention data-parallel ranks")
     ep: PositiveInt = Field(1, description="expert-parallel ranks")
+    redundant_experts: int = Field(0, ge=0, description="copies of experts, spread over the ep ranks; 0: none")
     max_seqs: PositiveInt | None = Field(None, description="sequences in a batch; none: the engine's")
     token_budget: PositiveInt | None = Field(None, description="tokens of a step; none: the engine's")
 
@@ -87,6 +88,7 @@ class Service(Part):
     pp: PositiveInt = Field(1, description="pipeline stages")
     dp: PositiveInt = Field(1, alias="dp_attention", description="attention data-parallel ranks")
     ep: PositiveInt = Field(1, description="expert-parallel ranks")
+    redundant_experts: int = Field(0, ge=0, description="copies of experts, spread over the ep ranks; 0: none")
     prefill: Pool | None = Field(None, description="prefill workers of a disaggregated service")
     decode: Pool | None = Field(None, description="decode workers of a disaggregated service")
     max_seqs: PositiveInt | None = Field(None, description="sequences in a batch; none: the engine's")
