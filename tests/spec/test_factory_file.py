@@ -92,6 +92,7 @@ MESSAGES = [
     (("ep: 8", "redundant_experts: 32"), "services[0].redundant_experts: copies of experts need expert parallelism; ep is 1"),
     (("ep: 8", "ep: 8\n    redundant_experts: 30"), "factory.yaml:14:24  services[0].redundant_experts: 256 experts and 30 copies cannot be cut into ep = 8; 32 copies can"),
     (("ep: 8", "ep: 8\n    redundant_experts: 2000"), "with 1792 copies each of 8 ranks holds all 256 experts of deepseek-r1; 2000 are more"),
+    (("    tp: 8\n    ep: 8\n", "    overlap: two-batch\n"), "services[0].tp: two-batch overlap hides communication between GPUs; one worker has one"),
     (("    workers: 9\n", "    workers: 9\n    on: rackk\n"), "factory.yaml:12:9  services[0].on: no system 'rackk'; known are rack"),
 ]  # fmt: skip
 
@@ -162,6 +163,11 @@ def test_adapters_reach_the_deployment():
     assert (plain.lora_adapters, plain.lora_rank) == (0, 0)
     found = fleet(spec.loads(GOOD.replace("    ep: 8\n", "    ep: 8\n    lora: {adapters: 12}\n")))[0].deployment
     assert found == replace(plain, lora_adapters=12, lora_rank=16)
+
+
+def test_overlap_reaches_the_deployment():
+    found = fleet(spec.loads(GOOD.replace("    ep: 8\n", "    ep: 8\n    overlap: two-batch\n")))[0].deployment
+    assert found == replace(fleet(spec.loads(GOOD))[0].deployment, two_batch_overlap=True)
 
 
 def test_copies_of_experts_belong_to_each_pool():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from tokenworks.physics.operators import (
     routed,
     shared_collectives,
 )
+from tokenworks.physics.overlap import halved, hidden, unused
 from tokenworks.physics.precision import peak_flop_s
 from tokenworks.physics.shard import Shard, shard
 from tokenworks.physics.terms import Effects, Terms, resolve
@@ -64,6 +66,13 @@ def products(machine: Machine, rows: Array, shared: bool, per_sequence: bool) ->
 
 def local_costs(machine: Machine, tokens: Array) -> dict[str, Cost]:
     """Operators that see the tokens of one rank, for arrays of tokens in the step (one pipeline cycle)."""
+    if not machine.deployment.two_batch_overlap:
+        return _local(machine, tokens)
+    split = tokens >= 2
+    return hidden(halved(partial(_local, machine), tokens, split), split, machine.part.layers)
+
+
+def _local(machine: Machine, tokens: Array) -> dict[str, Cost]:
     pp = machine.deployment.pp
     rows = tokens / pp
     costs = products(machine, rows, shared=False, per_sequence=False)
@@ -85,8 +94,17 @@ def cycles(costs: dict[str, Cost], pp: int) -> dict[str, Cost]:
 
 def shared_costs(machine: Machine, tokens: Array) -> dict[str, Cost]:
     """Operators that see the tokens of all attention-DP ranks."""
-    if machine.deployment.dp == 1:
+    ranks = machine.deployment.dp
+    if ranks == 1:
         return {}
+    if not machine.deployment.two_batch_overlap:
+        return _shared(machine, tokens)
+    split = tokens >= 2 * ranks
+    alone = unused(halved(partial(_local, machine), tokens / ranks, split))  # of the mean rank: the busiest has no less
+    return hidden(halved(partial(_shared, machine), tokens, split), split, machine.part.layers, alone)
+
+
+def _shared(machine: Machine, tokens: Array) -> dict[str, Cost]:
     pp = machine.deployment.pp
     rows = tokens / pp
     costs = products(machine, rows, shared=True, per_sequence=False)
@@ -108,7 +126,8 @@ def sequence_costs(machine: Machine, sequences: Array) -> dict[str, Cost]:
         costs["linear state"] = streamed(machine, sequences * machine.part.attention.state_bytes, machine.terms.mem_kv)
     if machine.deployment.lora_adapters:
         pp, queries = machine.deployment.pp, 1 + machine.deployment.draft_tokens
-        more = further_bytes(machine.deployment, machine.part, sequences / queries / pp)
+        parts = 2 if machine.deployment.two_batch_overlap else 1
+        more = parts * further_bytes(machine.deployment, machine.part, sequences / queries / pp / parts)
         costs |= cycles({"more lora adapters": streamed(machine, more)}, pp)
     return costs
 

@@ -120,6 +120,8 @@ def _degrees(service: Service, pool: Pool | None, place: tuple[Any, ...], gpus: 
         )
     else:
         yield from _experts(service.model, experts, part, place)
+    if service.overlap != "none" and size == 1:
+        yield (*place, "tp"), f"{service.overlap} overlap hides communication between GPUs; one worker has one"
     if part.pp > int(model["layers"]):
         yield (*place, "pp"), f"{service.model} has {model['layers']} layers, fewer than pp = {part.pp}"
     if size > gpus:

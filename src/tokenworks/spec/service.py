@@ -101,6 +101,9 @@ class Service(Part):
     kv_tiers: tuple[Tier, ...] = Field((), description="slower memories for evicted prefix blocks, fastest first")
     speculative: Speculative | None = Field(None, description="speculative decoding; none: off")
     lora: Lora | None = Field(None, description="low-rank adapters; none: off")
+    overlap: Literal["none", "two-batch"] = Field(
+        "none", description="two-batch: a step runs as two halves, one communicates while the other computes"
+    )
     routing: Literal["round-robin", "random", "least-loaded", "power-of-two", "session", "kv-aware"] = Field(
         "least-loaded", description="which worker takes a request"
     )
