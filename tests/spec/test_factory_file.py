@@ -165,9 +165,11 @@ def test_adapters_reach_the_deployment():
     assert found == replace(plain, lora_adapters=12, lora_rank=16)
 
 
-def test_overlap_reaches_the_deployment():
-    found = fleet(spec.loads(GOOD.replace("    ep: 8\n", "    ep: 8\n    overlap: two-batch\n")))[0].deployment
-    assert found == replace(fleet(spec.loads(GOOD))[0].deployment, two_batch_overlap=True)
+def test_overlap_and_fusion_reach_the_deployment():
+    found = fleet(
+        spec.loads(GOOD.replace("    ep: 8\n", "    ep: 8\n    overlap: two-batch\n    fused_all_reduce: true\n"))
+    )[0].deployment
+    assert found == replace(fleet(spec.loads(GOOD))[0].deployment, two_batch_overlap=True, fused_all_reduce=True)
 
 
 def test_copies_of_experts_belong_to_each_pool():

@@ -121,6 +121,7 @@ def deployment(service: Service, system: System) -> Deployment:
             for tier in service.kv_tiers
         ),
         redundant_experts=service.redundant_experts,
+        fused_all_reduce=service.fused_all_reduce,
         two_batch_overlap=service.overlap == "two-batch",
         lora_adapters=lora.adapters if lora else 0,
         lora_rank=lora.rank if lora else 0,

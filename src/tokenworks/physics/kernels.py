@@ -28,7 +28,7 @@ def launches(deployment: Deployment, model: catalog.Entry) -> float:
     linear = model["linear_layers"]
     mla = model["attention"] == "mla"
     products = 4 if mla else 2
-    count = model["norms_per_layer"] * model["layers"]
+    count = model["norms_per_layer"] * model["layers"] - fused_norms(deployment, model)
     count += softmax * (ATTENTION + ROTARY + products + (MLA_EXTRA if mla else 0))
     count += linear * (ATTENTION + products)
     count += model["dense_layers"] * (FEED_FORWARD + 2)
@@ -44,6 +44,7 @@ def launches(deployment: Deployment, model: catalog.Entry) -> float:
 def local_bytes(deployment: Deployment, model: catalog.Entry) -> float:
     """Bytes per token of one rank, on one GPU: norms, rotary embedding, and dense activations without attention DP."""
     norms = model["norms_per_layer"] * model["layers"] * NORM_PASSES * model["hidden"]
+    norms -= fused_norms(deployment, model) * model["hidden"]  # the sum is still in registers: one pass less
     rotary = ROTARY_PASSES * _softmax_layers(model) * _attention_width(model) / deployment.tp
     dense = 0.0 if deployment.dp > 1 else _feed_forward(deployment, model)
     return float(norms + rotary + dense) * ELEMENT / deployment.pp
@@ -52,6 +53,18 @@ def local_bytes(deployment: Deployment, model: catalog.Entry) -> float:
 def shared_bytes(deployment: Deployment, model: catalog.Entry) -> float:
     """Bytes per token of all ranks, on one GPU: activations of feed-forwards and experts under attention DP."""
     return _feed_forward(deployment, model) * ELEMENT / deployment.pp if deployment.dp > 1 else 0.0
+
+
+def fused_norms(deployment: Deployment, model: catalog.Entry) -> int:
+    """Norms that run inside the all-reduce of their input: one follows each, as far as the model has norms.
+
+    An upper bound in long prefills: engines fuse up to a message size of some megabytes.
+    """
+    if not deployment.fused_all_reduce or deployment.tp == 1:
+        return 0
+    reduced = _softmax_layers(model) + model["linear_layers"]
+    reduced += 0 if deployment.dp > 1 else model["dense_layers"] + model["moe_layers"]
+    return int(min(reduced, model["norms_per_layer"] * model["layers"]))
 
 
 def _softmax_layers(model: catalog.Entry) -> float:

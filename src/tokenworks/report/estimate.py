@@ -33,6 +33,7 @@ def _options(d: Deployment) -> list[str]:
     on = {
         f"{d.lora_adapters} LoRA adapters of rank {d.lora_rank}": d.lora_adapters,
         f"{d.redundant_experts} redundant experts": d.redundant_experts,
+        "norms inside the all-reduce": d.fused_all_reduce,
         "two-batch overlap": d.two_batch_overlap,
     }
     named = [name for name, value in on.items() if value]

@@ -101,6 +101,7 @@ class Service(Part):
     kv_tiers: tuple[Tier, ...] = Field((), description="slower memories for evicted prefix blocks, fastest first")
     speculative: Speculative | None = Field(None, description="speculative decoding; none: off")
     lora: Lora | None = Field(None, description="low-rank adapters; none: off")
+    fused_all_reduce: bool = Field(False, description="norms run inside the all-reduce before them (tp > 1)")
     overlap: Literal["none", "two-batch"] = Field(
         "none", description="two-batch: a step runs as two halves, one communicates while the other computes"
     )
