@@ -93,6 +93,7 @@ MESSAGES = [
     (("ep: 8", "ep: 8\n    redundant_experts: 30"), "factory.yaml:14:24  services[0].redundant_experts: 256 experts and 30 copies cannot be cut into ep = 8; 32 copies can"),
     (("ep: 8", "ep: 8\n    redundant_experts: 2000"), "with 1792 copies each of 8 ranks holds all 256 experts of deepseek-r1; 2000 are more"),
     (("    tp: 8\n    ep: 8\n", "    overlap: two-batch\n"), "services[0].tp: two-batch overlap hides communication between GPUs; one worker has one"),
+    (("    workers: 9\n", "    workers: 9\n    micro_batches: 2\n"), "factory.yaml:12:20  services[0].micro_batches: at most one a stage is worth having; pp is 1"),
     (("    workers: 9\n", "    workers: 9\n    on: rackk\n"), "factory.yaml:12:9  services[0].on: no system 'rackk'; known are rack"),
 ]  # fmt: skip
 
@@ -172,7 +173,8 @@ def test_overlap_and_fusion_reach_the_deployment():
     assert found == replace(fleet(spec.loads(GOOD))[0].deployment, two_batch_overlap=True, fused_all_reduce=True)
 
 
-def test_copies_of_experts_belong_to_each_pool():
-    pools = "    prefill: {tp: 8, ep: 8}\n    decode: {tp: 8, ep: 8, redundant_experts: 32}\n"
+def test_copies_and_micro_batches_belong_to_each_pool():
+    pools = "    prefill: {tp: 8, ep: 8}\n    decode: {tp: 4, pp: 2, ep: 4, redundant_experts: 32, micro_batches: 1}\n"
     prefill, decode = fleet(spec.loads(GOOD.replace("    workers: 9\n", pools)))[0].groups
     assert (prefill.deployment.redundant_experts, decode.deployment.redundant_experts) == (0, 32)
+    assert (prefill.deployment.micro_batches, decode.deployment.micro_batches) == (0, 1)

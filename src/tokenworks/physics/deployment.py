@@ -57,6 +57,7 @@ class Deployment:
     lora_adapters: int = 0  # loaded side by side, asked for equally often; 0 = off
     lora_rank: int = 0
     redundant_experts: int = 0  # copies of experts that the ep ranks hold beside one of each
+    micro_batches: int = 0  # in flight in a pipeline; 0: one a stage, none ever idle (see physics/pipeline.py)
     fused_all_reduce: bool = False  # norms run inside the all-reduce before them
     two_batch_overlap: bool = False  # one half of a step communicates while the other computes
 

@@ -66,8 +66,8 @@ def _replicas(factory: Factory, service: Service) -> Replicas:
 def pooled(service: Service, pool: Pool) -> Service:
     """The service as one of its pools runs it."""
     limits = {"max_seqs": pool.max_seqs or service.max_seqs, "token_budget": pool.token_budget or service.token_budget}
-    degrees = {"tp": pool.tp, "pp": pool.pp, "dp": pool.dp, "ep": pool.ep}
-    degrees["redundant_experts"] = pool.redundant_experts
+    degrees: dict[str, int | None] = {"tp": pool.tp, "pp": pool.pp, "dp": pool.dp, "ep": pool.ep}
+    degrees |= {"redundant_experts": pool.redundant_experts, "micro_batches": pool.micro_batches}
     return service.model_copy(update={**limits, **degrees, "prefill": None, "decode": None})
 
 
@@ -121,6 +121,7 @@ def deployment(service: Service, system: System) -> Deployment:
             for tier in service.kv_tiers
         ),
         redundant_experts=service.redundant_experts,
+        micro_batches=service.micro_batches or 0,
         fused_all_reduce=service.fused_all_reduce,
         two_batch_overlap=service.overlap == "two-batch",
         lora_adapters=lora.adapters if lora else 0,

@@ -136,6 +136,10 @@ def _check(deployment: Deployment, model: catalog.Entry) -> None:
     heads = int(model["heads"])
     if heads % deployment.tp and deployment.tp % heads:
         raise UnsupportedError(f"{model.id}: {heads} attention heads cannot be cut into tp = {deployment.tp}")
+    if deployment.micro_batches > deployment.pp:
+        raise UnsupportedError(
+            f"{model.id}: {deployment.micro_batches} micro-batches in flight of pp = {deployment.pp}"
+        )
     if model["experts"]:
         _check_experts(deployment, model)
     if deployment.pp > int(model["layers"]):

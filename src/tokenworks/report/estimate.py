@@ -33,6 +33,7 @@ def _options(d: Deployment) -> list[str]:
     on = {
         f"{d.lora_adapters} LoRA adapters of rank {d.lora_rank}": d.lora_adapters,
         f"{d.redundant_experts} redundant experts": d.redundant_experts,
+        f"{d.micro_batches} micro-batches in flight": d.micro_batches,
         "norms inside the all-reduce": d.fused_all_reduce,
         "two-batch overlap": d.two_batch_overlap,
     }

@@ -120,6 +120,8 @@ def _degrees(service: Service, pool: Pool | None, place: tuple[Any, ...], gpus: 
         )
     else:
         yield from _experts(service.model, experts, part, place)
+    if (part.micro_batches or 1) > part.pp:
+        yield (*place, "micro_batches"), f"at most one a stage is worth having; pp is {part.pp}"
     if service.overlap != "none" and size == 1:
         yield (*place, "tp"), f"{service.overlap} overlap hides communication between GPUs; one worker has one"
     if part.pp > int(model["layers"]):

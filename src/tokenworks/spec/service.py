@@ -18,6 +18,9 @@ class Pool(Part):
     pp: PositiveInt = Field(1, description="pipeline stages")
     dp: PositiveInt = Field(1, alias="dp_attention", description="attention data-parallel ranks")
     ep: PositiveInt = Field(1, description="expert-parallel ranks")
+    micro_batches: PositiveInt | None = Field(
+        None, description="in flight in the pipeline; none: one a stage, so that no stage is ever idle"
+    )
     redundant_experts: int = Field(0, ge=0, description="copies of experts, spread over the ep ranks; 0: none")
     max_seqs: PositiveInt | None = Field(None, description="sequences in a batch; none: the engine's")
     token_budget: PositiveInt | None = Field(None, description="tokens of a step; none: the engine's")
@@ -88,6 +91,9 @@ class Service(Part):
     pp: PositiveInt = Field(1, description="pipeline stages")
     dp: PositiveInt = Field(1, alias="dp_attention", description="attention data-parallel ranks")
     ep: PositiveInt = Field(1, description="expert-parallel ranks")
+    micro_batches: PositiveInt | None = Field(
+        None, description="in flight in the pipeline; none: one a stage, so that no stage is ever idle"
+    )
     redundant_experts: int = Field(0, ge=0, description="copies of experts, spread over the ep ranks; 0: none")
     prefill: Pool | None = Field(None, description="prefill workers of a disaggregated service")
     decode: Pool | None = Field(None, description="decode workers of a disaggregated service")
