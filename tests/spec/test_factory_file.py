@@ -178,3 +178,11 @@ def test_copies_and_micro_batches_belong_to_each_pool():
     prefill, decode = fleet(spec.loads(GOOD.replace("    workers: 9\n", pools)))[0].groups
     assert (prefill.deployment.redundant_experts, decode.deployment.redundant_experts) == (0, 32)
     assert (prefill.deployment.micro_batches, decode.deployment.micro_batches) == (0, 1)
+
+
+def test_encoders_are_loaded_unless_the_service_is_text_only():
+    loaded = fleet(spec.loads(GOOD))[0].deployment
+    assert loaded.encoder
+    assert fleet(spec.loads(GOOD.replace("    ep: 8\n", "    ep: 8\n    encoder: false\n")))[0].deployment == replace(
+        loaded, encoder=False
+    )

@@ -54,6 +54,7 @@ class Deployment:
     tokens_per_step: float  # 1 without speculation
     gpus_per_node: int  # size of the scale-up domain that the replica may use
     tiers: tuple[TierSettings, ...] = ()
+    encoder: bool = False  # the model's vision or audio encoder is loaded, where it has one
     lora_adapters: int = 0  # loaded side by side, asked for equally often; 0 = off
     lora_rank: int = 0
     redundant_experts: int = 0  # copies of experts that the ep ranks hold beside one of each

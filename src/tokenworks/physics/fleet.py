@@ -120,6 +120,7 @@ def deployment(service: Service, system: System) -> Deployment:
             _tier(tier.name, tier.capacity_bytes, tier.bandwidth_b_s, accelerator, hardware)
             for tier in service.kv_tiers
         ),
+        encoder=service.encoder,
         redundant_experts=service.redundant_experts,
         micro_batches=service.micro_batches or 0,
         fused_all_reduce=service.fused_all_reduce,

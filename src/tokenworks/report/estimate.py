@@ -56,9 +56,10 @@ def _step(step: Step, title: str) -> list[str]:
 
 def _memory(found: Explanation) -> list[str]:
     m = found.memory
-    unused = m.device - m.weights - m.adapters - m.reserve - m.fixed_kv - m.kv
+    unused = m.device - m.weights - m.adapters - m.encoder - m.reserve - m.fixed_kv - m.kv
     parts = [
         ("weights", m.weights),
+        ("encoder", m.encoder),
         ("LoRA adapters", m.adapters),
         ("KV cache", m.kv),
         ("KV of windows and states", m.fixed_kv),

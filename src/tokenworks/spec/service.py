@@ -106,6 +106,7 @@ class Service(Part):
     prefix_cache: bool | None = Field(None, description="reuse of known prompt prefixes; none: off")
     kv_tiers: tuple[Tier, ...] = Field((), description="slower memories for evicted prefix blocks, fastest first")
     speculative: Speculative | None = Field(None, description="speculative decoding; none: off")
+    encoder: bool = Field(True, description="load the model's vision or audio encoder; false: text only")
     lora: Lora | None = Field(None, description="low-rank adapters; none: off")
     fused_all_reduce: bool = Field(False, description="norms run inside the all-reduce before them (tp > 1)")
     overlap: Literal["none", "two-batch"] = Field(
