@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from tokenworks import catalog
-from tokenworks.errors import UnsupportedError
+from tokenworks.physics.degrees import check_degrees
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.kernels import launches, local_bytes, shared_bytes
 from tokenworks.physics.precision import attention_precision, bytes_per_kv, bytes_per_weight
@@ -96,7 +96,7 @@ class Shard:
 def shard(deployment: Deployment) -> Shard:
     """Cut the model for one GPU of the deployment (pipeline stages are averaged)."""
     model = catalog.load("models", deployment.model)
-    _check(deployment, model)
+    check_degrees(deployment, model)
     pp = deployment.pp
     experts = _experts(deployment, model)
     gemms = (*_attention_gemms(deployment, model), *_feed_forward_gemms(deployment, model))
@@ -130,29 +130,6 @@ def _mixers(model: catalog.Entry) -> int:
 
 def _dense_layers(model: catalog.Entry) -> int:
     return int(model["dense_layers"])
-
-
-def _check(deployment: Deployment, model: catalog.Entry) -> None:
-    heads = int(model["heads"])
-    if heads % deployment.tp and deployment.tp % heads:
-        raise UnsupportedError(f"{model.id}: {heads} attention heads cannot be cut into tp = {deployment.tp}")
-    if deployment.micro_batches > deployment.pp:
-        raise UnsupportedError(
-            f"{model.id}: {deployment.micro_batches} micro-batches in flight of pp = {deployment.pp}"
-        )
-    if model["experts"]:
-        _check_experts(deployment, model)
-    if deployment.pp > int(model["layers"]):
-        raise UnsupportedError(f"{model.id}: {model['layers']} layers cannot be cut into pp = {deployment.pp}")
-
-
-def _check_experts(deployment: Deployment, model: catalog.Entry) -> None:
-    experts, redundant, ep = int(model["experts"]), deployment.redundant_experts, deployment.ep
-    said = f"{experts} + {redundant} experts" if redundant else f"{experts} experts"
-    if ep > 1 and (experts + redundant) % ep:
-        raise UnsupportedError(f"{model.id}: {said} cannot be cut into ep = {ep}")
-    if redundant > experts * (min(ep, deployment.tp * deployment.dp) - 1):
-        raise UnsupportedError(f"{model.id}: {said} are more than one of each on every rank of ep = {ep}")
 
 
 def _attention_gemms(deployment: Deployment, model: catalog.Entry) -> tuple[Gemm, ...]:
