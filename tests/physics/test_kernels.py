@@ -1,10 +1,11 @@
 """Kernels launched and bytes moved beside the large products, counted by hand from the models' shapes."""
 
 import pytest
-from deployments import deployment
+from deployments import deployment, terms
 
 from tokenworks import catalog
-from tokenworks.physics.kernels import launches, local_bytes, shared_bytes
+from tokenworks.physics.compile import compile_worker
+from tokenworks.physics.kernels import fused_norms, launches, local_bytes, shared_bytes
 
 LLAMA, DEEPSEEK = "llama-3.1-8b", "deepseek-r1"
 
@@ -42,3 +43,33 @@ def test_attention_data_parallelism_moves_feed_forwards_to_the_tokens_of_all_ran
     assert shared_bytes(many, model) == pytest.approx(2 * (3 * inner + merged))
     attention = local_bytes(one, model) - shared_bytes(many, model) - 2 * norms
     assert local_bytes(many, model) == pytest.approx(2 * norms + 8 * attention)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fused"),
+    [
+        ({"model": LLAMA, "tp": 1}, 0),  # nothing is reduced
+        ({"model": LLAMA, "tp": 2}, 64),  # after attention and after the feed-forward of 32 layers
+        ({"model": LLAMA, "tp": 2, "dp": 2}, 32),  # feed-forwards scatter instead
+        ({"model": DEEPSEEK, "tp": 8, "ep": 8}, 122),
+        ({"model": "gemma-3-27b", "tp": 2}, 124),  # of 248 norms
+        ({"model": "nemotron-nano-9b-v2", "tp": 2}, 56),  # one mixer or feed-forward a layer
+    ],
+)
+def test_norms_inside_the_all_reduce_before_them(changes, fused):
+    plain, on = deployment(**changes), deployment(**changes, fused_all_reduce=True)
+    model = catalog.load("models", changes["model"])
+    assert fused_norms(on, model) == fused
+    assert fused_norms(plain, model) == 0
+    assert launches(plain, model) - launches(on, model) == fused
+    assert local_bytes(plain, model) - local_bytes(on, model) == pytest.approx(2 * fused * model["hidden"])
+
+
+def test_fusing_never_costs():
+    for changes in ({"model": LLAMA, "tp": 4}, {"model": DEEPSEEK, "accelerator": "b200", "weights": "nvfp4", "tp": 8}):
+        plain, on = (
+            compile_worker(deployment(**changes, fused_all_reduce=f), terms=terms()).levels[0] for f in (False, True)
+        )
+        assert (on.decode[:, 1:] <= plain.decode[:, 1:]).all()
+        assert (on.mixed[0, 1:] < plain.mixed[0, 1:]).all()
+        assert (on.joule_mixed <= plain.joule_mixed).all()

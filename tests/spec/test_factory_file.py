@@ -1,5 +1,6 @@
 """The factory file: quantities, validation, messages made by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from tokenworks import spec
 from tokenworks.errors import InputError, SpecError
+from tokenworks.physics.fleet import fleet
 from tokenworks.spec import quantities as q
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
@@ -85,6 +87,13 @@ MESSAGES = [
     (("    workers: 9\n", "    workers: 9\n    memory_fraction: 120%\n"), "factory.yaml:12:22  services[0].memory_fraction: '120%' is too much: at most 100%"),
     (("    workers: 9\n", "    workers: 9\n    speculative: {draft_tokens: 1, tokens_per_step: 3}\n"), "at most 2 tokens a step from 1 draft tokens"),
     (("    workers: 9\n", "    workers: 9\n    routing: kv\n"), "factory.yaml:12:14  services[0].routing: 'kv' is not one of 'round-robin'"),
+    (("    workers: 9\n", "    workers: 9\n    lora: {adapters: 0}\n"), "services[0].lora.adapters: Input should be greater than 0"),
+    (("    workers: 9\n", "    workers: 9\n    lora: {rank: 8}\n"), "services[0].lora: needs 'adapters'"),
+    (("ep: 8", "redundant_experts: 32"), "services[0].redundant_experts: copies of experts need expert parallelism; ep is 1"),
+    (("ep: 8", "ep: 8\n    redundant_experts: 30"), "factory.yaml:14:24  services[0].redundant_experts: 256 experts and 30 copies cannot be cut into ep = 8; 32 copies can"),
+    (("ep: 8", "ep: 8\n    redundant_experts: 2000"), "with 1792 copies each of 8 ranks holds all 256 experts of deepseek-r1; 2000 are more"),
+    (("    tp: 8\n    ep: 8\n", "    overlap: two-batch\n"), "services[0].tp: two-batch overlap hides communication between GPUs; one worker has one"),
+    (("    workers: 9\n", "    workers: 9\n    micro_batches: 2\n"), "factory.yaml:12:20  services[0].micro_batches: at most one a stage is worth having; pp is 1"),
     (("    workers: 9\n", "    workers: 9\n    on: rackk\n"), "factory.yaml:12:9  services[0].on: no system 'rackk'; known are rack"),
 ]  # fmt: skip
 
@@ -148,3 +157,32 @@ def test_winters_are_cold():
     assert spec.loads(GOOD.replace("site:\n", "site:\n  temperature: -10 C\n")).site.temperature_c == -10
     assert q.signed(12) == 12
     assert q.signed("-3.5 °C") == -3.5
+
+
+def test_adapters_reach_the_deployment():
+    plain = fleet(spec.loads(GOOD))[0].deployment
+    assert (plain.lora_adapters, plain.lora_rank) == (0, 0)
+    found = fleet(spec.loads(GOOD.replace("    ep: 8\n", "    ep: 8\n    lora: {adapters: 12}\n")))[0].deployment
+    assert found == replace(plain, lora_adapters=12, lora_rank=16)
+
+
+def test_overlap_and_fusion_reach_the_deployment():
+    found = fleet(
+        spec.loads(GOOD.replace("    ep: 8\n", "    ep: 8\n    overlap: two-batch\n    fused_all_reduce: true\n"))
+    )[0].deployment
+    assert found == replace(fleet(spec.loads(GOOD))[0].deployment, two_batch_overlap=True, fused_all_reduce=True)
+
+
+def test_copies_and_micro_batches_belong_to_each_pool():
+    pools = "    prefill: {tp: 8, ep: 8}\n    decode: {tp: 4, pp: 2, ep: 4, redundant_experts: 32, micro_batches: 1}\n"
+    prefill, decode = fleet(spec.loads(GOOD.replace("    workers: 9\n", pools)))[0].groups
+    assert (prefill.deployment.redundant_experts, decode.deployment.redundant_experts) == (0, 32)
+    assert (prefill.deployment.micro_batches, decode.deployment.micro_batches) == (0, 1)
+
+
+def test_encoders_are_loaded_unless_the_service_is_text_only():
+    loaded = fleet(spec.loads(GOOD))[0].deployment
+    assert loaded.encoder
+    assert fleet(spec.loads(GOOD.replace("    ep: 8\n", "    ep: 8\n    encoder: false\n")))[0].deployment == replace(
+        loaded, encoder=False
+    )

@@ -17,7 +17,8 @@ class TierSettings:
 @dataclass(frozen=True)
 class Deployment:
     """All settings are explicit: who builds one (spec, or a harness of the accuracy room) takes them from the
-    factory file, from the engine's catalogue entry or from a published recipe, never from a default here.
+    factory file, from the engine's catalogue entry or from a published recipe, never from a default here. Options that
+    most deployments do without stand last, switched off.
 
     gpus of the replica = tp · pp · dp. ``ep`` experts-parallel ranks over the same GPUs (1 = experts are
     sharded by tensor parallelism). ``max_seqs`` and ``token_budget`` are per attention-DP rank.
@@ -53,6 +54,13 @@ class Deployment:
     tokens_per_step: float  # 1 without speculation
     gpus_per_node: int  # size of the scale-up domain that the replica may use
     tiers: tuple[TierSettings, ...] = ()
+    encoder: bool = False  # the model's vision or audio encoder is loaded, where it has one
+    lora_adapters: int = 0  # loaded side by side, asked for equally often; 0 = off
+    lora_rank: int = 0
+    redundant_experts: int = 0  # copies of experts that the ep ranks hold beside one of each
+    micro_batches: int = 0  # in flight in a pipeline; 0: one a stage, none ever idle (see physics/pipeline.py)
+    fused_all_reduce: bool = False  # norms run inside the all-reduce before them
+    two_batch_overlap: bool = False  # one half of a step communicates while the other computes
 
     @property
     def gpus(self) -> int:

@@ -66,7 +66,8 @@ def _replicas(factory: Factory, service: Service) -> Replicas:
 def pooled(service: Service, pool: Pool) -> Service:
     """The service as one of its pools runs it."""
     limits = {"max_seqs": pool.max_seqs or service.max_seqs, "token_budget": pool.token_budget or service.token_budget}
-    degrees = {"tp": pool.tp, "pp": pool.pp, "dp": pool.dp, "ep": pool.ep}
+    degrees: dict[str, int | None] = {"tp": pool.tp, "pp": pool.pp, "dp": pool.dp, "ep": pool.ep}
+    degrees |= {"redundant_experts": pool.redundant_experts, "micro_batches": pool.micro_batches}
     return service.model_copy(update={**limits, **degrees, "prefill": None, "decode": None})
 
 
@@ -90,7 +91,7 @@ def deployment(service: Service, system: System) -> Deployment:
     ruled = {"max_seqs": rules["default_max_seqs"], "token_budget": rules["default_token_budget"]}
     ruled |= {key: rules[key] for key in ("memory_fraction", "chunked_prefill")} | {"prefix_cache": False}
     settings: dict[str, Any] = {key: ruled[key] if value is None else value for key, value in given.items()}
-    draft = service.speculative
+    draft, lora = service.speculative, service.lora
     return Deployment(
         accelerator=accelerator.id,
         model=service.model,
@@ -119,6 +120,13 @@ def deployment(service: Service, system: System) -> Deployment:
             _tier(tier.name, tier.capacity_bytes, tier.bandwidth_b_s, accelerator, hardware)
             for tier in service.kv_tiers
         ),
+        encoder=service.encoder,
+        redundant_experts=service.redundant_experts,
+        micro_batches=service.micro_batches or 0,
+        fused_all_reduce=service.fused_all_reduce,
+        two_batch_overlap=service.overlap == "two-batch",
+        lora_adapters=lora.adapters if lora else 0,
+        lora_rank=lora.rank if lora else 0,
     )
 
 

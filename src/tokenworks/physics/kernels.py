@@ -18,6 +18,7 @@ ROTARY = 1
 MLA_EXTRA = 5  # two norms of the low ranks, two absorbed products, one concatenation
 FEED_FORWARD = 1  # the activation, beside two products
 ROUTING = 4  # router, top-k, sorting of tokens, merging of experts
+ADAPTED = 2  # LoRA: one kernel shrinks to the rank, one expands (physics/lora.py)
 SCALED = ("fp8_block", "nvfp4", "mxfp4")  # inputs are quantised with scales of their own
 
 
@@ -27,7 +28,7 @@ def launches(deployment: Deployment, model: catalog.Entry) -> float:
     linear = model["linear_layers"]
     mla = model["attention"] == "mla"
     products = 4 if mla else 2
-    count = model["norms_per_layer"] * model["layers"]
+    count = model["norms_per_layer"] * model["layers"] - fused_norms(deployment, model)
     count += softmax * (ATTENTION + ROTARY + products + (MLA_EXTRA if mla else 0))
     count += linear * (ATTENTION + products)
     count += model["dense_layers"] * (FEED_FORWARD + 2)
@@ -35,12 +36,15 @@ def launches(deployment: Deployment, model: catalog.Entry) -> float:
     count += model["moe_layers"] * (FEED_FORWARD + 2 if model["shared_ffn"] else 0)
     if deployment.weights in SCALED:
         count += products * softmax + 2 * (model["dense_layers"] + model["moe_layers"])
+    if deployment.lora_adapters:
+        count += ADAPTED * (products * softmax + 2 * model["dense_layers"])
     return float(count) / deployment.pp
 
 
 def local_bytes(deployment: Deployment, model: catalog.Entry) -> float:
     """Bytes per token of one rank, on one GPU: norms, rotary embedding, and dense activations without attention DP."""
     norms = model["norms_per_layer"] * model["layers"] * NORM_PASSES * model["hidden"]
+    norms -= fused_norms(deployment, model) * model["hidden"]  # the sum is still in registers: one pass less
     rotary = ROTARY_PASSES * _softmax_layers(model) * _attention_width(model) / deployment.tp
     dense = 0.0 if deployment.dp > 1 else _feed_forward(deployment, model)
     return float(norms + rotary + dense) * ELEMENT / deployment.pp
@@ -49,6 +53,18 @@ def local_bytes(deployment: Deployment, model: catalog.Entry) -> float:
 def shared_bytes(deployment: Deployment, model: catalog.Entry) -> float:
     """Bytes per token of all ranks, on one GPU: activations of feed-forwards and experts under attention DP."""
     return _feed_forward(deployment, model) * ELEMENT / deployment.pp if deployment.dp > 1 else 0.0
+
+
+def fused_norms(deployment: Deployment, model: catalog.Entry) -> int:
+    """Norms that run inside the all-reduce of their input: one follows each, as far as the model has norms.
+
+    An upper bound in long prefills: engines fuse up to a message size of some megabytes.
+    """
+    if not deployment.fused_all_reduce or deployment.tp == 1:
+        return 0
+    reduced = _softmax_layers(model) + model["linear_layers"]
+    reduced += 0 if deployment.dp > 1 else model["dense_layers"] + model["moe_layers"]
+    return int(min(reduced, model["norms_per_layer"] * model["layers"]))
 
 
 def _softmax_layers(model: catalog.Entry) -> float:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from tokenworks import catalog
 from tokenworks.errors import CapacityError
 from tokenworks.physics.deployment import Deployment
+from tokenworks.physics.lora import resident_bytes
 from tokenworks.physics.step import Machine
 
 MAX_BLOCKS = 1 << 40  # a cache that does not grow with context (windows and linear mixers only)
@@ -22,10 +24,12 @@ class MemoryMap:
     reserve: float
     fixed_kv: float  # windows and linear states of max_seqs sequences
     kv: float  # for the growing cache
+    adapters: float = 0.0  # LoRA
+    encoder: float = 0.0  # vision or audio
 
     @property
     def free(self) -> float:
-        return self.usable - self.weights - self.reserve
+        return self.usable - self.weights - self.adapters - self.encoder - self.reserve
 
 
 def memory_map(machine: Machine) -> MemoryMap:
@@ -33,10 +37,20 @@ def memory_map(machine: Machine) -> MemoryMap:
     deployment, part = machine.deployment, machine.part
     device = float(machine.chip.entry["memory_usable_gb"]) * 1e9
     usable, reserve = device * deployment.memory_fraction, deployment.memory_reserve_gb * 1e9
-    free = (usable - part.weight_bytes - reserve) * deployment.kv_fraction_of_free
+    adapters, encoder = resident_bytes(deployment, part), encoder_bytes(deployment)
+    free = (usable - part.weight_bytes - adapters - encoder - reserve) * deployment.kv_fraction_of_free
     # Windows are allocated as sequences come: a batch limit far above what fits must not eat the whole cache.
     fixed = min(part.kv_bytes_fixed * deployment.max_seqs, max(0.0, free) / 2)
-    return MemoryMap(device, usable, part.weight_bytes, reserve, fixed, free - fixed)
+    return MemoryMap(device, usable, part.weight_bytes, reserve, fixed, free - fixed, adapters, encoder)
+
+
+def encoder_bytes(deployment: Deployment) -> float:
+    """Weights of the vision or audio encoder on one GPU, if it is loaded: 16 bits in every published checkpoint, cut by
+    tensor parallelism, stages averaged. Its work is not priced: workloads say nothing of images and sounds."""
+    if not deployment.encoder:
+        return 0.0
+    parameters = float(catalog.load("models", deployment.model)["encoder_params_b"]) * 1e9
+    return parameters * 2.0 / deployment.tp / deployment.pp
 
 
 @lru_cache(maxsize=4096)
@@ -54,10 +68,12 @@ def kv_blocks(machine: Machine) -> int:
         return MAX_BLOCKS
     blocks = int(sizes.kv // (per_token * deployment.block_tokens)) if per_token > 0 else 0
     if blocks < 1:
-        needed = (sizes.weights + sizes.reserve + per_token * deployment.block_tokens) / 1e9
+        needed = (sizes.usable - sizes.free + per_token * deployment.block_tokens) / 1e9
+        beside = (("LoRA adapters", sizes.adapters), ("encoder", sizes.encoder))
+        said = "".join(f"{name} {size / 1e9:.1f}, " for name, size in beside if size)
         raise CapacityError(
             f"{deployment.model} in {deployment.weights} does not fit on {deployment.gpus} x "
-            f"{deployment.accelerator}: needs {needed:.1f} GB per GPU (weights {sizes.weights / 1e9:.1f}, reserve "
-            f"{deployment.memory_reserve_gb:.1f}), has {sizes.usable / 1e9:.1f}"
+            f"{deployment.accelerator}: needs {needed:.1f} GB per GPU (weights {sizes.weights / 1e9:.1f}, "
+            f"{said}reserve {deployment.memory_reserve_gb:.1f}), has {sizes.usable / 1e9:.1f}"
         )
     return blocks

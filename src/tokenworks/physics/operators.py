@@ -95,20 +95,35 @@ def roofline(flop_s: Array, byte_s: Array, flop_share: float | Array, memory_sha
 
 
 def covered(experts: Experts, tokens: Array) -> Array:
-    """Expected share of experts that at least one of ``tokens`` picks, for uniform routing: 1 − (1 − k/E)^T."""
-    chance = experts.top_k / experts.experts
+    """Expected share of experts that at least one of ``tokens`` picks, for uniform routing: 1 − (1 − k/E)^T.
+
+    Copies count as experts of their own, every slot loaded alike.
+    """
+    chance = experts.top_k / (experts.experts + experts.redundant)
     if chance >= 1:
         return np.asarray(np.where(tokens > 0, 1.0, 0.0))
     return np.asarray(-np.expm1(tokens * np.log1p(-chance)))
 
 
 def imbalance(experts: Experts, tokens: Array) -> Array:
-    """Load of the busiest expert-parallel rank over the mean: 1 + √(2 ln R · (1 − 1/R)·R / picks) (normal maximum)."""
+    """Load of the busiest expert-parallel rank over the mean: 1 + √(2 ln R · (R·s − 1) / picks) (normal maximum).
+
+    s = 1 without copies. Copies on different ranks split their expert's tokens evenly (EPLB, DeepSeek-V3 report 3.4):
+    each of c has a c-th of its load's deviation, so that c slots have a c-th of the variance of one, and s is the mean
+    of 1/c over experts. With every expert on every rank s = 1/R and all are equal. That popular experts stay popular is
+    not modelled, neither without copies, where it costs, nor with them, where it is what they repair.
+    """
     if experts.ranks == 1:
         return np.ones_like(tokens)
     picks = np.maximum(tokens * experts.top_k, 1.0)
-    spread = np.sqrt(2.0 * np.log(experts.ranks) * (experts.ranks - 1) / picks)
+    spread = np.sqrt(2.0 * np.log(experts.ranks) * (experts.ranks * split(experts) - 1) / picks)
     return np.asarray(np.minimum(1.0 + spread, experts.ranks))
+
+
+def split(experts: Experts) -> float:
+    """Mean over experts of 1 / copies, the copies dealt out evenly."""
+    copies, more = divmod(experts.redundant, experts.experts)
+    return ((experts.experts - more) / (copies + 1) + more / (copies + 2)) / experts.experts
 
 
 def routed(chip: Chip, terms: Terms, experts: Experts, tokens: Array) -> Cost:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworks.physics.compile import graph_padded, grid, total
+from tokenworks.physics.compile import graph_padded, grid, scaled, total
 from tokenworks.physics.operators import Array
 from tokenworks.physics.step import Machine, core, local_costs, sequence_costs, shared_costs
-from tokenworks.physics.step import times as scaled
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from tokenworks import catalog
-from tokenworks.errors import UnsupportedError
+from tokenworks.physics.degrees import check_degrees
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.kernels import launches, local_bytes, shared_bytes
 from tokenworks.physics.precision import attention_precision, bytes_per_kv, bytes_per_weight
@@ -63,6 +63,7 @@ class Experts:
     parameters: float  # of one whole expert
     layers: int
     precision: str
+    redundant: int = 0  # copies beside one of each expert
 
     @property
     def weight_bytes(self) -> float:
@@ -95,7 +96,7 @@ class Shard:
 def shard(deployment: Deployment) -> Shard:
     """Cut the model for one GPU of the deployment (pipeline stages are averaged)."""
     model = catalog.load("models", deployment.model)
-    _check(deployment, model)
+    check_degrees(deployment, model)
     pp = deployment.pp
     experts = _experts(deployment, model)
     gemms = (*_attention_gemms(deployment, model), *_feed_forward_gemms(deployment, model))
@@ -129,16 +130,6 @@ def _mixers(model: catalog.Entry) -> int:
 
 def _dense_layers(model: catalog.Entry) -> int:
     return int(model["dense_layers"])
-
-
-def _check(deployment: Deployment, model: catalog.Entry) -> None:
-    heads = int(model["heads"])
-    if heads % deployment.tp and deployment.tp % heads:
-        raise UnsupportedError(f"{model.id}: {heads} attention heads cannot be cut into tp = {deployment.tp}")
-    if model["experts"] and deployment.ep > 1 and int(model["experts"]) % deployment.ep:
-        raise UnsupportedError(f"{model.id}: {model['experts']} experts cannot be cut into ep = {deployment.ep}")
-    if deployment.pp > int(model["layers"]):
-        raise UnsupportedError(f"{model.id}: {model['layers']} layers cannot be cut into pp = {deployment.pp}")
 
 
 def _attention_gemms(deployment: Deployment, model: catalog.Entry) -> tuple[Gemm, ...]:
@@ -208,12 +199,13 @@ def _experts(deployment: Deployment, model: catalog.Entry) -> Experts | None:
     return Experts(
         experts=int(model["experts"]),
         top_k=int(model["experts_per_token"]),
-        local=model["experts"] / ep,
+        local=(model["experts"] + deployment.redundant_experts) / ep,
         cut=max(1, width // ep),
         ranks=ep,
         parameters=matrices * (model.get("moe_latent") or model["hidden"]) * model["moe_ffn"],
         layers=int(model["moe_layers"]) / deployment.pp,  # type: ignore[arg-type]
         precision=deployment.weights,
+        redundant=deployment.redundant_experts,
     )
 
 

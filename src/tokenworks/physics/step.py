@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from tokenworks.physics.deployment import Deployment
+from tokenworks.physics.lora import applied, further_bytes
 from tokenworks.physics.operators import (
     Array,
     Chip,
@@ -16,6 +18,8 @@ from tokenworks.physics.operators import (
     routed,
     shared_collectives,
 )
+from tokenworks.physics.overlap import halved, hidden, unused
+from tokenworks.physics.pipeline import cycle, cycles, idle_factor, in_flight
 from tokenworks.physics.precision import peak_flop_s
 from tokenworks.physics.shard import Shard, shard
 from tokenworks.physics.terms import Effects, Terms, resolve
@@ -42,10 +46,6 @@ def plain(seconds: Array) -> Cost:
     return Cost(seconds, zero, zero, np.zeros(seconds.shape, dtype=bool))
 
 
-def times(cost: Cost, factor: float) -> Cost:
-    return Cost(cost.seconds * factor, cost.flop_s * factor, cost.byte_s * factor, cost.bound_by_compute)
-
-
 def streamed(machine: Machine, size: Array, share: float | None = None) -> Cost:
     """A cost of memory traffic alone, at a share of the bandwidth (that of dense weights unless given)."""
     byte_s = size / machine.chip.bandwidth
@@ -63,44 +63,71 @@ def products(machine: Machine, rows: Array, shared: bool, per_sequence: bool) ->
 
 def local_costs(machine: Machine, tokens: Array) -> dict[str, Cost]:
     """Operators that see the tokens of one rank, for arrays of tokens in the step (one pipeline cycle)."""
-    pp = machine.deployment.pp
-    rows = tokens / pp
+    if not machine.deployment.two_batch_overlap:
+        return _local(machine, tokens)
+    split = tokens >= 2
+    return hidden(halved(partial(_local, machine), tokens, split), split, machine.part.layers)
+
+
+def _local(machine: Machine, tokens: Array) -> dict[str, Cost]:
+    batches = in_flight(machine.deployment, tokens)
+    rows = tokens / batches
     costs = products(machine, rows, shared=False, per_sequence=False)
     if machine.part.experts and machine.deployment.dp == 1:
         costs["experts"] = routed(machine.chip, machine.terms, machine.part.experts, rows)
+    if machine.deployment.lora_adapters:
+        costs["lora"] = applied(machine.chip, machine.terms, machine.deployment, machine.part, rows, shared=False)
     costs["norms and activations"] = streamed(machine, rows * machine.part.local_bytes)
     seconds = local_collectives(machine.chip, machine.terms, machine.deployment, machine.part, rows)
     costs["all-reduce"] = plain(seconds)
     costs["kernel launches"] = plain(np.where(tokens > 0, machine.terms.kernel_s * machine.part.launches, 0.0))
-    return cycles(costs, pp)
-
-
-def cycles(costs: dict[str, Cost], pp: int) -> dict[str, Cost]:
-    """What a pipeline's stages cost one after the other."""
-    return costs if pp == 1 else {name: times(cost, pp) for name, cost in costs.items()}
+    return cycles(costs, machine.deployment, batches)
 
 
 def shared_costs(machine: Machine, tokens: Array) -> dict[str, Cost]:
     """Operators that see the tokens of all attention-DP ranks."""
-    if machine.deployment.dp == 1:
+    ranks = machine.deployment.dp
+    if ranks == 1:
         return {}
-    pp = machine.deployment.pp
-    rows = tokens / pp
+    if not machine.deployment.two_batch_overlap:
+        return _shared(machine, tokens)
+    split = tokens >= 2 * ranks
+    alone = unused(halved(partial(_local, machine), tokens / ranks, split))  # of the mean rank: the busiest has no less
+    return hidden(halved(partial(_shared, machine), tokens, split), split, machine.part.layers, alone)
+
+
+def _shared(machine: Machine, tokens: Array) -> dict[str, Cost]:
+    batches = in_flight(machine.deployment, tokens)
+    rows = tokens / batches
     costs = products(machine, rows, shared=True, per_sequence=False)
     if machine.part.experts:
         costs["experts"] = routed(machine.chip, machine.terms, machine.part.experts, rows)
+    if machine.deployment.lora_adapters:
+        dense = applied(machine.chip, machine.terms, machine.deployment, machine.part, rows, shared=True)
+        costs["lora of feed-forwards"] = dense
     costs["activations"] = streamed(machine, rows * machine.part.shared_bytes)
     seconds = shared_collectives(machine.chip, machine.terms, machine.deployment, machine.part, rows)
     costs["dispatch and combine"] = plain(seconds)
-    return cycles(costs, pp)
+    return cycles(costs, machine.deployment, batches)
 
 
 def sequence_costs(machine: Machine, sequences: Array) -> dict[str, Cost]:
-    """Output head, sampling and linear-mixer states: per sequence that samples a token."""
+    """Output head, sampling, linear-mixer states and adapters: per sequence that samples a token."""
     costs = products(machine, sequences, shared=False, per_sequence=True)
     if machine.part.attention.state_bytes:
-        costs["linear state"] = streamed(machine, sequences * machine.part.attention.state_bytes, machine.terms.mem_kv)
+        states = streamed(machine, sequences * machine.part.attention.state_bytes, machine.terms.mem_kv)
+        costs["linear state"] = replace(states, seconds=states.seconds * idle_factor(machine.deployment))
+    if machine.deployment.lora_adapters:
+        costs["more lora adapters"] = _further_adapters(machine, sequences / (1 + machine.deployment.draft_tokens))
     return costs
+
+
+def _further_adapters(machine: Machine, sequences: Array) -> Cost:
+    """Of every micro-batch, and of both its halves where they overlap."""
+    deployment, batches = machine.deployment, in_flight(machine.deployment, sequences)
+    halves = 2 if deployment.two_batch_overlap else 1
+    more = halves * further_bytes(deployment, machine.part, sequences / batches / halves)
+    return cycle(streamed(machine, more), deployment, batches)
 
 
 @dataclass(frozen=True)
@@ -124,4 +151,6 @@ def core(machine: Machine) -> Core:
     key = tuple(
         max(flop / terms.flop_attention, byte / terms.mem_kv) for flop, byte in zip(key_flop, key_byte, strict=True)
     )
-    return Core(tuple(f / terms.flop_attention for f in pair_flop), pair_flop, key, key_flop, key_byte)
+    idle = idle_factor(machine.deployment)
+    pair = tuple(f / terms.flop_attention * idle for f in pair_flop)
+    return Core(pair, pair_flop, tuple(seconds * idle for seconds in key), key_flop, key_byte)

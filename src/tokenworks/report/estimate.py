@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.explain import Explanation, Step
 from tokenworks.report.figures import seconds, short
 
@@ -13,6 +14,7 @@ def estimate_text(found: Explanation) -> str:
     lines = [
         f"{d.model} in {d.weights} (KV {d.kv}) by {d.engine} on {d.gpus} x {d.accelerator}: tp {d.tp}, pp {d.pp}, "
         f"attention dp {d.dp}, ep {d.ep}",
+        *_options(d),
         "",
         *_step(found.prefill, f"Prefill step of {found.prefill.tokens:,} tokens"),
         "",
@@ -24,6 +26,19 @@ def estimate_text(found: Explanation) -> str:
         *(f"  {name:20} prefill {p:+6.1%}   decode {q:+6.1%}" for name, p, q in found.sensitivity),
     ]
     return "\n".join(lines)
+
+
+def _options(d: Deployment) -> list[str]:
+    """What most deployments do without, where this one does not."""
+    on = {
+        f"{d.lora_adapters} LoRA adapters of rank {d.lora_rank}": d.lora_adapters,
+        f"{d.redundant_experts} redundant experts": d.redundant_experts,
+        f"{d.micro_batches} micro-batches in flight": d.micro_batches,
+        "norms inside the all-reduce": d.fused_all_reduce,
+        "two-batch overlap": d.two_batch_overlap,
+    }
+    named = [name for name, value in on.items() if value]
+    return [f"with {', '.join(named)}"] if named else []
 
 
 def _step(step: Step, title: str) -> list[str]:
@@ -41,8 +56,14 @@ def _step(step: Step, title: str) -> list[str]:
 
 def _memory(found: Explanation) -> list[str]:
     m = found.memory
-    unused = m.device - m.weights - m.reserve - m.fixed_kv - m.kv
-    parts = [("weights", m.weights), ("KV cache", m.kv), ("KV of windows and states", m.fixed_kv)]
+    unused = m.device - m.weights - m.adapters - m.encoder - m.reserve - m.fixed_kv - m.kv
+    parts = [
+        ("weights", m.weights),
+        ("encoder", m.encoder),
+        ("LoRA adapters", m.adapters),
+        ("KV cache", m.kv),
+        ("KV of windows and states", m.fixed_kv),
+    ]
     parts += [("reserve", m.reserve), ("left to others", unused)]
     lines = [f"Memory of one GPU: {m.device / 1e9:.1f} GB; KV cache for {found.kv_tokens:,} tokens a rank"]
     return lines + [

@@ -128,12 +128,33 @@ def _degrees(service: Service, pool: Pool | None, place: tuple[Any, ...], gpus: 
                 f"{part.ep} expert-parallel ranks need {part.ep} GPUs; one worker has {part.tp * part.dp} (tp × dp_attention)"
             ),
         )
-    elif part.ep > 1 and experts % part.ep:
-        yield (*place, "ep"), f"{service.model} has {experts} experts, which ep = {part.ep} does not divide"
+    else:
+        yield from _experts(service.model, experts, part, place)
+    if (part.micro_batches or 1) > part.pp:
+        yield (*place, "micro_batches"), f"at most one a stage is worth having; pp is {part.pp}"
+    if service.overlap != "none" and size == 1:
+        yield (*place, "tp"), f"{service.overlap} overlap hides communication between GPUs; one worker has one"
     if part.pp > int(model["layers"]):
         yield (*place, "pp"), f"{service.model} has {model['layers']} layers, fewer than pp = {part.pp}"
     if size > gpus:
         yield (*place, "tp"), f"one worker needs {size} GPUs (tp × pp × dp_attention); the system has {gpus}"
+
+
+def _experts(model: str, experts: int, part: Any, place: tuple[Any, ...]) -> Iterator[Finding]:
+    copies, most = part.redundant_experts, experts * (part.ep - 1)
+    if copies and part.ep == 1:
+        yield (*place, "redundant_experts"), "copies of experts need expert parallelism; ep is 1"
+    elif copies > most:
+        message = (
+            f"with {most} copies each of {part.ep} ranks holds all {experts} experts of {model}; {copies} are more"
+        )
+        yield (*place, "redundant_experts"), message
+    elif copies and (experts + copies) % part.ep:
+        nearest = max(copies + part.ep // 2 - (experts + copies + part.ep // 2) % part.ep, -experts % part.ep)
+        message = f"{experts} experts and {copies} copies cannot be cut into ep = {part.ep}; {nearest} copies can"
+        yield (*place, "redundant_experts"), message
+    elif part.ep > 1 and (experts + copies) % part.ep:
+        yield (*place, "ep"), f"{model} has {experts} experts, which ep = {part.ep} does not divide"
 
 
 def gpus_of(factory: Factory, system: System) -> int:

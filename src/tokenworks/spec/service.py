@@ -21,6 +21,10 @@ class Pool(Part):
     pp: Degree = Field(1, description="pipeline stages")
     dp: Degree = Field(1, alias="dp_attention", description="attention data-parallel ranks")
     ep: Degree = Field(1, description="expert-parallel ranks")
+    micro_batches: Count | None = Field(
+        None, description="in flight in the pipeline; none: one a stage, so that no stage is ever idle"
+    )
+    redundant_experts: int = Field(0, ge=0, le=4096, description="copies of experts, spread over the ep ranks; 0: none")
     max_seqs: Sequences | None = Field(None, description="sequences in a batch; none: the engine's")
     token_budget: StepTokens | None = Field(None, description="tokens of a step; none: the engine's")
 
@@ -55,6 +59,13 @@ class Speculative(Part):
         return self
 
 
+class Lora(Part):
+    """Low-rank adapters that all requests use, each one of them, equally often."""
+
+    adapters: Count = Field(description="loaded side by side")
+    rank: int = Field(16, ge=1, le=512, description="of every adapter; attention and dense feed-forwards")
+
+
 class Slo(Part):
     """Objectives for the 95th percentile of each request latency."""
 
@@ -83,6 +94,10 @@ class Service(Part):
     pp: Degree = Field(1, description="pipeline stages")
     dp: Degree = Field(1, alias="dp_attention", description="attention data-parallel ranks")
     ep: Degree = Field(1, description="expert-parallel ranks")
+    micro_batches: Count | None = Field(
+        None, description="in flight in the pipeline; none: one a stage, so that no stage is ever idle"
+    )
+    redundant_experts: int = Field(0, ge=0, le=4096, description="copies of experts, spread over the ep ranks; 0: none")
     prefill: Pool | None = Field(None, description="prefill workers of a disaggregated service")
     decode: Pool | None = Field(None, description="decode workers of a disaggregated service")
     max_seqs: Sequences | None = Field(None, description="sequences in a batch; none: the engine's")
@@ -94,6 +109,12 @@ class Service(Part):
     prefix_cache: bool | None = Field(None, description="reuse of known prompt prefixes; none: off")
     kv_tiers: tuple[Tier, ...] = Field((), description="slower memories for evicted prefix blocks, fastest first")
     speculative: Speculative | None = Field(None, description="speculative decoding; none: off")
+    encoder: bool = Field(True, description="load the model's vision or audio encoder; false: text only")
+    lora: Lora | None = Field(None, description="low-rank adapters; none: off")
+    fused_all_reduce: bool = Field(False, description="norms run inside the all-reduce before them (tp > 1)")
+    overlap: Literal["none", "two-batch"] = Field(
+        "none", description="two-batch: a step runs as two halves, one communicates while the other computes"
+    )
     routing: Literal["round-robin", "random", "least-loaded", "power-of-two", "session", "kv-aware"] = Field(
         "least-loaded", description="which worker takes a request"
     )

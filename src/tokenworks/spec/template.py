@@ -10,7 +10,7 @@ from tokenworks.spec.demand import Arrivals, Lengths, Scale, Sessions, Workload
 from tokenworks.spec.factory import Own, Rent, Run, System
 from tokenworks.spec.part import Part
 from tokenworks.spec.pue import PueTable
-from tokenworks.spec.service import Pool, Service, Slo, Speculative, Tier
+from tokenworks.spec.service import Lora, Pool, Service, Slo, Speculative, Tier
 from tokenworks.spec.site import Curtailment, Hall, Power, Site, Stage
 
 PARTS: tuple[tuple[str, type[Part]], ...] = (
@@ -28,6 +28,7 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("services[].prefill, .decode", Pool),
     ("services[].kv_tiers[]", Tier),
     ("services[].speculative", Speculative),
+    ("services[].lora", Lora),
     ("workload[]", Workload),
     ("workload[].arrivals", Arrivals),
     ("workload[].sessions", Sessions),
