@@ -87,7 +87,7 @@ MESSAGES = [
     (("    workers: 9\n", "    workers: 9\n    memory_fraction: 120%\n"), "factory.yaml:12:22  services[0].memory_fraction: '120%' is too much: at most 100%"),
     (("    workers: 9\n", "    workers: 9\n    speculative: {draft_tokens: 1, tokens_per_step: 3}\n"), "at most 2 tokens a step from 1 draft tokens"),
     (("    workers: 9\n", "    workers: 9\n    routing: kv\n"), "factory.yaml:12:14  services[0].routing: 'kv' is not one of 'round-robin'"),
-    (("    workers: 9\n", "    workers: 9\n    lora: {adapters: 0}\n"), "services[0].lora.adapters: Input should be greater than 0"),
+    (("    workers: 9\n", "    workers: 9\n    lora: {adapters: 0}\n"), "services[0].lora.adapters: 0 is too small: at least 1"),
     (("    workers: 9\n", "    workers: 9\n    lora: {rank: 8}\n"), "services[0].lora: needs 'adapters'"),
     (("ep: 8", "redundant_experts: 32"), "services[0].redundant_experts: copies of experts need expert parallelism; ep is 1"),
     (("ep: 8", "ep: 8\n    redundant_experts: 30"), "factory.yaml:14:24  services[0].redundant_experts: 256 experts and 30 copies cannot be cut into ep = 8; 32 copies can"),

@@ -150,7 +150,7 @@ def six_figures(result: RunResult) -> list[Figure]:
         Figure("tokens/J board", short(result.tokens_per_j.value), band(result.tokens_per_j), scopes),
         _power(result),
         Figure(
-            "GPU time busy",
+            "GPUs busy",
             percent(result.utilisation),
             f"{result.gpus:,} GPU{'s' * (result.gpus != 1)}",
             f"idle {usd(money.idle_usd)}",
