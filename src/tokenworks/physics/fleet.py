@@ -73,7 +73,7 @@ def pooled(service: Service, pool: Pool) -> Service:
 
 def _open_count(factory: Factory, service: Service, system: System) -> int:
     others = sum(fixed_gpus(s) for s in factory.services if s.on in (system.id, None))
-    return (gpus_of(factory, system) - others) // service.gpus_per_worker
+    return (gpus_of(factory, system) - others) // service.gpus
 
 
 def deployment(service: Service, system: System) -> Deployment:

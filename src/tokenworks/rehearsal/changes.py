@@ -82,7 +82,7 @@ def _fewer(made: Plant, result: RunResult) -> Iterator[Fields]:
         if service.prefill or system.count < 2 or [r.system.id for r in made.replicas].count(system.id) > 1:
             continue
         kept = math.ceil(system.count * use(s, result.horizon_s) / FULL)
-        workers = kept * int(catalog.load("systems", system.system)["gpus"]) // service.gpus_per_worker
+        workers = kept * int(catalog.load("systems", system.system)["gpus"]) // service.gpus
         if 0 < kept < system.count and 0 < workers < made.replicas[i].count:
             at = {f"systems.{made.factory.systems.index(system)}.count": kept}
             yield (
@@ -125,7 +125,7 @@ def _hardware(made: Plant, result: RunResult, worst: int) -> Iterator[Fields]:
     if service.prefill and service.decode:
         yield from _pools(service, free)
         return
-    count, each = made.replicas[worst].count, service.gpus_per_worker
+    count, each = made.replicas[worst].count, service.gpus
     if free >= each:
         yield f"{service.name}: +1 worker", {f"{at}.workers": count + 1}
         return
@@ -164,7 +164,7 @@ def _from_others(made: Plant, result: RunResult, worst: int) -> Iterator[Fields]
         given, s = made.factory.services[other], result.services[other]
         if other == worst or replicas.system.id != system or given.prefill:
             continue
-        gone = -(-service.gpus_per_worker // given.gpus_per_worker)
+        gone = -(-service.gpus // given.gpus)
         left = s.sustainable_requests_s * (1 - gone / replicas.count)
         if gone < replicas.count and s.arrived / result.horizon_s < FULL * left:
             fields = {

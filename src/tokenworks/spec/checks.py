@@ -165,7 +165,7 @@ def fixed_gpus(service: Service) -> int:
     """GPUs that a service names itself; 0 for one that takes what is left."""
     if service.prefill and service.decode:
         return service.prefill.workers * service.prefill.gpus + service.decode.workers * service.decode.gpus
-    return (service.workers or 0) * service.gpus_per_worker
+    return (service.workers or 0) * service.gpus
 
 
 def _gpu_count(factory: Factory) -> Iterator[Finding]:
@@ -186,7 +186,7 @@ def _gpu_count(factory: Factory) -> Iterator[Finding]:
                 ("services", open_ended[1][0], "workers"),
                 "only one service of a system may leave its workers open",
             )
-        elif open_ended and have - taken < open_ended[0][1].gpus_per_worker:
+        elif open_ended and have - taken < open_ended[0][1].gpus:
             yield ("services", open_ended[0][0], "workers"), f"no GPUs of {system.id} are left for it"
 
 

@@ -36,7 +36,7 @@ def pools_of(factory: Factory, service: Service) -> dict[str, int]:
     system = factory.system_of(service)
     others = [s for s in factory.services if s is not service and s.on in (system.id, None)]
     free = gpus_of(factory, system) - sum(fixed_gpus(s) for s in others)
-    return {"workers": max(0, free // service.gpus_per_worker)}
+    return {"workers": max(0, free // service.gpus)}
 
 
 def _cells(factory: Factory) -> Iterator[Finding]:

@@ -13,10 +13,9 @@ Sequences = Annotated[int, Field(ge=1, le=65_536)]
 StepTokens = Annotated[int, Field(ge=1, le=1_048_576)]
 
 
-class Pool(Part):
-    """Prefill or decode workers of a disaggregated service."""
+class Worker(Part):
+    """How the GPUs of one worker share its work, and what one step may hold."""
 
-    workers: Count = Field(1, description="replicas in this pool")
     tp: Degree = Field(1, description="tensor-parallel degree")
     pp: Degree = Field(1, description="pipeline stages")
     dp: Degree = Field(1, alias="dp_attention", description="attention data-parallel ranks")
@@ -30,7 +29,14 @@ class Pool(Part):
 
     @property
     def gpus(self) -> int:
+        """GPUs of one worker."""
         return self.tp * self.pp * self.dp
+
+
+class Pool(Worker):
+    """Prefill or decode workers of a disaggregated service."""
+
+    workers: Count = Field(1, description="replicas in this pool")
 
 
 class Tier(Part):
@@ -79,7 +85,7 @@ class Slo(Part):
 ROUTING = ("round-robin", "random", "least-loaded", "power-of-two", "session", "kv-aware")
 
 
-class Service(Part):
+class Service(Worker):
     """A model with its workers."""
 
     name: Name = Field(description="what workloads and reports call it")
@@ -90,18 +96,8 @@ class Service(Part):
     engine_version: str = Field("", description="whose rules and overheads hold; empty: the engine's general ones")
     on: str | None = Field(None, description="system id; none: the only system")
     workers: Count | None = Field(None, description="replicas; none: as many as the free GPUs hold")
-    tp: Degree = Field(1, description="tensor-parallel degree")
-    pp: Degree = Field(1, description="pipeline stages")
-    dp: Degree = Field(1, alias="dp_attention", description="attention data-parallel ranks")
-    ep: Degree = Field(1, description="expert-parallel ranks")
-    micro_batches: Count | None = Field(
-        None, description="in flight in the pipeline; none: one a stage, so that no stage is ever idle"
-    )
-    redundant_experts: int = Field(0, ge=0, le=4096, description="copies of experts, spread over the ep ranks; 0: none")
     prefill: Pool | None = Field(None, description="prefill workers of a disaggregated service")
     decode: Pool | None = Field(None, description="decode workers of a disaggregated service")
-    max_seqs: Sequences | None = Field(None, description="sequences in a batch; none: the engine's")
-    token_budget: StepTokens | None = Field(None, description="tokens of a step; none: the engine's")
     memory_fraction: SomePortion | None = Field(
         None, description="of the GPU memory that the engine may fill; none: the engine's"
     )
@@ -132,7 +128,3 @@ class Service(Part):
         if self.prefill and self.workers:
             raise ValueError("workers belongs to an aggregated service; prefill and decode have their own")
         return self
-
-    @property
-    def gpus_per_worker(self) -> int:
-        return self.tp * self.pp * self.dp
