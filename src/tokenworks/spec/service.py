@@ -115,7 +115,7 @@ class Service(Worker):
         "least-loaded", description="which worker takes a request"
     )
     kv_weight: Annotated[float, Field(ge=0, le=100)] = Field(
-        1.0, description="of kv-aware routing: what an uncached block counts against load"
+        4.0, description="of kv-aware routing: what an uncached block counts against one of load"
     )
     max_waiting: int = Field(0, ge=0, le=1_000_000_000, description="requests that may queue; 0: no limit")
     timeout_s: Patience = Field(0.0, alias="timeout", description="to the first token; 0: none")
