@@ -52,5 +52,7 @@ def test_weights_are_the_parameters(model):
 
 @pytest.mark.parametrize("model", PARTIAL)
 def test_a_model_beyond_physics_is_refused_with_the_reason(model):
-    with pytest.raises(CatalogError, match=r"does not model yet|not modelled by the physics yet"):
+    with pytest.raises(
+        CatalogError, match=r"does not model yet|not modelled by the physics yet|the submission does not say"
+    ):
         shard(one_gpu(model))
