@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tokenworks.accuracy import replay as replaying
-from tokenworks.accuracy.experiments import Load, experiment
+from tokenworks.accuracy.experiments import experiment
+from tokenworks.accuracy.loads import Load
 from tokenworks.accuracy.packed import load_measurements
 from tokenworks.accuracy.replay import output_rate, rehearse, replay
 from tokenworks.accuracy.slopes import marks_of, schedule_of

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tokenworks import catalog
+from tokenworks.accuracy.loads import Load, load_of, whole_batch
 from tokenworks.accuracy.rows import Row
 from tokenworks.catalog.engines import engine_rules
 from tokenworks.errors import UnsupportedError
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.memory import fits
-
-Ints = NDArray[np.int64]
-MAX_PROMPTS = 6000  # longer closed loops are cut: their means no longer change
-
-
-@dataclass(frozen=True)
-class Load:
-    """Requests of one replica. ``clients`` 0 = open loop or all at once. The first ``skip`` requests are not measured."""
-
-    arrival_s: NDArray[np.float64]
-    input_tokens: Ints
-    output_tokens: Ints
-    clients: int
-    skip: int = 0
-    steady: bool = False  # rates by Little's law over the measured requests, not over the whole run
 
 
 @dataclass(frozen=True)
@@ -85,9 +67,9 @@ def experiment(row: Row) -> Experiment:
     replicas = (row.gpus or base.gpus) / deployment.gpus
     if replicas < 1:
         raise UnsupportedError(f"{row.gpus} GPUs cannot hold a replica of {deployment.gpus}")
-    load = _load(row, deployment, mode, harness, replicas, assumed)
+    load = load_of(row, deployment, mode, harness, replicas, assumed)
     if mode == "static":
-        deployment = replace(deployment, max_seqs=len(load.arrival_s), token_budget=_whole_batch(load))
+        deployment = replace(deployment, max_seqs=len(load.arrival_s), token_budget=whole_batch(load))
     deployment = _fitting(deployment, assumed)
     if row.spec_decoding == "unknown":
         assumed.append("no speculative decoding")
@@ -212,7 +194,7 @@ def _disaggregated(row: Row, weights: str, harness: str, mode: str, assumed: lis
         base = replace(base, kv="fp8" if eight else base.kv)
         pools.append(_fitting(_speculating(own, base, assumed) if side == "decode" else base, assumed))
     prefill, decode = pools
-    load = _load(row, replace(decode, dp=1), mode, harness, 1.0, assumed)
+    load = load_of(row, replace(decode, dp=1), mode, harness, 1.0, assumed)
     per_decode = row.dataset in catalog.load("harnesses", "inferencex").extra["per_decode_gpu"]
     split = Split(prefill, row.prefill_workers or 1, row.decode_workers or 1, per_decode)
     return Experiment(decode, load, 1.0, harness, mode, ", ".join(dict.fromkeys(assumed)), split)
@@ -265,91 +247,3 @@ def _offline_settings(row: Row, base: Deployment) -> dict[str, Any]:
     if printed and experts and row.gpu in ("b200", "gb200") and base.tp > 1 and base.dp == 1:
         found |= {"tp": 1, "dp": base.tp, "ep": base.tp}
     return found
-
-
-def _load(row: Row, deployment: Deployment, mode: str, harness: str, replicas: float, assumed: list[str]) -> Load:
-    isl = row.isl
-    if isl is None:
-        table = catalog.load("harnesses", harness).extra["task_input_tokens"]
-        isl = float(table.get(row.model, table["default"]))
-        assumed.append(f"input length {isl:.0f} by task")
-    ranks = deployment.dp
-    if mode == "static":
-        count = max(1, round((row.batch_size or 1) / replicas / ranks))
-        return Load(np.zeros(count), _fixed(isl, count), _fixed(row.osl or 1, count), 0)
-    if mode == "offline":
-        count = max(1, round(_offline_requests(row, isl, assumed) / replicas / ranks))
-        return Load(np.zeros(count), _fixed(isl, count), _fixed(row.osl or 1, count), 0)
-    if mode == "open":
-        return _open(row, isl, replicas * ranks)
-    return _closed(row, isl, replicas * ranks, harness)
-
-
-def _offline_requests(row: Row, isl: float, assumed: list[str]) -> int:
-    entry = catalog.load("harnesses", "trtllm-offline")
-    known = entry.extra["requests"].get(f"{isl:.0f}/{row.osl:.0f}")
-    if known is None:
-        assumed.append("number of requests")
-        return int(entry["requests_default"])
-    return int(known)
-
-
-def _closed(row: Row, isl: float, parts: float, harness: str) -> Load:
-    clients = max(1, round((row.concurrency or 1) / parts))
-    entry = catalog.load("harnesses", harness or "steady")
-    burst = bool(entry["burst"])
-    count = min(int(entry["prompts_per_client"]) * clients, max(MAX_PROMPTS, 4 * clients))
-    count = max(count, 3 * clients)
-    rng = _rng(row)
-    inputs = _lengths(row, isl, count, rng)
-    outputs = _lengths(row, row.osl or 1, count, rng)
-    if burst:
-        return Load(np.zeros(count), inputs, outputs, clients)
-    arrival = np.zeros(count)
-    # The clients start one after the other over about one request's life, so that no burst is measured.
-    arrival[:clients] = np.arange(clients) * (float(row.osl or 1) * 0.02 / clients)
-    return Load(arrival, inputs, outputs, clients, skip=clients, steady=True)
-
-
-def _open(row: Row, isl: float, parts: float) -> Load:
-    count = int(catalog.load("harnesses", "open-loop")["requests"])
-    rng = _rng(row)
-    rate = (row.request_rate or 1.0) / parts
-    arrival = np.cumsum(rng.exponential(1.0 / rate, count))
-    draw = _conversation if _from_conversations(row) else _fixed_by
-    return Load(arrival, draw(isl, count, rng), draw(row.osl or 1, count, rng), 0)
-
-
-def _from_conversations(row: Row) -> bool:
-    """Whether the harness drew this row's prompts and answers from recorded conversations."""
-    known = catalog.load("harnesses", "open-loop").extra["conversations"]
-    return any((row.dataset, row.isl, row.osl) == (c["dataset"], c["isl"], c["osl"]) for c in known)
-
-
-def _conversation(mean: float, count: int, rng: np.random.Generator) -> Ints:
-    return np.maximum(1, np.rint(rng.exponential(mean, count))).astype(np.int64)
-
-
-def _fixed_by(value: float, count: int, rng: np.random.Generator) -> Ints:
-    del rng
-    return _fixed(value, count)
-
-
-def _rng(row: Row) -> np.random.Generator:
-    key = f"{row.isl} {row.osl} {row.concurrency} {row.request_rate}"
-    return np.random.default_rng(zlib.crc32(key.encode()))
-
-
-def _fixed(value: float, count: int) -> Ints:
-    return np.full(count, max(1, round(value)), dtype=np.int64)
-
-
-def _lengths(row: Row, nominal: float, count: int, rng: np.random.Generator) -> Ints:
-    if row.length_mode != "max_of_random_range":
-        return _fixed(nominal, count)
-    ratio = row.random_range_ratio if row.random_range_ratio is not None else 0.8
-    return rng.integers(max(1, int(ratio * nominal)), max(1, int(nominal)) + 1, count)
-
-
-def _whole_batch(load: Load) -> int:
-    return int(load.input_tokens.sum())

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from tokenworks.accuracy.experiments import Experiment, Load
+from tokenworks.accuracy.experiments import Experiment
+from tokenworks.accuracy.loads import Load
 from tokenworks.events.requests import Requests
 from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.terms import resolve

@@ -1,0 +1,118 @@
+"""From a published row to the requests of its experiment: how many, when, how long."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenworks import catalog
+from tokenworks.accuracy.rows import Row
+from tokenworks.physics.deployment import Deployment
+
+Ints = NDArray[np.int64]
+MAX_PROMPTS = 6000  # longer closed loops are cut: their means no longer change
+
+
+@dataclass(frozen=True)
+class Load:
+    """Requests of one replica. ``clients`` 0 = open loop or all at once. The first ``skip`` requests are not measured."""
+
+    arrival_s: NDArray[np.float64]
+    input_tokens: Ints
+    output_tokens: Ints
+    clients: int
+    skip: int = 0
+    steady: bool = False  # rates by Little's law over the measured requests, not over the whole run
+
+
+def load_of(row: Row, deployment: Deployment, mode: str, harness: str, replicas: float, assumed: list[str]) -> Load:
+    """The requests of one attention-DP rank of one replica, as the row's harness sends them."""
+    isl = row.isl
+    if isl is None:
+        table = catalog.load("harnesses", harness).extra["task_input_tokens"]
+        isl = float(table.get(row.model, table["default"]))
+        assumed.append(f"input length {isl:.0f} by task")
+    ranks = deployment.dp
+    if mode == "static":
+        count = max(1, round((row.batch_size or 1) / replicas / ranks))
+        return Load(np.zeros(count), _fixed(isl, count), _fixed(row.osl or 1, count), 0)
+    if mode == "offline":
+        count = max(1, round(_offline_requests(row, isl, assumed) / replicas / ranks))
+        return Load(np.zeros(count), _fixed(isl, count), _fixed(row.osl or 1, count), 0)
+    if mode == "open":
+        return _open(row, isl, replicas * ranks)
+    return _closed(row, isl, replicas * ranks, harness)
+
+
+def _offline_requests(row: Row, isl: float, assumed: list[str]) -> int:
+    entry = catalog.load("harnesses", "trtllm-offline")
+    known = entry.extra["requests"].get(f"{isl:.0f}/{row.osl:.0f}")
+    if known is None:
+        assumed.append("number of requests")
+        return int(entry["requests_default"])
+    return int(known)
+
+
+def _closed(row: Row, isl: float, parts: float, harness: str) -> Load:
+    clients = max(1, round((row.concurrency or 1) / parts))
+    entry = catalog.load("harnesses", harness or "steady")
+    burst = bool(entry["burst"])
+    count = min(int(entry["prompts_per_client"]) * clients, max(MAX_PROMPTS, 4 * clients))
+    count = max(count, 3 * clients)
+    rng = _rng(row)
+    inputs = _lengths(row, isl, count, rng)
+    outputs = _lengths(row, row.osl or 1, count, rng)
+    if burst:
+        return Load(np.zeros(count), inputs, outputs, clients)
+    arrival = np.zeros(count)
+    # The clients start one after the other over about one request's life, so that no burst is measured.
+    arrival[:clients] = np.arange(clients) * (float(row.osl or 1) * 0.02 / clients)
+    return Load(arrival, inputs, outputs, clients, skip=clients, steady=True)
+
+
+def _open(row: Row, isl: float, parts: float) -> Load:
+    count = int(catalog.load("harnesses", "open-loop")["requests"])
+    rng = _rng(row)
+    rate = (row.request_rate or 1.0) / parts
+    arrival = np.cumsum(rng.exponential(1.0 / rate, count))
+    draw = _conversation if _from_conversations(row) else _fixed_by
+    return Load(arrival, draw(isl, count, rng), draw(row.osl or 1, count, rng), 0)
+
+
+def _from_conversations(row: Row) -> bool:
+    """Whether the harness drew this row's prompts and answers from recorded conversations."""
+    known = catalog.load("harnesses", "open-loop").extra["conversations"]
+    return any((row.dataset, row.isl, row.osl) == (c["dataset"], c["isl"], c["osl"]) for c in known)
+
+
+def _conversation(mean: float, count: int, rng: np.random.Generator) -> Ints:
+    return np.maximum(1, np.rint(rng.exponential(mean, count))).astype(np.int64)
+
+
+def _fixed_by(value: float, count: int, rng: np.random.Generator) -> Ints:
+    del rng
+    return _fixed(value, count)
+
+
+def _rng(row: Row) -> np.random.Generator:
+    key = f"{row.isl} {row.osl} {row.concurrency} {row.request_rate}"
+    return np.random.default_rng(zlib.crc32(key.encode()))
+
+
+def _fixed(value: float, count: int) -> Ints:
+    return np.full(count, max(1, round(value)), dtype=np.int64)
+
+
+def _lengths(row: Row, nominal: float, count: int, rng: np.random.Generator) -> Ints:
+    if row.length_mode != "max_of_random_range":
+        return _fixed(nominal, count)
+    ratio = row.random_range_ratio if row.random_range_ratio is not None else 0.8
+    return rng.integers(max(1, int(ratio * nominal)), max(1, int(nominal)) + 1, count)
+
+
+def whole_batch(load: Load) -> int:
+    """Prompt tokens of a static batch: it runs in one step."""
+    return int(load.input_tokens.sum())
