@@ -76,11 +76,18 @@ def _open_count(factory: Factory, service: Service, system: System) -> int:
     return (gpus_of(factory, system) - others) // service.gpus
 
 
+def newest_version(engine: str) -> str:
+    """The newest version of the engine's family that was measured, "" where none was: what a factory is assumed to run."""
+    family = catalog.load("engines", catalog.load("engines", engine)["base"])
+    return str(family.get("newest_version") or "")
+
+
 def deployment(service: Service, system: System) -> Deployment:
     """One replica of a service. What the file leaves open comes from the engine's rules in the catalogue."""
     hardware = catalog.load("systems", system.system)
     accelerator = catalog.load("accelerators", hardware["accelerator"])
-    rules = engine_rules(service.engine, service.engine_version)
+    version = service.engine_version or newest_version(service.engine)
+    rules = engine_rules(service.engine, version)
     given = {
         "max_seqs": service.max_seqs,
         "token_budget": service.token_budget,
@@ -96,7 +103,7 @@ def deployment(service: Service, system: System) -> Deployment:
         accelerator=accelerator.id,
         model=service.model,
         engine=service.engine,
-        engine_version=service.engine_version,
+        engine_version=version,
         date="",
         weights=service.precision,
         kv=service.kv_precision,

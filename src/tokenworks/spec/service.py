@@ -93,7 +93,7 @@ class Service(Worker):
     precision: str = Field("bf16", description="of the weights")
     kv_precision: Literal["bf16", "fp8"] = Field("bf16", description="of the KV cache")
     engine: str = Field("vllm", description="catalogue id")
-    engine_version: str = Field("", description="whose rules and overheads hold; empty: the engine's general ones")
+    engine_version: str = Field("", description="whose rules and overheads hold; empty: the newest that was measured")
     on: str | None = Field(None, description="system id; none: the only system")
     workers: Count | None = Field(None, description="replicas; none: as many as the free GPUs hold")
     prefill: Pool | None = Field(None, description="prefill workers of a disaggregated service")
