@@ -120,3 +120,8 @@ def test_engine_eras():
     assert not engine_rules("vllm", "0.12.0")["prefill_alone"]
     assert engine_rules("vllm", "0.9")["default_max_seqs"] == 256
     assert engine_rules("vllm")["default_max_seqs"] == 1024
+
+
+def test_every_dataset_has_one_harness():
+    named = [d for h in catalog.ids("harnesses") for d in catalog.load("harnesses", h).extra.get("datasets", ())]
+    assert sorted(named) == sorted({m.row.dataset for m in load_measurements()})

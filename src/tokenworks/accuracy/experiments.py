@@ -44,11 +44,12 @@ class Experiment:
 
 @lru_cache(maxsize=1)
 def harness_of() -> dict[str, str]:
-    """Dataset → harness id."""
+    """Dataset → harness id, of harnesses with a client; the others time the engine itself."""
     found: dict[str, str] = {}
     for known in catalog.ids("harnesses"):
-        for dataset in catalog.load("harnesses", known).extra.get("datasets", ()):
-            found[dataset] = known
+        entry = catalog.load("harnesses", known)
+        if entry.get("client") is not False:
+            found |= dict.fromkeys(entry.extra.get("datasets", ()), known)
     return found
 
 
