@@ -8,8 +8,9 @@ penalised least-squares solution; replay again until the schedule is stable. Lef
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.terms import NAMES, Effects, Terms, attributes, priors, resolve
 
 Array = NDArray[np.float64]
+Answer = TypeVar("Answer")
 METRICS = tuple(field.name for field in fields(Prediction))
 CONVEX = 5  # rounds of soft-L1 weights before those of Cauchy
 SCALE = np.array([0.08, 0.08, 0.08, 0.2, 0.2, 0.1])  # scale of the log error in the robust loss, per metric
@@ -124,35 +126,35 @@ def linearise(case: Case, terms: Terms) -> tuple[Array, Array]:
         return np.asarray(np.log(values)), np.nan_to_num(steep)
 
 
-_SHARED: list[Case] = []
+def predict_case(case: Case, terms: Terms) -> Array:
+    return predict(case.experiment, terms)
 
 
-def _work(job: tuple[int, Terms]) -> tuple[Array, Array]:
-    return linearise(_SHARED[job[0]], job[1])
+_SHARED: list[Case] = []  # what forked processes find, so that cases need not travel
+
+
+def _at(job: tuple[Callable[[Case, Terms], Answer], int, Terms]) -> Answer:
+    work, number, terms = job
+    return work(_SHARED[number], terms)
+
+
+def _each(work: Callable[[Case, Terms], Answer], cases: list[Case], terms: list[Terms], processes: int) -> list[Answer]:
+    """One answer for every case, on several processes, in the order of the cases."""
+    if processes == 1:
+        return [work(case, its) for case, its in zip(cases, terms, strict=True)]
+    _SHARED[:] = cases
+    with workers(processes) as pool:
+        return pool.map(_at, [(work, number, its) for number, its in enumerate(terms)], chunksize=32)
 
 
 def linearise_all(all_cases: list[Case], terms: list[Terms], processes: int) -> list[tuple[Array, Array]]:
-    """Linearise every case, on several processes; the order of the answers is that of the cases."""
-    _SHARED[:] = all_cases
-    jobs = list(enumerate(terms))
-    if processes == 1:
-        return [_work(job) for job in jobs]
-    with workers(processes) as pool:
-        return pool.map(_work, jobs, chunksize=32)
-
-
-def _predict(job: tuple[int, Terms]) -> Array:
-    return predict(_SHARED[job[0]].experiment, job[1])
+    """Every case linearised at its terms."""
+    return _each(linearise, all_cases, terms, processes)
 
 
 def predict_all(all_cases: list[Case], terms: list[Terms], processes: int) -> list[Array]:
-    """Log metrics of every case, on several processes."""
-    _SHARED[:] = all_cases
-    jobs = list(enumerate(terms))
-    if processes == 1:
-        return [_predict(job) for job in jobs]
-    with workers(processes) as pool:
-        return pool.map(_predict, jobs, chunksize=64)
+    """Log metrics of every case under its terms."""
+    return _each(predict_case, all_cases, terms, processes)
 
 
 @dataclass(frozen=True)
@@ -262,9 +264,3 @@ def as_effects(plan: Design, values: Array) -> Effects:
 def terms_of(all_cases: list[Case], plan: Design, values: Array) -> list[Terms]:
     effects = as_effects(plan, values)
     return [resolve(case.experiment.deployment, effects, case.experiment.harness) for case in all_cases]
-
-
-def terms_of_some(all_cases: list[Case], plan: Design, values: Array, members: NDArray[np.int64]) -> list[Terms]:
-    effects = as_effects(plan, values)
-    found = (all_cases[i].experiment for i in members)
-    return [resolve(e.deployment, effects, e.harness) for e in found]

@@ -60,7 +60,7 @@ def leave_out(data: Table, problem: System, values: Array, folds: Folds, process
             effects = effects + SHARE * (fit.staged(here, data.plan, effects, keep[problem.case]) - effects)
         members = np.flatnonzero(folds == number)
         chosen = [data.cases[i] for i in members]
-        predicted = fit.predict_all(chosen, fit.terms_of_some(data.cases, data.plan, effects, members), processes)
+        predicted = fit.predict_all(chosen, fit.terms_of(chosen, data.plan, effects), processes)
         for i, logs in zip(members, predicted, strict=True):
             residual[i] = data.cases[i].log_target - logs
     return residual

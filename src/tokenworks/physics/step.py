@@ -20,7 +20,6 @@ from tokenworks.physics.operators import (
 )
 from tokenworks.physics.overlap import halved, hidden, unused
 from tokenworks.physics.pipeline import cycle, cycles, idle_factor, in_flight
-from tokenworks.physics.precision import peak_flop_s
 from tokenworks.physics.shard import Shard, shard
 from tokenworks.physics.terms import Effects, Terms, resolve
 
@@ -143,7 +142,7 @@ class Core:
 
 def core(machine: Machine) -> Core:
     attention, chip, terms = machine.part.attention, machine.chip, machine.terms
-    peak = peak_flop_s(chip.entry, "bf16")
+    peak = chip.peak_flop_s("bf16")
     queries = 1 + machine.deployment.draft_tokens
     pair_flop = tuple(flop / peak for flop in attention.prefill_flop)
     key_flop = tuple(flop * queries / peak for flop in attention.decode_flop)

@@ -34,7 +34,6 @@ from numpy.typing import NDArray
 TICKS_PER_S = 10**11
 FINE = 1 << 20
 MICROJOULES_PER_J = 10**6
-CLASSES = 3
 
 IntArray = NDArray[np.int64]
 

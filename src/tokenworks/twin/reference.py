@@ -396,6 +396,10 @@ class Reference:
         r.produced += 1
         r.first = now if r.first < 0 else r.first
         self._stretch(r, worker.model.tokens_per_step)
+        self._prefilled(worker, rank, r, now)
+
+    def _prefilled(self, worker: Worker, rank: Rank, r: Request, now: int) -> None:
+        """After the last chunk: it decodes from the next step on, unless its first token was all."""
         self._leave_if_done(worker, rank, r, now)
 
     @staticmethod

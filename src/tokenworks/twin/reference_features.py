@@ -423,15 +423,7 @@ class FeatureReference(Reference):
         worker.reloaded += sum(rank.reload for rank in worker.ranks)
         super()._end_step(worker, now)
 
-    def _fill(self, worker: Any, rank: Any, r: Any, now: int) -> None:
-        r.stored += r.chunk
-        worker.prefill_tokens += r.chunk
-        r.chunk = 0
-        if r.stored < r.goal:
-            return
-        r.produced += 1
-        r.first = now if r.first < 0 else r.first
-        self._stretch(r, worker.model.tokens_per_step)
+    def _prefilled(self, worker: Any, rank: Any, r: Any, now: int) -> None:
         self._publish(worker, rank, r)
         if worker.prefills_only and r.steps:
             rank.running.remove(r)
@@ -439,7 +431,7 @@ class FeatureReference(Reference):
             arrives = now + model.transfer_latency_ticks + r.prompt * model.transfer_ticks_per_token
             self.moving.append((arrives, r.number, r))
         else:
-            self._leave_if_done(worker, rank, r, now)
+            super()._prefilled(worker, rank, r, now)
 
     def _leave_if_done(self, worker: Any, rank: Any, r: Any, now: int) -> None:
         if r.done < r.steps:
