@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenworks.accuracy import fit
+from tokenworks.accuracy.design import Design, System, normal_equations
 from tokenworks.accuracy.experiments import experiment
-from tokenworks.accuracy.fit import METRICS, Design, System
+from tokenworks.accuracy.fit import METRICS
 from tokenworks.accuracy.packed import load_measurements
 from tokenworks.physics.terms import NAMES, priors, resolve
 
 ROWS = load_measurements()
+SPEED = NAMES.index("speed")
 SMOOTH = ("output_tokens_s_gpu", "tpot_s_mean", "ttft_s_mean", "joules_per_output_token")  # medians jump
 
 
@@ -75,19 +77,27 @@ def test_an_open_loop_below_its_limit_is_as_fast_as_its_requests_come():
     assert np.abs(steep[METRICS.index("ttft_s_mean")]).max() < 2
 
 
-def problem(matrix, gap):
-    """Residuals of throughput, one per case."""
+def problem(pattern, gap, slope=1.0):
+    """Residuals of throughput, one per case, that only the speed moves."""
     n = len(gap)
-    return System(np.array(matrix, float), np.array(gap, float), np.zeros(n, int), np.arange(n), np.ones(n))
+    slopes = np.zeros((n, len(NAMES)))
+    slopes[:, SPEED] = slope
+    zero = np.zeros(n, int)
+    return System(slopes, np.array(pattern), np.array(gap, float), zero, np.arange(n), np.ones(n))
+
+
+def plan_of(patterns, spread, own):
+    """A design of effects on the speed alone."""
+    patterns = np.array(patterns)
+    columns = tuple(("speed", str(n)) for n in range(len(spread)))
+    term = np.full(patterns.shape[1], SPEED)
+    return Design(columns, np.array(spread), np.array(own), term, patterns, np.zeros(0, int))
 
 
 def test_a_group_of_its_own_teaches_the_pooled_effect_first():
     # two groups; both lie 0.2 above the prediction, the second another 0.1
-    matrix = [[1, 1, 0]] * 30 + [[1, 0, 1]] * 30
-    plan = Design(
-        (("speed", "all"), ("speed", "a"), ("speed", "b")), np.full(3, 0.3), np.array([False, True, True]), ()
-    )
-    found = fit.staged(problem(matrix, [0.2] * 30 + [0.3] * 30), plan, np.zeros(3), np.ones(60, bool))
+    plan = plan_of([[0, 1], [0, 2]], [0.3] * 3, [False, True, True])
+    found = fit.staged(problem([0] * 30 + [1] * 30, [0.2] * 30 + [0.3] * 30), plan, np.zeros(3), np.ones(60, bool))
     assert found == pytest.approx([0.25, -0.05, 0.05], abs=0.01)
 
 
@@ -96,14 +106,39 @@ def test_gross_errors_do_not_pull():
     x = rng.uniform(0.5, 1.5, 200)
     gap = 0.4 * x + rng.normal(0, 0.02, 200)
     gap[::5] += 2.0
-    plan = Design((("speed", "all"),), np.array([1.0]), np.array([False]), ())
-    found = fit.solve(problem(x[:, None], gap), plan, np.zeros(1), np.ones(200, bool), np.ones(1, bool))
+    plan = plan_of([[0]], [1.0], [False])
+    found = fit.solve(problem([0] * 200, gap, x), plan, np.zeros(1), np.ones(200, bool), np.ones(1, bool))
     assert found[0] == pytest.approx(0.4, abs=0.02)
 
 
 def test_effects_that_are_not_free_stay():
-    plan = Design((("speed", "all"), ("speed", "a")), np.full(2, 0.5), np.array([False, True]), ())
+    plan = plan_of([[0, 1]], [0.5] * 2, [False, True])
     at = np.array([0.1, 0.7])
-    found = fit.solve(problem([[1, 1]] * 9, [0.0] * 9), plan, at, np.ones(9, bool), np.array([True, False]))
+    found = fit.solve(problem([0] * 9, [0.0] * 9), plan, at, np.ones(9, bool), np.array([True, False]))
     assert found[1] == 0.7
     assert found[0] == pytest.approx(0.1, abs=0.01)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_sums_over_patterns_are_the_products_of_the_dense_matrix(seed):
+    rng = np.random.default_rng(seed)
+    entries, columns, rows = 5, 7, 40
+    plan = Design(
+        tuple(("speed", str(n)) for n in range(columns)),
+        np.ones(columns),
+        np.zeros(columns, bool),
+        rng.integers(0, len(NAMES), entries),
+        np.array([rng.permutation(columns)[:entries] for _ in range(4)]),
+        np.zeros(0, int),
+    )
+    slope, weight, target = rng.normal(size=(rows, len(NAMES))), rng.uniform(0, 1, rows), rng.normal(size=rows)
+    system = System(slope, rng.integers(0, 3, rows), target, np.zeros(rows, int), np.arange(rows), weight)
+    dense = np.zeros((rows, columns))
+    for row, pattern in enumerate(system.pattern):
+        for entry, column in enumerate(plan.patterns[pattern]):
+            dense[row, column] += slope[row, plan.term[entry]]
+    square, right = normal_equations(system, plan, weight, target)
+    assert np.allclose(square, dense.T @ (weight[:, None] * dense))
+    assert np.allclose(right, dense.T @ (weight * target))
+    values = rng.normal(size=columns)
+    assert np.allclose(system.change(plan, values), dense @ values)

@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworks.accuracy import fit
-from tokenworks.accuracy.fit import METRICS, Design, System
-from tokenworks.accuracy.intervals import KNOWN, NEW_ACCELERATOR, NEW_MODEL, build
-from tokenworks.accuracy.leaving import Table, by_stratum, covered, group_folds, leave_out, point_folds, said_of
+from tokenworks.accuracy import coverage, fit, left_out
+from tokenworks.accuracy.design import Design, System
+from tokenworks.accuracy.fit import METRICS
+from tokenworks.accuracy.intervals import KNOWN, build
+from tokenworks.accuracy.leaving import KINDS, Table, leave_out, residuals
 from tokenworks.accuracy.rows import Measurement
 from tokenworks.accuracy.splits import configuration, validation_twins
 from tokenworks.errors import InputError
+from tokenworks.physics.terms import Effects
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-REFITS = 2  # replays of what stays when whole groups are left out
+COARSE = 6  # the first rounds use one experiment in so many: far from the solution all say the same
 INNER = 4  # steps on one linearisation: slopes change slowly, predictions are replayed each time
 
 
@@ -34,7 +36,7 @@ def table(measured: Sequence[Measurement], every: int = 1) -> Table:
     hidden = np.array([configuration(c.row) in twins for c in found])
     keep = (np.arange(len(found)) % every == 0) | hidden
     kept = [c for c, k in zip(found, keep, strict=True) if k]
-    return Table(kept, fit.design(kept), ~hidden[keep])
+    return Table(kept, fit.design_of(kept), ~hidden[keep])
 
 
 def calibrate(
@@ -46,25 +48,36 @@ def calibrate(
     say: Callable[[str], None],
     start: Path | None = None,
 ) -> None:
-    """Fit, leave groups and points out, write ``effects.json`` and ``intervals.json`` into the folder."""
+    """Fit, leave points, groups, accelerators and models out; write ``effects.json``, ``intervals.json`` and
+    ``left_out.json`` into the folder."""
+    began = time.perf_counter()
     data = table(measured, every)
-    if not data.seen.any():
-        raise InputError(
-            "the table holds no measurement to fit: none that can be rehearsed, has targets and is no hold-out"
-        )
     say(f"{len(data.cases)} distinct experiments, {len(data.plan.columns)} effects")
-    values = np.where(data.plan.own, 0.0, _start(data.plan, start))
+    coarse = table(measured, every * COARSE)
+    values = np.where(coarse.plan.own, 0.0, _start(coarse.plan, _read(start) if start else {}))
+    if rounds > 1:
+        say(f"first on {len(coarse.cases)} of them")
+        first = linearised(coarse, values, processes, say)
+        values, _ = descend(coarse, first, values, ~coarse.plan.own, rounds - 1, processes, say)
+    values = _start(data.plan, fit.as_effects(coarse.plan, values))
     problem = linearised(data, values, processes, say)
-    values, problem = descend(data, problem, values, ~data.plan.own, rounds, processes, say)
-    groups = leave_out(data, problem, values, group_folds(data), processes, REFITS)
+    values, problem = descend(data, problem, values, ~data.plan.own, min(1, rounds), processes, say)
+    unowned, pooled = problem, values
     values, problem = descend(data, problem, values, data.plan.own, 1, processes, say)
-    points = leave_out(data, problem, values, point_folds(data), processes, 0)
-    for name, residual in (("groups", groups), ("points", points)):
-        say(said_of(data, name, residual))
-    known, new = by_stratum(data, points, (KNOWN,)), by_stratum(data, groups, (NEW_MODEL, NEW_ACCELERATOR))
-    say(covered(data, points, groups))
     _write(folder / "effects.json", _effects_file(data, values, every))
-    _write(folder / "intervals.json", _intervals_file(data, build({**known, **new})))
+    say(f"fitted in {time.perf_counter() - began:.0f} s")
+    predicted = {}
+    for kind in KINDS:
+        own = kind.novelty == KNOWN
+        predicted[kind.name] = leave_out(data, problem if own else unowned, values if own else pooled, kind, processes)
+        say(f"{kind.name} left out: {time.perf_counter() - began:.0f} s since the start")
+    residual = {name: residuals(data, logs) for name, logs in predicted.items()}
+    shares = coverage.coverage(data, residual)
+    kept = left_out.record(data, predicted)
+    say(left_out.said(kept))
+    say(coverage.said(shares))
+    _write(folder / "left_out.json", {**kept, "coverage": shares})
+    _write(folder / "intervals.json", _intervals_file(data, build(coverage.by_stratum(data, residual))))
 
 
 def linearised(data: Table, values: Array, processes: int, say: Callable[[str], None]) -> System:
@@ -96,18 +109,18 @@ def descend(
     return values, problem
 
 
-def _start(plan: Design, path: Path | None) -> Array:
-    """Effects to start from: none, or those of a file."""
-    values = np.zeros(len(plan.columns))
-    if path is None:
-        return values
+def _read(path: Path) -> Effects:
+    """Effects of a file that `calibrate` wrote. Raises InputError for another file."""
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))["effects"]
-    except (ValueError, LookupError, TypeError):
+        found: Effects = json.loads(path.read_text(encoding="utf-8"))["effects"]
+        return {term: {key: float(value) for key, value in known.items()} for term, known in found.items()}
+    except (ValueError, LookupError, TypeError, AttributeError):
         raise InputError(f"{path} is not a file of effects, as `calibrate` writes it") from None
-    for column, (term, key) in enumerate(plan.columns):
-        values[column] = known.get(term, {}).get(key, 0.0)
-    return values
+
+
+def _start(plan: Design, known: Effects) -> Array:
+    """Known effects as values of the columns; 0 for the others."""
+    return np.array([known.get(term, {}).get(key, 0.0) for term, key in plan.columns])
 
 
 def best_step(
@@ -168,6 +181,7 @@ def _intervals_file(data: Table, bounds: dict[str, Any]) -> dict[str, Any]:
         "bounds": bounds,
         "known": {
             "accelerators": sorted({d.accelerator for d in seen}),
+            "models": sorted({d.model for d in seen}),
             "groups": sorted({f"{d.accelerator}|{d.model}|{d.engine}" for d in seen}),
         },
     }

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenworks.accuracy.intervals import KNOWN, NEW_ACCELERATOR, NEW_MODEL, interval, novelty
+from tokenworks.accuracy.intervals import KNOWN, NEW_ACCELERATOR, NEW_GROUP, NEW_MODEL, NOVELTIES, interval, novelty
 from tokenworks.events.results import Interval
 from tokenworks.physics.deployment import Deployment
 
 MODE = "closed"  # a running service is nearest to a closed loop: batches that form under load
-_ORDER = (KNOWN, NEW_MODEL, NEW_ACCELERATOR)
 _SAID = {
     KNOWN: "accelerator, model and engine were measured together",
-    NEW_MODEL: "the accelerator was measured, not with this model and engine",
+    NEW_GROUP: "accelerator and model were measured, not together with this engine",
+    NEW_MODEL: "the accelerator was measured, never with this model",
     NEW_ACCELERATOR: "no measurement of this accelerator exists here: its generation stands in",
 }
 
 
 def kind_of(deployments: Sequence[Deployment]) -> str:
     """The least known kind among the deployments."""
-    return max((novelty(d) for d in deployments), key=_ORDER.index)
+    return max((novelty(d) for d in deployments), key=NOVELTIES.index)
 
 
 def band(metric: str, deployments: Sequence[Deployment], value: float, inverse: bool = False) -> Interval:

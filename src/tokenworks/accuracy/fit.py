@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenworks.accuracy.design import Design, Mask, System, design, normal_equations
 from tokenworks.accuracy.experiments import Experiment, experiment
 from tokenworks.accuracy.replay import Prediction, measure, rehearse, replay
 from tokenworks.accuracy.rows import Measurement, Row
@@ -24,12 +25,13 @@ from tokenworks.accuracy.workers import workers
 from tokenworks.errors import InputError
 from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.deployment import Deployment
-from tokenworks.physics.terms import NAMES, Effects, Terms, attributes, priors, resolve
+from tokenworks.physics.terms import NAMES, Effects, Terms, priors, resolve
 
 Array = NDArray[np.float64]
 Answer = TypeVar("Answer")
 METRICS = tuple(field.name for field in fields(Prediction))
-CONVEX = 5  # rounds of soft-L1 weights before those of Cauchy
+CONVEX, CAUCHY = 5, 10  # rounds of soft-L1 weights, and at most so many of Cauchy after them
+STILL = 0.02  # change of an effect, in its prior spreads, below which a solution stands
 SCALE = np.array([0.08, 0.08, 0.08, 0.2, 0.2, 0.1])  # scale of the log error in the robust loss, per metric
 WEIGHT = np.array([1.0, 1.0, 1.0, 0.5, 0.5, 1.0])
 
@@ -157,61 +159,25 @@ def predict_all(all_cases: list[Case], terms: list[Terms], processes: int) -> li
     return _each(predict_case, all_cases, terms, processes)
 
 
-@dataclass(frozen=True)
-class Design:
-    """Which effects (columns) move which term of which case; built once for all cases."""
-
-    columns: tuple[tuple[str, str], ...]  # (term, family key)
-    spread: Array
-    own: NDArray[np.bool_]  # effects of single groups, fitted when the pooled ones stand
-    of_case: tuple[tuple[tuple[int, int], ...], ...]  # per case: (term index, column)
-
-
-def design(all_cases: Iterable[Case]) -> Design:
-    index: dict[tuple[str, str], int] = {}
-    spread: list[float] = []
-    own: list[bool] = []
-    rows: list[tuple[tuple[int, int], ...]] = []
-    for case in all_cases:
-        names = attributes(case.experiment.deployment, case.experiment.harness)
-        entry: list[tuple[int, int]] = []
-        for position, name in enumerate(NAMES):
-            prior = priors()[name]
-            keys = [("all", prior.spread, False)] + [(f.key(names), f.spread, f.own) for f in prior.families]
-            for key, sd, single in keys:
-                column = index.setdefault((name, key), len(index))
-                if column == len(spread):
-                    spread.append(sd)
-                    own.append(single)
-                entry.append((position, column))
-        rows.append(tuple(entry))
-    return Design(tuple(index), np.array(spread), np.array(own), tuple(rows))
-
-
-@dataclass(frozen=True)
-class System:
-    """The linearised problem: residual = gap − slopes · (effects − at)."""
-
-    matrix: Array  # (residuals, columns)
-    gap: Array  # log target − log prediction
-    metric: NDArray[np.int64]
-    case: NDArray[np.int64]
-    weight: Array
+def design_of(all_cases: Iterable[Case]) -> Design:
+    """The design of these cases; built once for all."""
+    return design((case.experiment.deployment, case.experiment.harness) for case in all_cases)
 
 
 def system(all_cases: list[Case], answers: list[tuple[Array, Array]], plan: Design) -> System:
-    rows, gaps, metrics, owners, weights = [], [], [], [], []
+    """The problem around the answers (log metrics, slopes) of all cases."""
+    rows: list[Array] = []
+    gaps, metrics, owners, weights = [], [], [], []
     for number, (case, (base, steep)) in enumerate(zip(all_cases, answers, strict=True)):
         for metric in np.flatnonzero(np.isfinite(case.log_target) & np.isfinite(base)):
-            line = np.zeros(len(plan.columns))
-            for position, column in plan.of_case[number]:
-                line[column] += steep[metric, position]
-            rows.append(line)
+            rows.append(steep[metric])
             gaps.append(case.log_target[metric] - base[metric])
             metrics.append(metric)
             owners.append(number)
             weights.append(case.weight * WEIGHT[metric])
-    return System(np.array(rows), np.array(gaps), np.array(metrics), np.array(owners), np.array(weights))
+    owner = np.array(owners)
+    slope = np.array(rows).reshape(-1, len(NAMES))
+    return System(slope, plan.of_case[owner], np.array(gaps), np.array(metrics), owner, np.array(weights))
 
 
 def moved(problem: System, all_cases: list[Case], predicted: list[Array]) -> System:
@@ -221,36 +187,38 @@ def moved(problem: System, all_cases: list[Case], predicted: list[Array]) -> Sys
     return replace(problem, gap=np.nan_to_num(gaps))
 
 
-def solve(
-    problem: System, plan: Design, at: Array, keep: NDArray[np.bool_], free: NDArray[np.bool_], rounds: int = 10
-) -> Array:
+def solve(problem: System, plan: Design, at: Array, keep: Mask, free: Mask) -> Array:
     """The ``free`` effects under Cauchy loss and Gaussian priors, from the linearisation at ``at``; the others stay."""
-    a = problem.matrix[np.ix_(keep, free)]
-    target = problem.gap[keep] + a @ at[free]
-    scale = SCALE[problem.metric[keep]]
+    part, own = problem.at(keep), plan.only(free)
+    target = part.gap + part.change(own, at[free])
+    scale = SCALE[part.metric]
     chosen = at[free]
-    ridge = 1.0 / plan.spread[free] ** 2
-    for number in range(CONVEX + rounds):
-        residual = (target - a @ chosen) / scale
-        # Soft-L1 first: convex, so it finds the valley. Then Cauchy: rows that no term explains stop pulling.
-        robust = problem.weight[keep] / scale**2 / (1.0 + residual**2) ** (0.5 if number < CONVEX else 1.0)
-        weighted = a * robust[:, None]
-        chosen = np.linalg.solve(weighted.T @ a + np.diag(ridge), weighted.T @ target)
+    ridge = np.diag(1.0 / own.spread**2)
+    # Soft-L1 first: convex, so it finds the valley. Then Cauchy: rows that no term explains stop pulling.
+    for power, rounds in ((0.5, CONVEX), (1.0, CAUCHY)):
+        for _ in range(rounds):
+            residual = (target - part.change(own, chosen)) / scale
+            robust = part.weight / scale**2 / (1.0 + residual**2) ** power
+            square, right = normal_equations(part, own, robust, target)
+            before = chosen
+            chosen = np.asarray(np.linalg.solve(square + ridge, right), float)
+            if np.abs((chosen - before) / own.spread).max(initial=0.0) < STILL:
+                break
     effects = at.copy()
     effects[free] = chosen
     return effects
 
 
-def staged(problem: System, plan: Design, at: Array, keep: NDArray[np.bool_]) -> Array:
+def staged(problem: System, plan: Design, at: Array, keep: Mask) -> Array:
     """Pooled effects fitted as if groups had none of their own, then the groups' own with the pooled ones standing."""
     bare = np.where(plan.own, 0.0, at)
-    pooled = solve(_shifted(problem, at - bare), plan, bare, keep, ~plan.own)
-    return solve(_shifted(problem, at - pooled), plan, pooled, keep, plan.own)
+    pooled = solve(_shifted(problem, plan, at - bare), plan, bare, keep, ~plan.own)
+    return solve(_shifted(problem, plan, at - pooled), plan, pooled, keep, plan.own)
 
 
-def _shifted(problem: System, back: Array) -> System:
+def _shifted(problem: System, plan: Design, back: Array) -> System:
     """The problem around effects smaller by ``back``, along its slopes."""
-    return replace(problem, gap=problem.gap + problem.matrix @ back)
+    return replace(problem, gap=problem.gap + problem.change(plan, back))
 
 
 def as_effects(plan: Design, values: Array) -> Effects:

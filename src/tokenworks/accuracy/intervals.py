@@ -16,7 +16,8 @@ from tokenworks.physics.terms import CALIBRATION
 
 POOL = 50  # strata with fewer residuals are pooled
 LEVEL = 0.80
-KNOWN, NEW_MODEL, NEW_ACCELERATOR = "known", "new model", "new accelerator"
+KNOWN, NEW_GROUP, NEW_MODEL, NEW_ACCELERATOR = "known", "new group", "new model", "new accelerator"
+NOVELTIES = (KNOWN, NEW_GROUP, NEW_MODEL, NEW_ACCELERATOR)  # from the best known on
 
 Residuals = Mapping[tuple[str, str, str], list[float]]  # (metric, mode, novelty) → log(measured / predicted)
 
@@ -38,7 +39,7 @@ def build(residuals: Residuals) -> dict[str, Any]:
     modes = sorted({mode for _, mode, _ in residuals})
     for metric in metrics:
         for mode in modes:
-            for novelty in (KNOWN, NEW_MODEL, NEW_ACCELERATOR):
+            for novelty in NOVELTIES:
                 errors, said = stratum(residuals, metric, mode, novelty)
                 if errors:
                     low, high = bounds(errors)
@@ -56,7 +57,7 @@ def stratum(residuals: Residuals, metric: str, mode: str, novelty: str) -> tuple
     exact = list(residuals.get((metric, mode, novelty), ()))
     if len(exact) >= POOL:
         return exact, ""
-    unknown = [NEW_MODEL, NEW_ACCELERATOR] if novelty != KNOWN else [KNOWN]
+    unknown = NOVELTIES[1:] if novelty != KNOWN else NOVELTIES[:1]
     over = [e for n in unknown for e in residuals.get((metric, mode, n), ())]
     if len(over) >= POOL:
         return over, "novelties"
@@ -74,12 +75,14 @@ def shipped() -> dict[str, Any]:
 
 
 def novelty(deployment: Deployment) -> str:
-    """Whether calibration saw this accelerator, and this model, with this engine's family."""
+    """Whether calibration saw this accelerator, this model, and both with this engine."""
     known = shipped()["known"]
     if deployment.accelerator not in known["accelerators"]:
         return NEW_ACCELERATOR
+    if deployment.model not in known["models"]:
+        return NEW_MODEL
     group = f"{deployment.accelerator}|{deployment.model}|{deployment.engine}"
-    return KNOWN if group in known["groups"] else NEW_MODEL
+    return KNOWN if group in known["groups"] else NEW_GROUP
 
 
 def interval(metric: str, mode: str, kind: str, value: float) -> tuple[float, float]:

@@ -1,26 +1,28 @@
-"""Errors where calibration has not looked: whole groups left out, and points of known groups left out."""
+"""Errors where calibration has not looked: points, whole groups, accelerators and models left out in turn."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks.accuracy import fit
-from tokenworks.accuracy.fit import METRICS, Case, Design, System
-from tokenworks.accuracy.intervals import KNOWN, NEW_MODEL, Residuals, bounds, stratum
+from tokenworks.accuracy.design import Design, System
+from tokenworks.accuracy.fit import METRICS, Case
+from tokenworks.accuracy.intervals import KNOWN, NEW_ACCELERATOR, NEW_GROUP, NEW_MODEL
 from tokenworks.accuracy.splits import configuration, fold, group
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Folds = NDArray[np.int64]
 FOLDS = 5
-KIND = ("throughput", "tpot", "tpot", "ttft", "ttft", "energy")  # of each metric
 SHARE = 0.7  # of a step towards the solution, as in the fit itself
-INTERVAL_PARTS = 4  # coverage is measured on each part with bounds from the others
+REFITS = 2  # replays of what stays, where more than points is left out
+FAR = 0.03  # a change of a log metric beyond which its experiment is replayed instead of taken along its slopes
+FEW = 20  # accelerators or models with fewer experiments share a fold
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,16 @@ class Table:
     cases: list[Case]
     plan: Design
     seen: Mask  # not a twin of a validation row
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to leave measurements out: what its predictions are examples of, its folds, and its refits."""
+
+    name: str
+    novelty: str
+    folds: Callable[[Table], Folds]
+    refits: int
 
 
 def group_folds(data: Table) -> Folds:
@@ -42,67 +54,70 @@ def point_folds(data: Table) -> Folds:
     return np.array([fold(configuration(c.row), FOLDS) for c in data.cases])
 
 
-def leave_out(data: Table, problem: System, values: Array, folds: Folds, processes: int, steps: int) -> Array:
-    """Residuals log(measured / predicted), each fold replayed with effects that its rows did not teach.
+def accelerator_folds(data: Table) -> Folds:
+    """Each accelerator alone."""
+    return _one_by_one([c.row.gpu for c in data.cases], data.seen)
 
-    Shape (cases, metrics); NaN where nothing was measured. The slopes are those of the common linearisation. A fold's
-    effects begin with the difference of two solutions of it, with the fold's rows and without them; ``steps`` times
-    the rows that stay are then replayed and solved again, since what a whole group taught is not a small change.
+
+def model_folds(data: Table) -> Folds:
+    """Each model alone."""
+    return _one_by_one([c.row.model for c in data.cases], data.seen)
+
+
+def _one_by_one(names: list[str], seen: Mask) -> Folds:
+    """A fold for each name; those with few experiments share one."""
+    counts = Counter(name for name, s in zip(names, seen, strict=True) if s)
+    place = {name: number for number, name in enumerate(sorted(n for n, c in counts.items() if c >= FEW))}
+    return np.array([place.get(name, len(place)) for name in names])
+
+
+KINDS = (
+    Kind("points", KNOWN, point_folds, 0),
+    Kind("groups", NEW_GROUP, group_folds, REFITS),
+    Kind("accelerators", NEW_ACCELERATOR, accelerator_folds, REFITS),
+    Kind("models", NEW_MODEL, model_folds, REFITS),
+)
+
+
+def leave_out(data: Table, problem: System, values: Array, kind: Kind, processes: int) -> Array:
+    """Log predictions of every case under effects that its fold did not teach: shape (cases, metrics).
+
+    The slopes are those of the common linearisation. A fold's effects begin with the difference of two solutions, with
+    its rows and without them. What a whole group taught is not a small change: the rows that stay are then
+    replayed where they moved far, and solved again.
     """
-    residual = np.full((len(data.cases), len(METRICS)), np.nan)
+    predicted = np.full((len(data.cases), len(METRICS)), np.nan)
     whole = fit.staged(problem, data.plan, values, data.seen[problem.case])
-    for number in range(FOLDS):
-        keep = data.seen & (folds != number)
-        effects = values + fit.staged(problem, data.plan, values, keep[problem.case]) - whole
-        for _ in range(steps):
-            terms = fit.terms_of(data.cases, data.plan, effects)
-            here = fit.moved(problem, data.cases, fit.predict_all(data.cases, terms, processes))
-            effects = effects + SHARE * (fit.staged(here, data.plan, effects, keep[problem.case]) - effects)
+    folds = kind.folds(data)
+    for number in np.unique(folds):
+        keep = (data.seen & (folds != number))[problem.case]
+        effects = values + fit.staged(problem, data.plan, values, keep) - whole
+        here, at = problem, values
+        for _ in range(kind.refits):
+            here, at = followed(data, here, at, effects, keep, processes), effects
+            effects = at + SHARE * (fit.staged(here, data.plan, at, keep) - at)
         members = np.flatnonzero(folds == number)
         chosen = [data.cases[i] for i in members]
-        predicted = fit.predict_all(chosen, fit.terms_of(chosen, data.plan, effects), processes)
-        for i, logs in zip(members, predicted, strict=True):
-            residual[i] = data.cases[i].log_target - logs
-    return residual
+        terms = fit.terms_of(chosen, data.plan, effects)
+        predicted[members] = fit.predict_all(chosen, terms, processes)
+    return predicted
 
 
-def said_of(data: Table, name: str, residual: Array) -> str:
-    """Median and p90 of the absolute error per metric, of what calibration may see."""
-    lines = []
-    for metric, label in enumerate(METRICS):
-        r = residual[data.seen, metric]
-        e = np.abs(np.expm1(-r[np.isfinite(r)])) * 100
-        if len(e):
-            lines.append(
-                f"{name} left out: {label:26} {np.median(e):5.1f}% (p90 {np.quantile(e, 0.9):.0f}%) of {len(e)}"
-            )
-    return "\n".join(lines)
+def followed(data: Table, problem: System, at: Array, to: Array, keep: Mask, processes: int) -> System:
+    """The problem around ``to``: along its slopes where they lead less than FAR, else replayed."""
+    change = problem.change(data.plan, to - at)
+    gap = problem.gap - change
+    far = np.unique(problem.case[keep & (np.abs(change) > FAR)])
+    chosen = [data.cases[i] for i in far]
+    answers = fit.predict_all(chosen, fit.terms_of(chosen, data.plan, to), processes)
+    place = {int(case): number for number, case in enumerate(far)}
+    for row in np.flatnonzero(np.isin(problem.case, far)):
+        log = answers[place[int(problem.case[row])]][problem.metric[row]]
+        gap[row] = data.cases[problem.case[row]].log_target[problem.metric[row]] - log
+    return replace(problem, gap=np.nan_to_num(gap))
 
 
-def by_stratum(data: Table, residual: Array, novelties: Sequence[str]) -> Residuals:
-    """Residuals of seen cases by (metric, mode, novelty)."""
-    found: dict[tuple[str, str, str], list[float]] = {}
-    for number in np.flatnonzero(data.seen):
-        mode = data.cases[number].experiment.mode
-        for metric in np.flatnonzero(np.isfinite(residual[number])):
-            for novelty in novelties:
-                found.setdefault((KIND[metric], mode, novelty), []).append(float(residual[number, metric]))
-    return found
-
-
-def covered(data: Table, points: Array, groups: Array) -> str:
-    """Share of left-out residuals inside 80% bounds that were drawn without their part of the groups."""
-    parts = np.array([zlib.crc32(repr(group(c.row)).encode()[::-1]) % INTERVAL_PARTS for c in data.cases])
-    lines = []
-    for residual, kind, name in ((points, KNOWN, "known groups"), (groups, NEW_MODEL, "new groups")):
-        inside: dict[str, list[bool]] = {}
-        for part in range(INTERVAL_PARTS):
-            others = Table(data.cases, data.plan, data.seen & (parts != part))
-            drawn = by_stratum(others, residual, (kind,))
-            tested = by_stratum(Table(data.cases, data.plan, data.seen & (parts == part)), residual, (kind,))
-            for (metric, mode, _), errors in tested.items():
-                low, high = bounds(stratum(drawn, metric, mode, kind)[0])
-                inside.setdefault(metric, []).extend(low <= e <= high for e in errors)
-        shares = ", ".join(f"{metric} {np.mean(found):.0%}" for metric, found in sorted(inside.items()))
-        lines.append(f"80% intervals, {name}, out of fold: {shares}")
-    return "\n".join(lines)
+def residuals(data: Table, predicted: Array) -> Array:
+    """log(measured / predicted), NaN where nothing was measured or the case may not be seen: shape (cases, metrics)."""
+    target = np.array([c.log_target for c in data.cases])
+    return np.where(data.seen[:, None], target - predicted, np.nan)
