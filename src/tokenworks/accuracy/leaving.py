@@ -21,7 +21,7 @@ Folds = NDArray[np.int64]
 FOLDS = 5
 SHARE = 0.7  # of a step towards the solution, as in the fit itself
 REFITS = 2  # replays of what stays, where more than points is left out
-FAR = 0.03  # a change of a log metric beyond which its experiment is replayed instead of taken along its slopes
+FAR = 0.03  # terms that move a log metric by more than this together, up or down, have its experiment replayed
 FEW = 20  # accelerators or models with fewer experiments share a fold
 
 
@@ -82,12 +82,12 @@ KINDS = (
 def leave_out(data: Table, problem: System, values: Array, kind: Kind, processes: int) -> Array:
     """Log predictions of every case under effects that its fold did not teach: shape (cases, metrics).
 
-    The slopes are those of the common linearisation. A fold's effects begin with the difference of two solutions, with
-    its rows and without them. What a whole group taught is not a small change: the rows that stay are then
-    replayed where they moved far, and solved again.
+    The slopes are those of the common linearisation. What a whole group taught is not a small change: the solution
+    without it is replayed where it moved far, and solved again, so that nothing but the slopes has seen it. Points
+    are a small change: the difference of two solutions, with them and without.
     """
     predicted = np.full((len(data.cases), len(METRICS)), np.nan)
-    whole = fit.staged(problem, data.plan, values, data.seen[problem.case])
+    whole = values if kind.refits else fit.staged(problem, data.plan, values, data.seen[problem.case])
     folds = kind.folds(data)
     for number in np.unique(folds):
         keep = (data.seen & (folds != number))[problem.case]
@@ -104,10 +104,10 @@ def leave_out(data: Table, problem: System, values: Array, kind: Kind, processes
 
 
 def followed(data: Table, problem: System, at: Array, to: Array, keep: Mask, processes: int) -> System:
-    """The problem around ``to``: along its slopes where they lead less than FAR, else replayed."""
-    change = problem.change(data.plan, to - at)
-    gap = problem.gap - change
-    far = np.unique(problem.case[keep & (np.abs(change) > FAR)])
+    """The problem around ``to``: along its slopes where terms move less than FAR, else replayed."""
+    parts = problem.slope * data.plan.shifts(to - at)[problem.pattern]
+    gap = problem.gap - parts.sum(axis=1)
+    far = np.unique(problem.case[keep & (np.abs(parts).sum(axis=1) > FAR)])
     chosen = [data.cases[i] for i in far]
     answers = fit.predict_all(chosen, fit.terms_of(chosen, data.plan, to), processes)
     place = {int(case): number for number, case in enumerate(far)}
