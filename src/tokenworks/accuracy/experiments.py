@@ -58,7 +58,7 @@ def experiment(row: Row) -> Experiment:
     _require(row)
     assumed: list[str] = []
     harness = harness_of().get(row.dataset, "")
-    mode = _mode(row)
+    mode = mode_of(row)
     weights = _weights(row, assumed)
     if row.disaggregated == "true":
         return _disaggregated(row, weights, harness, mode, assumed)
@@ -107,7 +107,8 @@ def _require(row: Row) -> None:
         raise UnsupportedError("a length below one token")
 
 
-def _mode(row: Row) -> str:
+def mode_of(row: Row) -> str:
+    """static, offline, closed or open: the kind of load. Raises UnsupportedError where the row states none."""
     if row.batch_size and row.serving != "closed_loop":
         return "static"
     if row.serving == "offline_max":
