@@ -5,7 +5,8 @@ import math
 import pytest
 
 import tokenworks as tw
-from tokenworks.accuracy.certainty import CLOSED, OPEN, SPLIT, STATIC, evidence
+from tokenworks.accuracy.certainty import CLOSED, OPEN, STATIC, evidence
+from tokenworks.accuracy.experiments import DISAGGREGATED
 from tokenworks.accuracy.intervals import KNOWN, interval
 from tokenworks.physics.fleet import fleet
 from tokenworks.rehearsal.bands import evidence_of
@@ -77,7 +78,7 @@ def test_a_service_is_held_against_measurements_of_its_own_load():
     alone = {"workload.0.trace": None, "workload.0.scale": "1x", "workload.0.arrivals": batch}
     assert loads("laptop", **alone) == (STATIC,)
     assert loads("laptop", **{**alone, "workload.0.arrivals": {"kind": "closed-loop", "clients": 4}}) == (CLOSED,)
-    assert loads("disaggregated") == (SPLIT,)
+    assert loads("disaggregated") == (DISAGGREGATED,)
 
 
 def test_an_open_loop_is_as_unsure_as_open_and_closed_loops():

@@ -17,6 +17,7 @@ from tokenworks.accuracy.intervals import KNOWN, NEW_ACCELERATOR, NEW_MODEL, bui
 from tokenworks.accuracy.leaving import Table, by_stratum, covered, group_folds, leave_out, point_folds, said_of
 from tokenworks.accuracy.rows import Measurement
 from tokenworks.accuracy.splits import configuration, validation_twins
+from tokenworks.accuracy.unfitted import unfitted_bounds
 from tokenworks.errors import InputError
 
 Array = NDArray[np.float64]
@@ -63,8 +64,9 @@ def calibrate(
         say(said_of(data, name, residual))
     known, new = by_stratum(data, points, (KNOWN,)), by_stratum(data, groups, (NEW_MODEL, NEW_ACCELERATOR))
     say(covered(data, points, groups))
+    bounds = build({**known, **new}) | unfitted_bounds(measured, fit.as_effects(data.plan, values), processes)
     _write(folder / "effects.json", _effects_file(data, values, every))
-    _write(folder / "intervals.json", _intervals_file(data, build({**known, **new})))
+    _write(folder / "intervals.json", _intervals_file(data, bounds))
 
 
 def linearised(data: Table, values: Array, processes: int, say: Callable[[str], None]) -> System:

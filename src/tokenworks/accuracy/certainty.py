@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tokenworks.accuracy.experiments import DISAGGREGATED, SPECULATING
 from tokenworks.accuracy.intervals import KNOWN, NEW_ACCELERATOR, NEW_MODEL, interval, novelty
 from tokenworks.events.results import Interval
 from tokenworks.physics.deployment import Deployment
 
-CLOSED, OPEN, OFFLINE, STATIC, SPLIT = "closed", "open", "offline", "static", "disaggregated"
+CLOSED, OPEN, OFFLINE, STATIC = "closed", "open", "offline", "static"
 _ORDER = (KNOWN, NEW_MODEL, NEW_ACCELERATOR)
 _SAID = {
     KNOWN: "accelerator, model and engine were measured together",
@@ -21,7 +22,8 @@ _LOADS = {
     OPEN: "open loops",
     OFFLINE: "offline runs",
     STATIC: "static batches",
-    SPLIT: "disaggregated deployments",
+    DISAGGREGATED: "disaggregated deployments",
+    SPECULATING: "deployments that speculate",
 }
 _METRICS = {"throughput": "throughput", "tpot": "TPOT", "ttft": "TTFT", "energy": "joules per token"}
 

@@ -13,6 +13,9 @@ from tokenworks.catalog.engines import engine_rules
 from tokenworks.errors import UnsupportedError
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.memory import fits
+from tokenworks.physics.terms import Terms
+
+DISAGGREGATED, SPECULATING = "disaggregated", "speculating"
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Split:
     prefill_workers: int
     decode_workers: int
     per_decode_gpu: bool  # the dataset divides throughput by the decode GPUs alone
+    terms: Terms | None = None  # of the prefill workers; None: those of the shipped effects
 
     def divisor(self, decode: Deployment) -> int:
         """GPUs by which throughput is divided."""
@@ -40,6 +44,11 @@ class Experiment:
     assumed: str = ""  # the facts that the row leaves open and the catalogue supplied
     split: Split | None = None  # disaggregated: ``deployment`` decodes
     gaps: bool = False  # the harness prints the median gap between tokens, not the median of requests' means
+
+    @property
+    def tested_as(self) -> str:
+        """The kind of experiment whose errors are its own: the mode, or what no fit learns from."""
+        return DISAGGREGATED if self.split else SPECULATING if self.deployment.draft_tokens else self.mode
 
 
 @lru_cache(maxsize=1)

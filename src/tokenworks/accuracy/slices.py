@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tokenworks import catalog
-from tokenworks.accuracy.experiments import mode_of
+from tokenworks.accuracy.experiments import DISAGGREGATED, SPECULATING, mode_of
 from tokenworks.accuracy.rows import Measurement, Row
 from tokenworks.accuracy.splits import known_cause
 from tokenworks.accuracy.tables import pairs
@@ -19,7 +19,6 @@ from tokenworks.errors import UnsupportedError
 from tokenworks.physics.terms import model_kind
 
 Answered = tuple[Measurement, Answer]
-SPLIT = "disaggregated"
 KINDS = {"mla": "MLA mixture of experts", "moe": "mixture of experts", "dense": "dense"}
 
 
@@ -35,9 +34,11 @@ def family(row: Row) -> str:
 
 
 def served(row: Row) -> str:
-    """The kind of load, "disaggregated" for separate pools, "" where no load is stated."""
+    """The kind of load; for what no fit learns from "disaggregated" or "speculating"; "" where no load is stated."""
     if row.disaggregated == "true":
-        return SPLIT
+        return DISAGGREGATED
+    if row.spec_decoding in ("mtp", "eagle"):
+        return SPECULATING
     try:
         return mode_of(row)
     except UnsupportedError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tokenworks.accuracy.certainty import CLOSED, OPEN, SPLIT, Evidence, evidence
+from tokenworks.accuracy.certainty import CLOSED, OPEN, Evidence, evidence
+from tokenworks.accuracy.experiments import DISAGGREGATED, SPECULATING
 from tokenworks.events.results import Interval, Money, RunResult, ServiceResult
 from tokenworks.physics.fleet import Replicas
 from tokenworks.rehearsal.plant import Plant
@@ -41,9 +42,11 @@ def evidence_of(factory: Factory, replicas: Sequence[Replicas]) -> Evidence:
 
 
 def _loads(factory: Factory, replicas: Replicas) -> list[str]:
-    """How the service is loaded; pools of their own were measured in closed loops alone."""
+    """How the service is loaded; pools of their own and drafts were measured in closed loops alone."""
     if len(replicas.groups) > 1:
-        return [SPLIT]
+        return [DISAGGREGATED]
+    if replicas.deployment.draft_tokens:
+        return [SPECULATING]
     kinds = [w.arrivals.kind if w.arrivals else "" for w in factory.workload if w.service == replicas.service.name]
     return [{"closed-loop": CLOSED}.get(kind, kind) if kind in COUNTED else OPEN for kind in kinds] or [CLOSED]
 

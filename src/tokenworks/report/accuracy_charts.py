@@ -15,7 +15,7 @@ from tokenworks.report.parity import Panel, parity
 
 Floats = NDArray[np.float64]
 Kinds = NDArray[np.int64]
-LOADS = ("closed", "offline", "open", "static", "disaggregated")
+LOADS = ("closed", "offline", "open", "static", "disaggregated", "speculating")
 METRICS = {
     "throughput": ("Output tokens/s per GPU", ("throughput",)),
     "tpot": ("TPOT, ms (mean, else median)", ("tpot mean", "tpot median")),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from tokenworks.accuracy.experiments import DISAGGREGATED
 from tokenworks.accuracy.left_out import Errors, LeftOut
 from tokenworks.accuracy.rivals import VERSION, rival_rows
-from tokenworks.accuracy.slices import SPLIT, Answered, reasons, served, sliced, worst_groups
+from tokenworks.accuracy.slices import Answered, reasons, served, sliced, worst_groups
 from tokenworks.accuracy.splits import distinct
 from tokenworks.accuracy.tables import METRICS, covered, errors_of, pairs
 from tokenworks.accuracy.validate import OK
@@ -68,7 +69,7 @@ def headline(rows: Sequence[Answered]) -> str:
     parts: tuple[tuple[str, Callable[[Answered], bool]], ...] = (
         ("of these, nothing assumed", lambda row: row[1].status == OK),
         ("of these, something assumed", lambda row: row[1].status != OK),
-        ("of these, disaggregated", lambda row: served(row[0].row) == SPLIT),
+        ("of these, disaggregated", lambda row: served(row[0].row) == DISAGGREGATED),
         ("of these, MTP or EAGLE", lambda row: row[0].row.spec_decoding in ("mtp", "eagle")),
     )
     lines = [*_errors("validation, distinct, nothing assumed", stated), *_errors("validation as printed", held)]

@@ -18,13 +18,14 @@ from tokenworks.report.page_style import DARK, LIGHT
 
 Floats = NDArray[np.float64]
 COLUMNS = 4
+KINDS = 6  # colours
 PLOT = 190  # pixels of a panel's square
 LEFT, HEAD, FOOT = 46, 40, 26  # around the square
 TOP = 76  # title, how to read it, legend
 BANDS = ((1.25, "wide"), (1.10, "narrow"))
 TICKS = 5
 HOW = "across: measured, up: predicted; line: equal, bands ±10% and ±25%"
-_TONES = "".join(f".k{i}{{stroke:var(--c{i})}}" for i in range(5))
+_TONES = "".join(f".k{i}{{stroke:var(--c{i})}}" for i in range(KINDS))
 _STYLE = (
     f":root{{{LIGHT}}}@media(prefers-color-scheme:dark){{:root{{{DARK}}}}}{_TONES}"
     "text{fill:var(--fg);font:12px system-ui,sans-serif}.title{font-size:15px;font-weight:600}.head{font-weight:600}"
@@ -74,7 +75,7 @@ def _legend(kinds: Sequence[tuple[int, str]]) -> str:
 
 def _shape(kind: int) -> str:
     """Colour, and squares for every other kind, so that colour is not the only key."""
-    return f"k{kind % 5}" + (" square" if kind % 2 else "")
+    return f"k{kind % KINDS}" + (" square" if kind % 2 else "")
 
 
 def _panel(panel: Panel) -> str:
