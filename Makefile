@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test prove bench docs lint lock clean
+.PHONY: run test prove bench accuracy docs lint lock clean
 .DEFAULT_GOAL := run
 
 $(READY): pyproject.toml requirements.lock
@@ -26,6 +26,9 @@ prove: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/run_all.py
+
+accuracy: $(READY)
+	@$(BIN)/tokenworks validate --quiet --page docs/accuracy.md
 
 docs: $(READY)
 	@$(BIN)/python -m pytest tests/docs

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tokenworks.accuracy import coverage, fit, left_out
+from tokenworks.accuracy import coverage, fit, recording
 from tokenworks.accuracy.calibrate import linearised, table
 from tokenworks.accuracy.intervals import KNOWN, NEW_GROUP
 from tokenworks.accuracy.leaving import KINDS, Table, followed, leave_out, model_folds, residuals
@@ -84,12 +84,12 @@ def test_the_record_holds_the_errors_of_the_predictions(small):
     data, _, _ = small
     target = np.array([c.log_target for c in data.cases])
     off = {kind.name: target + np.log(1.1) for kind in KINDS}  # predicted 10% above all targets
-    kept = left_out.record(data, off)
+    kept = recording.record(data, off)
     seen = int((data.seen & np.isfinite(target[:, 0])).sum())
-    found = kept["kinds"]["groups"]["output_tokens_s_gpu"]
+    found = kept["kinds"]["groups"]["throughput"]
     assert found == {"median": 10.0, "p90": 10.0, "bias": 10.0, "rows": seen}
     by_model = [s for s in kept["slices"] if s["kind"] == "models" and s["by"] == "model"]
-    assert sum(s["output_tokens_s_gpu"]["rows"] for s in by_model) == seen
+    assert sum(s["throughput"]["rows"] for s in by_model) == seen
     index = data.cases[0].members[0]
     assert kept["rows"]["groups"][str(index)][0] == pytest.approx(1.1 * np.exp(target[0, 0]), rel=1e-3)
 

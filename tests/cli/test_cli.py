@@ -1,6 +1,7 @@
 """The command line as a user meets it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 
 import tokenworks as tw
+from tokenworks.accuracy.intervals import interval, novelty
 from tokenworks.cli.main import main
+from tokenworks.physics.fleet import fleet
 
 ROOT = Path(__file__).parents[2]
 
@@ -108,6 +111,23 @@ def test_estimate_adds_up(capsys):
         assert parts == pytest.approx(found[step]["seconds"]) or found[step]["power_limited"]
     assert main(["estimate", "nvl72"]) == 0
     assert "What a fact is worth" in capsys.readouterr().out
+
+
+def test_estimate_says_how_sure_it_is(capsys):
+    """A prefill step is the TTFT of a static batch, a decode step its TPOT; joules are those of the boards."""
+    assert main(["estimate", "nvl72", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    for step in ("prefill", "decode"):
+        for unit, figure in (("s", "seconds"), ("j", "joules")):
+            sure = found["intervals"][f"{step}_{unit}"]
+            assert sure["low"] < sure["value"] == found[step][figure] < sure["high"]
+    tpot = found["intervals"]["decode_s"]
+    low, high = interval("tpot", "static", novelty(fleet(tw.load("nvl72"))[0].deployment), 1.0)
+    assert (tpot["low"] / tpot["value"], tpot["high"] / tpot["value"]) == (pytest.approx(low), pytest.approx(high))
+    assert main(["estimate", "nvl72"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^Decode step of 64 sequences a rank: [\d.]+ ms, 80%: [\d.]+–[\d.]+ ms$", text, re.MULTILINE)
+    assert text.rstrip().endswith(found["accuracy_note"])
 
 
 def test_catalog_reads_well(capsys):

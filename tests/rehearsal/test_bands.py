@@ -5,7 +5,11 @@ import math
 import pytest
 
 import tokenworks as tw
-from tokenworks.accuracy.certainty import band
+from tokenworks.accuracy.certainty import CLOSED, OPEN, STATIC, evidence
+from tokenworks.accuracy.experiments import DISAGGREGATED
+from tokenworks.accuracy.intervals import KNOWN, interval
+from tokenworks.physics.fleet import fleet
+from tokenworks.rehearsal.bands import evidence_of
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,38 @@ def test_joules_outside_the_boards_are_surer_than_on_them(calm):
 
 
 def test_a_band_is_the_tested_error(calm):
-    from tokenworks.rehearsal.plant import plant
+    factory = tw.load("laptop")
+    known = evidence_of(factory, fleet(factory))
+    assert known.loads == (CLOSED, OPEN)
+    assert calm.services[0].tpot_p95 == known.band("tpot", calm.services[0].tpot.p95_s)
+    assert calm.accuracy_note == known.sentence()
 
-    known = [plant(tw.load("laptop")).replicas[0].deployment]
-    assert calm.services[0].tpot_p95 == band("tpot", known, calm.services[0].tpot.p95_s)
+
+def loads(name, **changes):
+    factory = tw.load(name).replace_all(changes) if changes else tw.load(name)
+    return evidence_of(factory, fleet(factory)[:1]).loads
+
+
+def test_a_service_is_held_against_measurements_of_its_own_load():
+    """By what sends its requests; pools of their own whatever sends them."""
+    batch = {"kind": "static", "requests": 16}
+    alone = {"workload.0.trace": None, "workload.0.scale": "1x", "workload.0.arrivals": batch}
+    assert loads("laptop", **alone) == (STATIC,)
+    assert loads("laptop", **{**alone, "workload.0.arrivals": {"kind": "closed-loop", "clients": 4}}) == (CLOSED,)
+    assert loads("disaggregated") == (DISAGGREGATED,)
+
+
+def test_an_open_loop_is_as_unsure_as_open_and_closed_loops():
+    known = [fleet(tw.load("nvl72"))[0].deployment]
+    both = evidence(known, [OPEN])
+    ends = [interval("tpot", load, both.kind, 1.0) for load in (OPEN, CLOSED)]
+    assert both.factors("tpot") == (min(low for low, _ in ends), max(high for _, high in ends))
+    assert both.factors("throughput") == interval("throughput", CLOSED, both.kind, 1.0)
+
+
+def test_the_sentence_says_what_was_tested():
+    said = evidence([fleet(tw.load("nvl72"))[0].deployment], [STATIC]).sentence()
+    low, high = interval("tpot", STATIC, KNOWN, 1.0)
+    assert said.startswith("How sure: 80% is a range that held the truth in 8 of 10 published measurements like this")
+    assert f"TPOT {low - 1:+.0%} to {high - 1:+.0%}".replace("-", "−") in said
+    assert "static batches; accelerator, model and engine were measured together" in said

@@ -36,12 +36,16 @@ def test_the_answer_comes_first() -> None:
 
 
 def test_six_figures_with_their_intervals() -> None:
-    lines = render(sample()).splitlines()
+    """Three and three on a narrow screen, else all in a row."""
+    lines = render(sample(), 80).splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("output tokens/s"))
-    assert words(lines[at])[:4] == ["output tokens/s", "tokens/s/user", "$/Mtok output", "tokens/J board"]
+    assert words(lines[at]) == ["output tokens/s", "tokens/s/user", "$/Mtok output"]
     assert words(lines[at + 1])[:2] == ["65.3 k", "41.2"]  # (139 + 96) M tokens in an hour
-    assert words(lines[at + 2])[:2] == ["56.8–73.1 k", "35–47.9"]
-    assert words(lines[at + 1])[5] == "66%"  # (48 · 0.71 + 24 · 0.55) / 72
+    assert words(lines[at + 2])[:2] == ["80%: 56.8–73.1 k", "80%: 35–47.9"]
+    assert words(lines[at + 4])[0] == "tokens/J board"
+    assert words(lines[at + 5])[2] == "66%"  # (48 · 0.71 + 24 · 0.55) / 72
+    wide = line_with(render(sample()), "tokens/s/user")
+    assert all(name in wide for name in ("output tokens/s", "$/Mtok output", "tokens/J board", "GPUs busy"))
 
 
 def test_the_table_of_services() -> None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworks.accuracy import coverage, fit, left_out
+from tokenworks.accuracy import coverage, fit, recording
 from tokenworks.accuracy.design import Design, System
 from tokenworks.accuracy.fit import METRICS
 from tokenworks.accuracy.intervals import KNOWN, build
 from tokenworks.accuracy.leaving import KINDS, Table, leave_out, residuals
 from tokenworks.accuracy.rows import Measurement
 from tokenworks.accuracy.splits import configuration, validation_twins
+from tokenworks.accuracy.unfitted import unfitted_bounds
 from tokenworks.errors import InputError
 from tokenworks.physics.terms import Effects
 
@@ -39,6 +41,19 @@ def table(measured: Sequence[Measurement], every: int = 1) -> Table:
     return Table(kept, fit.design_of(kept), ~hidden[keep])
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """A table with effects and the problem around them: without groups' own effects, and with them."""
+
+    data: Table
+    pooled: tuple[Array, System]
+    whole: tuple[Array, System]
+
+    @property
+    def effects(self) -> Effects:
+        return fit.as_effects(self.data.plan, self.whole[0])
+
+
 def calibrate(
     measured: Sequence[Measurement],
     folder: Path,
@@ -51,33 +66,42 @@ def calibrate(
     """Fit, leave points, groups, accelerators and models out; write ``effects.json``, ``intervals.json`` and
     ``left_out.json`` into the folder."""
     began = time.perf_counter()
-    data = table(measured, every)
-    say(f"{len(data.cases)} distinct experiments, {len(data.plan.columns)} effects")
-    coarse = table(measured, every * COARSE)
-    values = np.where(coarse.plan.own, 0.0, _start(coarse.plan, _read(start) if start else {}))
-    if rounds > 1:
-        say(f"first on {len(coarse.cases)} of them")
-        first = linearised(coarse, values, processes, say)
-        values, _ = descend(coarse, first, values, ~coarse.plan.own, rounds - 1, processes, say)
-    values = _start(data.plan, fit.as_effects(coarse.plan, values))
-    problem = linearised(data, values, processes, say)
-    values, problem = descend(data, problem, values, ~data.plan.own, min(1, rounds), processes, say)
-    unowned, pooled = problem, values
-    values, problem = descend(data, problem, values, data.plan.own, 1, processes, say)
-    _write(folder / "effects.json", _effects_file(data, values, every))
+    fitted = _fitted(measured, _read(start) if start else {}, rounds, every, processes, say)
+    data = fitted.data
     say(f"fitted in {time.perf_counter() - began:.0f} s")
     predicted = {}
     for kind in KINDS:
-        own = kind.novelty == KNOWN
-        predicted[kind.name] = leave_out(data, problem if own else unowned, values if own else pooled, kind, processes)
-        say(f"{kind.name} left out: {time.perf_counter() - began:.0f} s since the start")
+        values, problem = fitted.whole if kind.novelty == KNOWN else fitted.pooled
+        predicted[kind.name] = leave_out(data, problem, values, kind, processes)
+        say(f"{kind.name} left out, {time.perf_counter() - began:.0f} s after the start")
     residual = {name: residuals(data, logs) for name, logs in predicted.items()}
-    shares = coverage.coverage(data, residual)
-    kept = left_out.record(data, predicted)
-    say(left_out.said(kept))
-    say(coverage.said(shares))
-    _write(folder / "left_out.json", {**kept, "coverage": shares})
-    _write(folder / "intervals.json", _intervals_file(data, build(coverage.by_stratum(data, residual))))
+    record, shares = recording.record(data, predicted), coverage.coverage(data, residual)
+    say(recording.said(record) + "\n" + coverage.said(shares))
+    bounds = build(coverage.by_stratum(data, residual)) | unfitted_bounds(measured, fitted.effects, processes)
+    _write(folder / "effects.json", _effects_file(fitted, every))
+    _write(folder / "left_out.json", {"source": "tokenworks-fit", **record, "coverage": shares})
+    _write(folder / "intervals.json", _intervals_file(data, bounds))
+
+
+def _fitted(
+    measured: Sequence[Measurement], known: Effects, rounds: int, every: int, processes: int, say: Callable[[str], None]
+) -> Fitted:
+    """Pooled effects, first on a part of the experiments, then on all; then groups' own."""
+    data = table(measured, every)
+    say(f"{len(data.cases)} distinct experiments, {len(data.plan.columns)} effects")
+    if rounds > 1:
+        part = table(measured, every * COARSE)
+        say(f"first on {len(part.cases)} of them")
+        values = np.where(part.plan.own, 0.0, _start(part.plan, known))
+        near = descend(
+            part, linearised(part, values, processes, say), values, ~part.plan.own, rounds - 1, processes, say
+        )
+        known = fit.as_effects(part.plan, near[0])
+    values = np.where(data.plan.own, 0.0, _start(data.plan, known))
+    problem = linearised(data, values, processes, say)
+    pooled = descend(data, problem, values, ~data.plan.own, min(1, rounds), processes, say)
+    whole = descend(data, pooled[1], pooled[0], data.plan.own, 1, processes, say)
+    return Fitted(data, pooled, whole)
 
 
 def linearised(data: Table, values: Array, processes: int, say: Callable[[str], None]) -> System:
@@ -164,13 +188,12 @@ def summary(problem: System, data: Table) -> str:
     return "\n".join(lines)
 
 
-def _effects_file(data: Table, values: Array, every: int) -> dict[str, Any]:
-    effects = fit.as_effects(data.plan, values)
+def _effects_file(fitted: Fitted, every: int) -> dict[str, Any]:
     return {
         "source": "tokenworks-fit",
-        "fitted_on": f"{int(data.seen.sum())} distinct experiments, one in {every} of the packed measurements; "
+        "fitted_on": f"{int(fitted.data.seen.sum())} distinct experiments, one in {every} of the packed measurements; "
         "no twins of validation rows",
-        "effects": {term: dict(sorted(found.items())) for term, found in effects.items()},
+        "effects": {term: dict(sorted(found.items())) for term, found in fitted.effects.items()},
     }
 
 

@@ -13,6 +13,9 @@ from tokenworks.catalog.engines import engine_rules
 from tokenworks.errors import UnsupportedError
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.memory import fits
+from tokenworks.physics.terms import Terms
+
+DISAGGREGATED, SPECULATING = "disaggregated", "speculating"
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Split:
     prefill_workers: int
     decode_workers: int
     per_decode_gpu: bool  # the dataset divides throughput by the decode GPUs alone
+    terms: Terms | None = None  # of the prefill workers; None: those of the shipped effects
 
     def divisor(self, decode: Deployment) -> int:
         """GPUs by which throughput is divided."""
@@ -41,6 +45,11 @@ class Experiment:
     split: Split | None = None  # disaggregated: ``deployment`` decodes
     gaps: bool = False  # the harness prints the median gap between tokens, not the median of requests' means
 
+    @property
+    def tested_as(self) -> str:
+        """The kind of experiment whose errors are its own: the mode, or what no fit learns from."""
+        return DISAGGREGATED if self.split else SPECULATING if self.deployment.draft_tokens else self.mode
+
 
 @lru_cache(maxsize=1)
 def harness_of() -> dict[str, str]:
@@ -58,7 +67,7 @@ def experiment(row: Row) -> Experiment:
     _require(row)
     assumed: list[str] = []
     harness = harness_of().get(row.dataset, "")
-    mode = _mode(row)
+    mode = mode_of(row)
     weights = _weights(row, assumed)
     if row.disaggregated == "true":
         return _disaggregated(row, weights, harness, mode, assumed)
@@ -107,7 +116,8 @@ def _require(row: Row) -> None:
         raise UnsupportedError("a length below one token")
 
 
-def _mode(row: Row) -> str:
+def mode_of(row: Row) -> str:
+    """static, offline, closed or open: the kind of load. Raises UnsupportedError where the row states none."""
     if row.batch_size and row.serving != "closed_loop":
         return "static"
     if row.serving == "offline_max":

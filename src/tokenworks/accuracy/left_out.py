@@ -1,82 +1,95 @@
-"""The record of what calibration predicted without having seen: errors by kind of leaving out, and where they lie."""
+"""What calibration wrote down about rows that it had left out: `left_out.json` beside the effects.
+
+``kinds``: kind → metric → median, p90, bias (percent) and rows. ``slices``: the same for one accelerator, model, dataset or
+kind of model (``by``, ``name``) of a kind. ``rows``: kind → index of a packed row → its six predictions, in the order and
+units of the error tables (tokens/s per GPU, milliseconds, joules per output token), null where there is none.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from tokenworks.accuracy.packed import load_measurements
+from tokenworks.accuracy.rows import Measurement
+from tokenworks.accuracy.tables import METRICS
+from tokenworks.accuracy.validate import OK, Answer
+from tokenworks.errors import CatalogError
+from tokenworks.physics.terms import CALIBRATION
 
-from tokenworks import catalog
-from tokenworks.accuracy.fit import METRICS, Case
-from tokenworks.accuracy.leaving import Table, residuals
-from tokenworks.physics.terms import model_kind
-
-Array = NDArray[np.float64]
-BY: dict[str, Callable[[Case], str]] = {
-    "accelerator": lambda case: case.row.gpu,
-    "model": lambda case: case.row.model,
-    "kind of model": lambda case: model_kind(catalog.load("models", case.row.model)),
-    "dataset": lambda case: case.row.dataset,
-    "mode": lambda case: case.experiment.mode,
-}
+NAME = "left_out.json"
+Errors = Mapping[str, Mapping[str, float]]  # metric → median, p90, bias, rows
+Six = list[float | None]
 
 
-def record(data: Table, predicted: Mapping[str, Array]) -> dict[str, Any]:
-    """``predicted``: log predictions by kind. Errors in percent; rows with whole groups left out one by one."""
+@dataclass(frozen=True)
+class LeftOut:
+    """Errors of rows that the fit which predicted them had not seen."""
+
+    kinds: Mapping[str, Errors]
+    slices: Mapping[tuple[str, str, str], Errors]  # (kind, by, name)
+    rows: Mapping[str, Mapping[int, Six]]
+
+    def answered(self, kind: str, measured: Sequence[Measurement]) -> list[tuple[Measurement, Answer]]:
+        """Packed rows, known by their ids, with their predictions while their kind was left out; those that were kept."""
+        index = {m.id: i for i, m in enumerate(load_measurements())}
+        found = ((m, self.rows.get(kind, {}).get(index.get(m.id, -1))) for m in measured)
+        return [(m, _answer(six)) for m, six in found if six is not None]
+
+
+def _answer(six: Six) -> Answer:
+    rate, tpot_mean, tpot_median, ttft_mean, ttft_median, joules = six
+    return Answer(
+        OK,
+        rate=_point(rate),
+        tpot_mean=tpot_mean,
+        tpot_median=tpot_median,
+        ttft_mean=ttft_mean,
+        ttft_median=ttft_median,
+        joules=_point(joules),
+    )
+
+
+def _point(value: float | None) -> tuple[float, float, float] | None:
+    """Without an interval."""
+    return None if value is None else (value, value, value)
+
+
+def left_out(folder: Path = CALIBRATION) -> LeftOut:
+    """What the calibration in a folder knows of rows left out; nothing where it has no such file. Raises CatalogError."""
+    path = folder / NAME
+    if not path.exists():
+        return LeftOut({}, {}, {})
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return LeftOut(
+            {kind: _errors(cells) for kind, cells in found["kinds"].items()},
+            {(s["kind"], s["by"], s["name"]): _errors(s) for s in found["slices"]},
+            {kind: {int(i): _six(values) for i, values in rows.items()} for kind, rows in found["rows"].items()},
+        )
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CatalogError(f"{path} is not a file of rows left out: {error!r}; run `tokenworks calibrate`") from None
+
+
+def _errors(cells: Mapping[str, Any]) -> Errors:
     return {
-        "kinds": {kind: errors(residuals(data, logs)) for kind, logs in predicted.items()},
-        "slices": [part for kind, logs in predicted.items() for part in _slices(data, kind, residuals(data, logs))],
-        "rows": {"groups": _rows(data, predicted["groups"])},
+        m: {name: float(cells[m][name]) for name in ("median", "p90", "bias", "rows")} for m in METRICS if m in cells
     }
 
 
-def errors(residual: Array) -> dict[str, dict[str, float]]:
-    """Median, p90 and bias in percent, and rows, of log(measured / predicted): metric → figures."""
-    found = {}
-    for metric, name in enumerate(METRICS):
-        log = residual[:, metric]
-        log = log[np.isfinite(log)]
-        if len(log):
-            off = np.expm1(-log) * 100
-            found[name] = {
-                "median": _short(np.median(np.abs(off))),
-                "p90": _short(np.quantile(np.abs(off), 0.9)),
-                "bias": _short(np.median(off)),
-                "rows": len(log),
-            }
-    return found
+def _six(values: list[float | None]) -> Six:
+    if len(values) != len(METRICS):
+        raise ValueError(f"{len(values)} predictions instead of {len(METRICS)}")
+    return [None if v is None else float(v) for v in values]
 
 
-def _slices(data: Table, kind: str, residual: Array) -> Iterator[dict[str, Any]]:
-    for by, name_of in BY.items():
-        names = np.array([name_of(case) for case in data.cases])
-        for name in sorted(set(names[np.isfinite(residual).any(axis=1)])):
-            yield {"kind": kind, "by": by, "name": str(name), **errors(residual[names == name])}
-
-
-def _rows(data: Table, predicted: Array) -> dict[str, list[float | None]]:
-    """Predicted figures by the index of the measurement."""
-    found: dict[str, list[float | None]] = {}
-    for number, case in enumerate(data.cases):
-        figures = [float(f"{math.exp(log):.4g}") if math.isfinite(log) else None for log in predicted[number]]
-        found.update({str(index): figures for index in case.members})
-    return dict(sorted(found.items(), key=lambda pair: int(pair[0])))
-
-
-def _short(value: float) -> float:
-    return round(float(value), 2)
-
-
-def said(table: Mapping[str, Any]) -> str:
-    """Median and p90 per kind and metric; one line each."""
-    lines = []
-    for kind, metrics in table["kinds"].items():
-        for name, e in metrics.items():
-            lines.append(f"{kind} left out: {name:26} {e['median']:5.1f}% (p90 {e['p90']:.0f}%) of {e['rows']}")
-    for part in table["slices"]:
-        if part["kind"] == "models" and part["by"] == "kind of model" and "output_tokens_s_gpu" in part:
-            lines.append(f"models left out, {part['name']}: throughput {part['output_tokens_s_gpu']['median']:.1f}%")
-    return "\n".join(lines)
+def fingerprint(folder: Path = CALIBRATION) -> str:
+    """Twelve hexadecimal digits that name a calibration: its fitted files, and the priors that they stand on."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.iterdir() if p.suffix in (".json", ".toml")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]

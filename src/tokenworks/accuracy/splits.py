@@ -46,7 +46,17 @@ def distinct(measured: Sequence[Measurement]) -> list[bool]:
 
 def suspicious(row: Row) -> str:
     """Why a published row contradicts itself or its neighbours; "" for the others."""
-    for rule in catalog.load("harnesses", "suspicious").extra["rules"]:
+    return _reason(row, "suspicious")
+
+
+def known_cause(row: Row) -> str:
+    """Why the prediction of such a row is off, where that is known; "" elsewhere."""
+    return suspicious(row) or _reason(row, "known-causes")
+
+
+def _reason(row: Row, rules: str) -> str:
+    """The reason of the first rule of a file that the row matches."""
+    for rule in catalog.load("harnesses", rules).extra["rules"]:
         if (row.tp or 0) < rule.get("min_tp", 0) or (row.concurrency or 0) < rule.get("min_concurrency", 0):
             continue
         keys = (key for key in rule if key != "reason" and not key.startswith("min_"))

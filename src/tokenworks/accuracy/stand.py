@@ -20,7 +20,7 @@ def cell_of(experiment: Experiment, model: WorkerModel) -> Cell:
     split = experiment.split
     if split is None:
         return Cell((one_rank(model),), (0,), (ServicePlan("alone", workers=(0,)),))
-    prefill = compile_worker(split.prefill, terms=resolve(split.prefill, client=experiment.harness))
+    prefill = compile_worker(split.prefill, terms=split.terms or resolve(split.prefill, client=experiment.harness))
     first, rest = split.prefill_workers, split.decode_workers
     plan = ServicePlan("split", prefill=tuple(range(first)), decode=tuple(range(first, first + rest)))
     return Cell((prefill, model), (0,) * first + (1,) * rest, (plan,))

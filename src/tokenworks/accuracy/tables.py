@@ -84,6 +84,11 @@ def error_table(measured: Sequence[Measurement], answers: Sequence[Answer]) -> d
 
 def coverage(rows: Sequence[tuple[Measurement, Answer]]) -> dict[str, float]:
     """Percent of measured means inside the 80% interval."""
+    return {name: round(100 * float(np.mean(v)), 1) for name, v in covered(rows).items() if v}
+
+
+def covered(rows: Sequence[tuple[Measurement, Answer]]) -> dict[str, list[bool]]:
+    """Whether measured means lie inside their 80% interval, by metric."""
     inside: dict[str, list[bool]] = {"throughput": [], "tpot": [], "ttft": [], "energy": []}
     for m, a in rows:
         t = m.targets
@@ -100,7 +105,7 @@ def coverage(rows: Sequence[tuple[Measurement, Answer]]) -> dict[str, float]:
         for name, truth, bounds in bands:
             if truth and bounds:
                 inside[name].append(bounds[0] <= truth <= bounds[1])
-    return {name: round(100 * float(np.mean(v)), 1) for name, v in inside.items() if v}
+    return inside
 
 
 def _worst(rows: Sequence[tuple[Measurement, Answer]]) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ def answer(row: Row) -> Answer:
 
 def _answer(found: Experiment, p: Prediction) -> Answer:
     kind = novelty(found.deployment)
-    band = lambda metric, value: interval(metric, found.mode, kind, value)  # noqa: E731
+    band = lambda metric, value: interval(metric, found.tested_as, kind, value)  # noqa: E731
     tpot, ttft = _ms(p.tpot_s_mean), _ms(p.ttft_s_mean)
     return Answer(
         ASSUMED if found.assumed else OK,

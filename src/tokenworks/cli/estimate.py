@@ -24,8 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from tokenworks.errors import InputError
     from tokenworks.physics.explain import explain
     from tokenworks.physics.fleet import fleet
-    from tokenworks.report.estimate import estimate_text
-    from tokenworks.report.files import plain
+    from tokenworks.report.estimate import estimate_json, estimate_text
 
     replicas = fleet(load(args.file))
     names = [r.service.name for r in replicas]
@@ -36,5 +35,5 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"--{key} must be at least 1")
     chosen = replicas[names.index(args.service) if args.service else 0]
     found = explain(chosen.deployment, args.batch, args.context, args.prompt)
-    print(json.dumps(plain(found), indent=1) if args.json else estimate_text(found))
+    print(json.dumps(estimate_json(found), ensure_ascii=False, indent=1) if args.json else estimate_text(found))
     return 0

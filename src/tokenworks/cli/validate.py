@@ -14,6 +14,7 @@ def register(verbs: Any) -> None:
         "table", nargs="?", help="CSV with the columns of the packed measurements (default: those shipped)"
     )
     parser.add_argument("--predictions", metavar="CSV", help="write one line of predictions per row")
+    parser.add_argument("--page", metavar="MD", help="write a page of tables and charts; these in a folder beside it")
     parser.add_argument("--json", action="store_true", help="print the error table as JSON")
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--processes", type=at_least(1), default=2)
@@ -29,19 +30,26 @@ def run(args: argparse.Namespace) -> int:
     from tokenworks.accuracy.tables import error_table, table_text
     from tokenworks.accuracy.validate import predictions_csv, validate
     from tokenworks.errors import InputError
-    from tokenworks.report.files import refuse_unwritable, write_whole
+    from tokenworks.report.accuracy_page import accuracy_page
+    from tokenworks.report.files import refuse_unwritable, write_together, write_whole
     from tokenworks.report.progress import progress
 
     out = Path(args.predictions) if args.predictions else None
-    if out:
-        refuse_unwritable(out.parent)
-        if args.table and out.resolve() == Path(args.table).resolve():
-            raise InputError(f"{out} is the table itself; write the predictions to another file")
+    page = Path(args.page) if args.page else None
+    if page and page.suffix != ".md":
+        raise InputError(f"{page} is not a name of a page: it ends in .md, and its charts go into {page.stem}/")
+    for path in filter(None, (out, page)):
+        refuse_unwritable(path.parent)
+        if args.table and path.resolve() == Path(args.table).resolve():
+            raise InputError(f"{path} is the table itself; write to another file")
     measured = read_csv(Path(args.table)) if args.table else load_measurements()
     with progress(quiet=args.quiet or args.json) as say:
         answers = validate(measured, processes=args.processes, say=say)
     if out:
         write_whole(out, predictions_csv(measured, answers).encode())
+    if page:
+        name = f"the table `{Path(args.table).name}`" if args.table else "the packed measurements"
+        write_together(accuracy_page(measured, answers, page, name))
     table = error_table(measured, answers)
     if args.json:
         print(json.dumps(table, indent=1))

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from tokenworks.accuracy.certainty import band
+from tokenworks.accuracy.certainty import CLOSED, OPEN, Evidence, evidence
+from tokenworks.accuracy.experiments import DISAGGREGATED, SPECULATING
 from tokenworks.events.results import Interval, Money, RunResult, ServiceResult
-from tokenworks.physics.deployment import Deployment
+from tokenworks.physics.fleet import Replicas
 from tokenworks.rehearsal.plant import Plant
+from tokenworks.spec.demand import COUNTED
+from tokenworks.spec.factory import Factory
 
 ELECTRIC = ("energy", "demand charge")  # causes of cost that follow the joules
 
 
 def with_bands(made: Plant, result: RunResult) -> RunResult:
     """The result with the intervals of everything that leads the report."""
-    known = [r.deployment for r in made.replicas]
-    services = tuple(_service(s, [d]) for s, d in zip(result.services, known, strict=True))
+    each = [evidence_of(made.factory, [r]) for r in made.replicas]
+    services = tuple(_service(s, known) for s, known in zip(result.services, each, strict=True))
     result = replace(result, services=services)
     tokens = _tokens(result)
-    board = band("energy", known, 1.0)
+    board = evidence_of(made.factory, made.replicas).band("energy", 1.0)
     outside = _outside(result, board)
     drawn = board if result.power_scope == "board" else outside
     return replace(
@@ -31,6 +35,22 @@ def with_bands(made: Plant, result: RunResult) -> RunResult:
     )
 
 
+def evidence_of(factory: Factory, replicas: Sequence[Replicas]) -> Evidence:
+    """What was measured like these services of the factory, under the loads that they get."""
+    loads = [load for r in replicas for load in _loads(factory, r)]
+    return evidence([group.deployment for r in replicas for group in r.groups], loads)
+
+
+def _loads(factory: Factory, replicas: Replicas) -> list[str]:
+    """How the service is loaded; pools of their own and drafts were measured in closed loops alone."""
+    if len(replicas.groups) > 1:
+        return [DISAGGREGATED]
+    if replicas.deployment.draft_tokens:
+        return [SPECULATING]
+    kinds = [w.arrivals.kind if w.arrivals else "" for w in factory.workload if w.service == replicas.service.name]
+    return [{"closed-loop": CLOSED}.get(kind, kind) if kind in COUNTED else OPEN for kind in kinds] or [CLOSED]
+
+
 def scaled(value: float, factor: Interval) -> Interval:
     return Interval(value, value * factor.low, value * factor.high)
 
@@ -39,12 +59,12 @@ def inverse(value: float, factor: Interval) -> Interval:
     return Interval(value, value / factor.high, value / factor.low)
 
 
-def _service(s: ServiceResult, known: list[Deployment]) -> ServiceResult:
+def _service(s: ServiceResult, known: Evidence) -> ServiceResult:
     return replace(
         s,
-        ttft_p95=band("ttft", known, s.ttft.p95_s),
-        tpot_p95=band("tpot", known, s.tpot.p95_s),
-        sustainable=band("throughput", known, s.sustainable_requests_s),
+        ttft_p95=known.band("ttft", s.ttft.p95_s),
+        tpot_p95=known.band("tpot", s.tpot.p95_s),
+        sustainable=known.band("throughput", s.sustainable_requests_s),
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworks.accuracy.certainty import band, sentence
 from tokenworks.economics.account import Books, PhysicalRun, ServiceUse
 from tokenworks.events.results import Interval, RunResult, ServiceResult, Timeline
 from tokenworks.rehearsal.assumptions import assumptions
+from tokenworks.rehearsal.bands import evidence_of
 from tokenworks.rehearsal.plant import Plant, blocks_of, workers_of
 from tokenworks.rehearsal.use import board_parts_w
 from tokenworks.twin.cell import TwinResult
@@ -84,7 +84,7 @@ def run_result(
     output = sum(s.output_tokens for s in services)
     tpot = np.average([s.tpot.mean_s for s in services], weights=[max(1, s.tpot.count) for s in services])
     power = factory.site.power
-    known = [r.deployment for r in made.replicas]
+    known = evidence_of(factory, made.replicas)
     return RunResult(
         factory=factory.name,
         title=", ".join(f"{r.service.model} on {r.gpus} x {r.deployment.accelerator}" for r in made.replicas),
@@ -102,8 +102,8 @@ def run_result(
         mean_power_w=books.mean_w[power.scope],
         utilisation=sum(u.busy_share * u.gpus for u in physical.services) / made.gpus,
         output_tokens_s=_point(output / horizon),
-        tokens_s_user=band("tpot", known, 1.0 / float(tpot) if tpot else 0.0, inverse=True),
-        tokens_per_j=band("energy", known, output / books.energy.board_j, inverse=True),
+        tokens_s_user=known.band("tpot", 1.0 / float(tpot) if tpot else 0.0, inverse=True),
+        tokens_per_j=known.band("energy", output / books.energy.board_j, inverse=True),
         usd_per_mtok=_point(books.money.usd_per_mtok_output),
         tokens_per_j_it=output / books.energy.it_j,
         tokens_per_j_facility=output / books.energy.facility_j,
@@ -114,7 +114,7 @@ def run_result(
         interrupted=False,
         trace_note="; ".join(notes),
         assumptions=assumptions(made),
-        accuracy_note=sentence(known),
+        accuracy_note=known.sentence(),
         nameplate_w=books.provision.nameplate_w,
         planned_w=books.provision.drawn_w,
         planned_percentile=books.provision.percentile,

@@ -118,6 +118,16 @@ def span(interval: Interval) -> str:
     return f"{low}–{high} {seconds(interval.high).split()[-1]}"
 
 
+def sure(interval: Interval | None, write: Callable[[float], str] = short) -> str:
+    """An 80% interval that says what it is, or nothing.
+
+    >>> sure(Interval(266e3, 202e3, 302e3)), sure(None)
+    ('80%: 202–302 k', '')
+    """
+    said = band(interval, write) if interval else ""
+    return f"80%: {said}" if said else ""
+
+
 @dataclass(frozen=True)
 class Figure:
     """One of the figures that lead every report."""
@@ -137,17 +147,17 @@ def six_figures(result: RunResult) -> list[Figure]:
         Figure(
             "output tokens/s",
             short(result.output_tokens_s.value),
-            band(result.output_tokens_s) or "set by demand",
+            sure(result.output_tokens_s) or "set by demand",
             f"{per_second(offered)} req/s",
         ),
-        Figure("tokens/s/user", short(result.tokens_s_user.value), band(result.tokens_s_user), "mean"),
+        Figure("tokens/s/user", short(result.tokens_s_user.value), sure(result.tokens_s_user), "mean"),
         Figure(
             "$/Mtok output",
             usd(result.usd_per_mtok.value),
-            band(result.usd_per_mtok, usd) or "by rent, demand",
+            sure(result.usd_per_mtok, usd) or "by rent, demand",
             f"blended {usd(money.usd_per_mtok_blended)}",
         ),
-        Figure("tokens/J board", short(result.tokens_per_j.value), band(result.tokens_per_j), scopes),
+        Figure("tokens/J board", short(result.tokens_per_j.value), sure(result.tokens_per_j), scopes),
         _power(result),
         Figure(
             "GPUs busy",
@@ -161,7 +171,7 @@ def six_figures(result: RunResult) -> list[Figure]:
 def _power(result: RunResult) -> Figure:
     """Mean power with its interval; peak and budget."""
     drawn = result.mean_power_band
-    interval = band(drawn, lambda w: unit(w, "W")) if drawn else ""
+    interval = sure(drawn, lambda w: unit(w, "W"))
     label = f"power, {scope_name(result.power_scope)}"
     return Figure(label, unit(result.mean_power_w, "W"), interval, share_of_budget(result))
 

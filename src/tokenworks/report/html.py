@@ -62,7 +62,7 @@ def _head(result: RunResult) -> str:
         f"<h1>{escape(result.factory)}</h1>"
         f'<p class="note">{escape(result.title)}; {result.horizon_s:,.0f} s of factory time, seed {result.seed}</p>'
         f'<p class="verdict {state(result)}" role="status">{escape(verdict(result))}</p><ul class="each">{lines}</ul>'
-        f'<div class="cards">{cards}</div><p class="note">Ranges are 80% intervals. {escape(result.trace_note)}</p></header>'
+        f'<div class="cards">{cards}</div><p class="note">{escape(result.trace_note)}</p></header>'
     )
 
 
@@ -91,7 +91,7 @@ def _tried(changes: tuple[WhatIf, ...]) -> str:
 def _sure(result: RunResult) -> str:
     said = result.accuracy_note or "No interval is shown for this run: its mode or metric has no tested residuals."
     return (
-        f"<p>{escape(said)}</p><p class='note'>Ranges under the figures are 80% intervals of the prediction error on "
-        "published measurements. Prices, tariffs and host power are facts of the catalogue with the status given "
-        "below; their error is not in the intervals.</p>"
+        f"<p>{escape(said)}</p><p class='note'>They were tested on means and medians; a 95th percentile is taken to be as "
+        "sure. Prices, tariffs and host power are facts of the catalogue with the status given below; their error is "
+        "not in the intervals.</p>"
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tokenworks.events.results import Interval, RunResult, Share
 from tokenworks.report import svg
 from tokenworks.report.bars import leaves
-from tokenworks.report.figures import band, percent, seconds, short, unit
+from tokenworks.report.figures import percent, seconds, short, sure, unit
 from tokenworks.report.sankey import sankey
 
 Floats = NDArray[np.float64]
@@ -120,7 +120,7 @@ def _quantiles(result: RunResult) -> str:
 
 def _sure(figure: Interval | float) -> str:
     """A figure with its 80% interval."""
-    return f"{short(figure.value)} ({band(figure)})" if isinstance(figure, Interval) else short(figure)
+    return f"{short(figure.value)} ({sure(figure)})" if isinstance(figure, Interval) else short(figure)
 
 
 def _provisioned(result: RunResult) -> str:

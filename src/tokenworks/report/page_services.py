@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from html import escape
 
-from tokenworks.events.results import RunResult, ServiceResult
-from tokenworks.report.figures import per_second, percent, short, triple, usd
+from tokenworks.events.results import Interval, RunResult, ServiceResult
+from tokenworks.report.figures import band, per_second, percent, short, span, triple, usd
 
 Cell = Callable[[ServiceResult, RunResult], str]
 
@@ -17,6 +18,10 @@ def _offered(s: ServiceResult, r: RunResult) -> str:
 
 def _sustains(s: ServiceResult, r: RunResult) -> str:
     return f"{per_second(s.sustainable_requests_s)} req/s" if s.sustainable_requests_s else "–"
+
+
+def _span(interval: Interval | None) -> str:
+    return span(interval) if interval and math.isfinite(interval.high) else "–"
 
 
 def _goodput(s: ServiceResult, r: RunResult) -> str:
@@ -41,6 +46,7 @@ ROWS: tuple[tuple[str, tuple[tuple[str, Cell], ...]], ...] = (
             ("finished", lambda s, _: f"{s.finished:,}"),
             ("offered", _offered),
             ("sustainable", _sustains),
+            ("sustainable, 80%", lambda s, _: band(s.sustainable, per_second) if s.sustainable else "–"),
         ),
     ),
     (
@@ -48,7 +54,9 @@ ROWS: tuple[tuple[str, tuple[tuple[str, Cell], ...]], ...] = (
         (
             ("within every objective", _goodput),
             ("TTFT p50/95/99", lambda s, _: triple((s.ttft.p50_s, s.ttft.p95_s, s.ttft.p99_s))),
+            ("TTFT p95, 80%", lambda s, _: _span(s.ttft_p95)),
             ("TPOT p50/95/99", lambda s, _: triple((s.tpot.p50_s, s.tpot.p95_s, s.tpot.p99_s))),
+            ("TPOT p95, 80%", lambda s, _: _span(s.tpot_p95)),
             ("end to end p50/95/99", lambda s, _: triple((s.e2e.p50_s, s.e2e.p95_s, s.e2e.p99_s))),
         ),
     ),

@@ -1,10 +1,10 @@
 """Style and script of the HTML report."""
 
-_DARK = (
+DARK = (
     "--bg:#15171a;--fg:#e8e8e4;--dim:#9aa0a8;--line:#33373d;--card:#1d2024;--good:#4cc38a;--warn:#e0b040;--bad:#ff8a80;"
     "--c0:#6ea8e8;--c1:#f0a050;--c2:#4fd1c5;--c3:#c98ade;--c4:#d9c34a;--c5:#757b84;--c6:#4a4f57;color-scheme:dark"
 )
-_LIGHT = (
+LIGHT = (
     "--bg:#fbfbf9;--fg:#1d1f22;--dim:#5c626b;--line:#dcdcd6;--card:#fff;--good:#0b7a4b;--warn:#8a5a00;--bad:#b3261e;"
     "--c0:#2563a8;--c1:#c4600a;--c2:#0b7d76;--c3:#8a3fa0;--c4:#7a6600;--c5:#8b9099;--c6:#c6c9ce;color-scheme:light"
 )
@@ -15,7 +15,7 @@ _TONES = "".join(
 )
 
 STYLE = f"""
-:root{{{_LIGHT}}}@media(prefers-color-scheme:dark){{:root:not(.light){{{_DARK}}}}}:root.dark{{{_DARK}}}{_TONES}
+:root{{{LIGHT}}}@media(prefers-color-scheme:dark){{:root:not(.light){{{DARK}}}}}:root.dark{{{DARK}}}{_TONES}
 *{{box-sizing:border-box}}body{{margin:0;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif}}
 main{{max-width:1080px;margin:0 auto;padding:24px 16px 60px}}h1{{margin:0;font-size:26px}}h2{{font-size:19px;margin:40px 0 6px}}
 h3{{font-size:14px;margin:14px 0 4px}}.note,small{{color:var(--dim);font-size:13px;margin:4px 0}}
@@ -46,7 +46,7 @@ td.n,th.n{{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums
 details{{margin:8px 0;font-size:13px}}summary{{cursor:pointer;color:var(--dim)}}.wide{{max-width:840px}}.wide svg{{min-width:620px}}
 @media(max-width:600px){{svg .tick,svg .end{{font-size:19px}}svg .alt{{display:none}}.card b{{font-size:20px}}h1{{font-size:22px}}
 .wide svg .name{{font-size:14px}}.cards{{grid-template-columns:1fr 1fr}}}}
-@media print{{#mode,.read,.hint{{display:none}}:root:root{{{_LIGHT};--bg:#fff}}body{{font-size:12px;print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+@media print{{#mode,.read,.hint{{display:none}}:root:root{{{LIGHT};--bg:#fff}}body{{font-size:12px;print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 main{{padding:0}}figure,tr,.card,.water,.two>div{{break-inside:avoid}}svg .tick,svg .end{{font-size:18px}}svg .alt{{display:none}}h2,h3,.note,.legend{{break-after:avoid}}h2,h3{{margin-top:20px}}.charts{{grid-template-columns:1fr 1fr}}
 .scroll{{overflow:visible}}.cards{{grid-template-columns:repeat(3,1fr)}}details:not([open])>summary{{display:none}}}}
 """

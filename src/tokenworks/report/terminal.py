@@ -73,7 +73,10 @@ def _indented(text: Text) -> RenderableType:
 def _figures(result: RunResult, width: int) -> list[RenderableType]:
     """All six in a row, or three and three where the screen is narrow."""
     figures = six_figures(result)
-    return [_row_of_figures(figures)] if width >= 96 else [_row_of_figures(figures[:3]), _row_of_figures(figures[3:])]
+    needed = sum(max(map(len, (f.label, f.value, f.interval, f.note))) + 1 for f in figures) - 1
+    return (
+        [_row_of_figures(figures)] if width >= needed else [_row_of_figures(figures[:3]), _row_of_figures(figures[3:])]
+    )
 
 
 def _row_of_figures(figures: list[Figure]) -> RenderableType:
@@ -189,5 +192,4 @@ def _notes(result: RunResult) -> list[str]:
         f"carbon {unit(result.carbon_kg * 1000, 'g')}, water {short(result.water_l)} l"
         + (f"; {unit(result.stranded_w, 'W')} of the budget are stranded." if result.stranded_w else ".")
     )
-    sure = "Ranges are 80% intervals. " + result.accuracy_note if result.accuracy_note else ""
-    return [line for line in (*lines, sure) if line]
+    return [line for line in (*lines, result.accuracy_note) if line]

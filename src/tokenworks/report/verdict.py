@@ -68,7 +68,7 @@ def _headroom(s: ServiceResult, horizon_s: float) -> str:
         return said
     offered = s.arrived / horizon_s
     low, high = (1 - offered / rate for rate in (s.sustainable.low, s.sustainable.high))
-    return f"{said} ({low:.0%} to {high:.0%})".replace("-", "−")
+    return f"{said} (80%: {low:.0%} to {high:.0%})".replace("-", "−")
 
 
 def _overload(result: RunResult, service: ServiceResult) -> str:
@@ -93,14 +93,14 @@ def service_lines(result: RunResult) -> list[tuple[str, str]]:
 def _steady(s: ServiceResult, horizon_s: float) -> list[str]:
     sure = {"TTFT": s.ttft_p95, "TPOT": s.tpot_p95}
     said = [_objective(*goal, sure[goal[0]]) for goal in objectives(s)]
-    said = said or [f"TTFT p95 {seconds(s.ttft.p95_s)}, TPOT p95 {seconds(s.tpot.p95_s)} (no SLO)"]
+    said = said or [f"{_known('TTFT', s.ttft.p95_s, s.ttft_p95)}; {_known('TPOT', s.tpot.p95_s, s.tpot_p95)} (no SLO)"]
     return [*said, f"headroom {_headroom(s, horizon_s)}"]
 
 
 def _overloaded(s: ServiceResult, horizon_s: float) -> list[str]:
     """An overloaded service has no steady latency to hold against an objective."""
     able = f"{per_second(s.sustainable_requests_s)} req/s"
-    sure = f" ({band(s.sustainable, per_second)})" if s.sustainable else ""
+    sure = f" (80%: {band(s.sustainable, per_second)})" if s.sustainable else ""
     waits = f"TTFT p95 {seconds(s.ttft.p95_s)} so far and rising"
     return [f"✗ offered {per_second(s.arrived / horizon_s)} req/s, sustains {able}{sure}", waits]
 
@@ -110,10 +110,14 @@ def _objective(name: str, measured: float, objective: float, sure: Interval | No
     if math.isnan(measured):
         return f"{name} p95 not measured (SLO {seconds(objective)})"
     sign, mark = ("≤", "✓") if measured <= objective else (">", "✗")
-    if sure is None:
-        return f"{name} p95 {seconds(measured)} {sign} {seconds(objective)} {mark}"
-    likely = "likely " if sure.low <= objective < sure.high else ""
-    return f"{name} p95 {seconds(measured)} ({span(sure)}) {sign} {seconds(objective)} {likely}{mark}"
+    likely = "likely " if sure and sure.low <= objective < sure.high else ""
+    return f"{_known(name, measured, sure)}{',' if sure else ''} {sign} {seconds(objective)} {likely}{mark}"
+
+
+def _known(name: str, measured: float, sure: Interval | None) -> str:
+    """A 95th percentile with its 80% interval, where one is known."""
+    said = f"{name} p95 {seconds(measured)}"
+    return f"{said}, 80%: {span(sure)}" if sure and not math.isnan(measured) else said
 
 
 def headroom(service: ServiceResult, horizon_s: float) -> float:
