@@ -17,7 +17,7 @@ from tokenworks.accuracy.rows import Row
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
-MOST = 14  # buckets of one input: the smaller ones are put together
+MOST = 18  # buckets of one input: the smaller ones are put together
 NOT_STATED = "not stated"
 _LENGTHS = (128, 512, 2048, 8192, 32768)
 _COUNTS = (1, 4, 16, 64, 256, 1024)
@@ -54,7 +54,7 @@ INPUTS = (
     Input("OSL, tokens", lambda r, s: r.osl, _LENGTHS),
     Input("TP", lambda r, s: str(s.deployment.tp), by_name=True),
     Input("GPUs of a replica (TP · PP · DP)", lambda r, s: str(s.deployment.gpus), by_name=True),
-    Input("Load", lambda r, s: f"{s.mode}, disaggregated" if r.disaggregated == "true" else s.mode),
+    Input("Load", lambda r, s: "disaggregated" if r.disaggregated == "true" else s.mode),
     Input("Memory pressure", lambda r, s: s.memory_pressure, (0.25, 0.5, 0.75, 1.0, 2.0, 8.0), percent=True),
     Input("Operator that takes most time", _largest),
     Input("Share of time in steps with prefill", lambda r, s: s.work.with_prefill, (0.05, 0.2, 0.5, 0.9), percent=True),

@@ -27,14 +27,13 @@ class View:
 
 
 def views(found: Sequence[Residual]) -> list[View]:
-    """All rows, what `validate` prints of them, the splits and each dataset; none without a row."""
-    status = np.array([r.answer.status for r in found])
+    """All rows, what `validate` prints of them, the splits and each dataset, where there are any."""
+    status = np.array([r.answer.status for r in found], dtype=str)
     valid = np.array([r.measured.split == "validation" for r in found], dtype=bool)
     headline = valid.copy()
     headline[valid] = distinct([r.measured for r in found if r.measured.split == "validation"])
-    dataset = np.array([r.measured.row.dataset for r in found])
+    dataset = np.array([r.measured.row.dataset for r in found], dtype=str)
     chosen = [
-        View("all rows", np.ones(len(found), dtype=bool)),
         View("calibration", ~valid),
         View("validation as printed", valid),
         View("validation, distinct, no assumption", headline & (status == OK)),
@@ -42,7 +41,7 @@ def views(found: Sequence[Residual]) -> list[View]:
         View("with assumptions", status == ASSUMED),
         *(View(name, dataset == name, dataset=True) for name in sorted(set(dataset.tolist())) if name),
     ]
-    return [view for view in chosen if view.rows.any()]
+    return [View("all rows", np.ones(len(found), dtype=bool)), *(view for view in chosen if view.rows.any())]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from tokenworks.physics.operators import Array
 from tokenworks.physics.schedule import Points, Schedule, host_seconds, parts_of, step_costs
 from tokenworks.physics.step import Machine, core
 
-PROMPTS, CACHE, HOST, THROTTLED = "attention over prompts", "attention over the cache", "host", "power limit"
+PROMPTS, CACHE, HOST, THROTTLED = "attention, prompts", "attention, cache", "host", "power limit"
 
 
 def operator_seconds(machine: Machine, schedule: Schedule) -> dict[str, float]:

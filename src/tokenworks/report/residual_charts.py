@@ -9,10 +9,10 @@ from html import escape
 from tokenworks.accuracy.residual_buckets import Band, Buckets
 
 WIDTH, LINE, TOP = 360, 18, 20
-LEFT, RIGHT = 132, 44  # of the plot: labels on one side, counts on the other
-LONGEST = 21  # characters of a label
+LEFT, RIGHT = 138, 44  # of the plot: labels on one side, counts on the other
+LONGEST = 18  # characters of a label
 SCALES = (math.log(1.5), math.log(2.5), math.log(5.0))
-TICKS = ((1.25, 1.0, 0.8), (2.0, 1.25, 1.0, 0.8, 0.5), (4.0, 2.0, 1.0, 0.5, 0.25))
+TICKS = ((1.25, 1.0, 0.8), (2.0, 1.0, 0.5), (4.0, 2.0, 1.0, 0.5, 0.25))
 SLIGHT = math.log(1.05)  # a median nearer to 0 than this is drawn as neither
 
 

@@ -14,6 +14,14 @@ from tokenworks.accuracy.residual_columns import BOUNDED, INPUTS, NAMED, SETTING
 from tokenworks.accuracy.residual_views import View
 
 DIGITS = 5
+UNITS = {
+    "throughput": "output tokens/s/GPU",
+    "tpot mean": "TPOT mean, ms",
+    "tpot median": "TPOT median, ms",
+    "ttft mean": "TTFT mean, ms",
+    "ttft median": "TTFT median, ms",
+    "energy": "J/output token",
+}
 _PLAIN = ("row", "id", "split", "status", "assumed_or_reason")
 
 
@@ -30,7 +38,10 @@ def page_data(columns: Mapping[str, list[Any]], views: Sequence[View], buckets: 
         "count": len(columns["row"]),
         "inputs": INPUTS,
         "setting": SETTING,
-        "metrics": [{"name": metric, "column": name, "bounded": metric in BOUNDED} for metric, name in NAMED.items()],
+        "metrics": [
+            {"name": metric, "said": UNITS[metric], "column": name, "bounded": metric in BOUNDED}
+            for metric, name in NAMED.items()
+        ],
         "columns": {name: packed(columns[name]) for name in chosen},
         "operators": OPERATORS,
         "shares": [_permyriad(columns[share_name(name)]) for name in OPERATORS],

@@ -115,13 +115,14 @@
 
   // ---- one row
 
+  const fact = (name, value) => (/^share|pressure$/.test(name) ? `${(100 * value).toFixed(1)}%` : number(value));
   const facts = (names, row) => make("dl", { className: "facts" }, ...names.filter((n) => cell(n, row) != null).map((name) =>
-    make("div", {}, make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, number(cell(name, row))))));
-  const metrics = (row) => table(["", "measured", "predicted", "error", "80% interval", "holds it"], data.metrics.map(({ name, column, bounded }, m) => {
+    make("div", {}, make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, fact(name, cell(name, row))))));
+  const metrics = (row) => table(["", "measured", "predicted", "error", "80% interval", "holds it"], data.metrics.map(({ said, column, bounded }, m) => {
     const truth = measured(row, m), low = bounded ? cell("p10_" + column, row) : null, high = bounded ? cell("p90_" + column, row) : null;
     const inside = low == null || truth == null ? "–" : low <= truth && truth <= high ? "yes" : "no";
     const log = error(row, m), numbers = [number(truth), number(predicted(row, m))].map((text) => make("td", { className: "n" }, text));
-    return make("tr", {}, make("td", { className: "w" }, column.replaceAll("_", " ")), ...numbers, make("td", { className: side(log) }, signed(log)),
+    return make("tr", {}, make("td", { className: "w" }, said), ...numbers, make("td", { className: side(log) }, signed(log)),
       ...[low == null ? "–" : `${number(low)} to ${number(high)}`, inside].map((text) => make("td", { className: "n" }, text)));
   }));
   const operators = (row) => {
