@@ -19,6 +19,7 @@ from tokenworks.report.residual_charts import SCALES, chart, scale_of, signed
 from tokenworks.report.residual_data import packed
 from tokenworks.report.residual_files import write_residuals
 from tokenworks.report.residual_page import residual_page
+from tokenworks.report.residual_tables import word
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_its_headlines_are_those_of_validate(found, page):
                 f"{line.p90:.1f}%",
                 f"{line.bias:+.1f}%".replace("-", "−"),
             )
-            assert f"{line.metric}</td>" + "".join(f"<td class=n>{cell}</td>" for cell in cells) in text
+            assert f"{word(line.metric)}</td>" + "".join(f"<td class=n>{cell}</td>" for cell in cells) in text
 
 
 def test_charts_count_every_row_that_has_an_error(found, page):

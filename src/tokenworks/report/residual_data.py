@@ -12,6 +12,7 @@ from tokenworks.accuracy.breakdown import OPERATORS
 from tokenworks.accuracy.residual_buckets import Buckets
 from tokenworks.accuracy.residual_columns import BOUNDED, INPUTS, NAMED, SETTING, share_name
 from tokenworks.accuracy.residual_views import View
+from tokenworks.report.residual_tables import word
 
 DIGITS = 5
 UNITS = {
@@ -39,7 +40,7 @@ def page_data(columns: Mapping[str, list[Any]], views: Sequence[View], buckets: 
         "inputs": INPUTS,
         "setting": SETTING,
         "metrics": [
-            {"name": metric, "said": UNITS[metric], "column": name, "bounded": metric in BOUNDED}
+            {"name": word(metric), "said": UNITS[metric], "column": name, "bounded": metric in BOUNDED}
             for metric, name in NAMED.items()
         ],
         "columns": {name: packed(columns[name]) for name in chosen},

@@ -170,8 +170,10 @@
     render();
   };
   document.addEventListener("keydown", (event) => {
-    const found = event.key === "Enter" && event.target.closest?.("[data-b]");
-    if (found) bucket(found);
+    const found = (event.key === "Enter" || event.key === " ") && event.target.closest?.("[data-b]");
+    if (!found) return;
+    event.preventDefault();
+    bucket(found);
   });
   byId("view").addEventListener("change", () => look(+byId("view").value));
   byId("find").addEventListener("input", () => { state.text = byId("find").value.trim().toLowerCase(); state.shown = 40; list(); });

@@ -18,7 +18,7 @@ from tokenworks.accuracy.validate import UNSUPPORTED
 from tokenworks.report.page_style import SCRIPT, STYLE
 from tokenworks.report.residual_charts import chart, scale_of
 from tokenworks.report.residual_data import page_data
-from tokenworks.report.residual_tables import dataset_table, group_table, headline_table, refused_table
+from tokenworks.report.residual_tables import dataset_table, group_table, headline_table, refused_table, word
 
 GROUPS = 20  # groups shown
 _HERE = Path(__file__).parent
@@ -104,7 +104,7 @@ def _head(found: Sequence[Residual]) -> str:
 def _controls(seen: Sequence[View], metrics: Sequence[str]) -> str:
     options = "".join(f'<option value="{v}">{escape(view.name)}</option>' for v, view in enumerate(seen))
     tabs = "".join(
-        f'<button type="button" role="tab" data-metric="{METRICS.index(m)}">{escape(m)}</button>' for m in metrics
+        f'<button type="button" role="tab" data-metric="{METRICS.index(m)}">{word(m)}</button>' for m in metrics
     )
     return (
         f'<div class="controls"><label>rows <select id="view">{options}</select></label>'

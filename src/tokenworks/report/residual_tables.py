@@ -15,6 +15,15 @@ from tokenworks.report.residual_charts import signed
 _ERRORS = ("rows", "median", "p90", "bias", "in 80% interval")
 
 
+def word(metric: str) -> str:
+    """A metric as it is written.
+
+    >>> word("tpot mean"), word("energy")
+    ('TPOT mean', 'energy')
+    """
+    return metric.replace("tpot", "TPOT").replace("ttft", "TTFT")
+
+
 def table(head: Sequence[str], rows: Iterable[str], names: int = 1) -> str:
     """A table whose first ``names`` columns are words, the others numbers."""
     cells = "".join(
@@ -40,7 +49,7 @@ def _line(line: Line) -> str:
 
 def headline_table(lines: Sequence[Line]) -> str:
     """Errors by metric."""
-    rows = (f"<tr><td class=w>{escape(line.metric)}</td>{_line(line)}</tr>" for line in lines)
+    rows = (f"<tr><td class=w>{word(line.metric)}</td>{_line(line)}</tr>" for line in lines)
     return table(("", *_ERRORS), rows)
 
 
