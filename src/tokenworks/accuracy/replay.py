@@ -49,14 +49,19 @@ class Run:
 
 def rehearse(experiment: Experiment, model: WorkerModel, terms: Terms) -> Prediction:
     """Metrics of one experiment on its worker model. Raises UnsupportedError where its requests do not fit."""
+    return measure(experiment, fitting(experiment, model), terms)
+
+
+def fitting(experiment: Experiment, model: WorkerModel, record: bool = False) -> Run:
+    """The replay of an experiment whose requests fit. Raises UnsupportedError where they do not."""
     load, room = experiment.load, model.kv_blocks * model.block_tokens
     longest = int((load.input_tokens + load.output_tokens).max()) - 1
     if longest > room:
         raise UnsupportedError(f"a request of {longest:,} tokens does not fit the KV cache of {room:,}")
-    run = replay(experiment, model)
+    run = replay(experiment, model, record)
     if not np.isfinite(run.finish_s).any():
         raise UnsupportedError(f"no request of {load.input_tokens[0]:,} input tokens fits the workers")
-    return measure(experiment, run, terms)
+    return run
 
 
 def replay(experiment: Experiment, model: WorkerModel, record: bool = False) -> Run:

@@ -7,15 +7,16 @@ import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tokenworks.accuracy.experiments import Experiment, experiment
 from tokenworks.accuracy.intervals import interval, novelty
-from tokenworks.accuracy.replay import Prediction, rehearse
+from tokenworks.accuracy.replay import Prediction, Run, fitting, measure
 from tokenworks.accuracy.rows import Measurement, Row
 from tokenworks.accuracy.workers import workers
 from tokenworks.errors import CatalogError, InputError
 from tokenworks.physics.compile import compile_worker
-from tokenworks.physics.terms import resolve
+from tokenworks.physics.terms import Terms, resolve
 
 OK, ASSUMED, UNSUPPORTED = "ok", "assumed", "unsupported"
 
@@ -36,18 +37,38 @@ class Answer:
     joules: tuple[float, float, float] | None = None
 
 
-def answer(row: Row) -> Answer:
-    """Predict one row; what cannot be predicted is named."""
+@dataclass(frozen=True)
+class Rehearsed:
+    """An experiment, what its replay did, and the metrics read off it."""
+
+    experiment: Experiment
+    terms: Terms
+    run: Run
+    prediction: Prediction
+
+
+def rehearsed(row: Row, record: bool = False) -> Rehearsed:
+    """A row's experiment, rehearsed; with ``record`` also its steps. Raises InputError where it cannot be."""
+    found = experiment(row)
+    terms = resolve(found.deployment, client=found.harness)
+    run = fitting(found, compile_worker(found.deployment, terms=terms), record)
+    return Rehearsed(found, terms, run, measure(found, run, terms))
+
+
+def answer(row: Row, look: Callable[[Rehearsed], None] | None = None) -> Answer:
+    """Predict one row; what cannot be predicted is named. ``look`` is shown the rehearsal, with its steps."""
     try:
-        found = experiment(row)
-        terms = resolve(found.deployment, client=found.harness)
-        predicted = rehearse(found, compile_worker(found.deployment, terms=terms), terms)
+        done = rehearsed(row, record=look is not None)
     except (InputError, CatalogError) as error:
         return Answer(UNSUPPORTED, str(error))
-    return _answer(found, predicted)
+    if look:
+        look(done)
+    return answer_of(done)
 
 
-def _answer(found: Experiment, p: Prediction) -> Answer:
+def answer_of(done: Rehearsed) -> Answer:
+    """The metrics with their 80% intervals."""
+    found, p = done.experiment, done.prediction
     kind = novelty(found.deployment)
     band = lambda metric, value: interval(metric, found.tested_as, kind, value)  # noqa: E731
     tpot, ttft = _ms(p.tpot_s_mean), _ms(p.ttft_s_mean)
@@ -73,27 +94,44 @@ def _ms(seconds: float) -> float | None:
 UNFORESEEN = (ArithmeticError, LookupError, MemoryError, TypeError, ValueError)
 
 
-def _measured(measured: Measurement) -> Answer:
+def fenced(measured: Measurement, predict: Callable[[Row], Answer]) -> Answer:
+    """What ``predict`` says of a row, whatever the row holds."""
     if measured.problem:
         return Answer(UNSUPPORTED, measured.problem)
     try:
-        return answer(measured.row)
+        return predict(measured.row)
     except UNFORESEEN as error:
         return Answer(UNSUPPORTED, f"cannot be rehearsed ({type(error).__name__}: {error})")
 
 
+def _measured(measured: Measurement) -> Answer:
+    return fenced(measured, answer)
+
+
 def validate(measured: Sequence[Measurement], processes: int, say: Callable[[str], None]) -> list[Answer]:
     """Answers in the order of the rows, the same on any number of processes."""
+    return of_each(_measured, measured, processes, say)
+
+
+Found = TypeVar("Found")
+
+
+def of_each(
+    work: Callable[[Measurement], Found], measured: Sequence[Measurement], processes: int, say: Callable[[str], None]
+) -> list[Found]:
+    """What ``work`` makes of each row, in the order of the rows."""
     rows = list(measured)
     if processes == 1 or len(rows) < 64:
-        return [_measured(m) for m in rows]
-    answers: list[Answer] = []
+        return [_told(work(m), number, len(rows), say) for number, m in enumerate(rows, 1)]
     with workers(processes) as pool:
-        for found in pool.imap(_measured, rows, chunksize=64):
-            answers.append(found)
-            if len(answers) % 256 == 0:
-                say(f"predicted {len(answers):,} of {len(rows):,} rows")
-    return answers
+        found = pool.imap(work, rows, chunksize=64)
+        return [_told(one, number, len(rows), say) for number, one in enumerate(found, 1)]
+
+
+def _told(found: Found, number: int, rows: int, say: Callable[[str], None]) -> Found:
+    if number % 256 == 0:
+        say(f"predicted {number:,} of {rows:,} rows")
+    return found
 
 
 COLUMNS = (

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworks.physics.compile import graph_padded, grid, scaled, total
-from tokenworks.physics.operators import Array
+from tokenworks.physics.compile import graph_padded, grid, total
+from tokenworks.physics.operators import Array, Cost
 from tokenworks.physics.step import Machine, core, local_costs, sequence_costs, shared_costs
 
 
@@ -54,31 +54,55 @@ def _distinct(values: Array) -> tuple[Array, NDArray[np.int64]]:
     return found, where
 
 
+@dataclass(frozen=True)
+class Part:
+    """Operators that are computed at the same arguments: their costs there, where each segment finds its own, and what a
+    segment multiplies them by."""
+
+    costs: dict[str, Cost]
+    arguments: Array
+    at: NDArray[np.int64]
+    factor: Array | float
+
+
+def parts_of(machine: Machine, points: Points) -> list[Part]:
+    """All operators of a schedule's steps but the attention cores."""
+    deployment = machine.deployment
+    queries, ranks = 1 + deployment.draft_tokens, deployment.dp
+    draft = 1.0 + deployment.draft_tokens / machine.part.layers
+    (n, at_n), (b, at_b), (o, at_o) = points.decode, points.mixed, points.heads
+    padded = graph_padded(n, deployment.cuda_graph_max_seqs)
+    parts = [
+        Part(sequence_costs(machine, o * queries), o, at_o, np.where(points.is_mixed, 1.0, draft)),
+        Part(local_costs(machine, padded * queries), n, at_n, draft),
+        Part(local_costs(machine, b), b, at_b, 1.0),
+    ]
+    if ranks > 1:
+        parts.append(Part(shared_costs(machine, n * ranks * queries), n, at_n, 1.0))
+        parts.append(Part(shared_costs(machine, b * ranks), b, at_b, 1.0))
+    return parts
+
+
+def host_seconds(machine: Machine, schedule: Schedule, points: Points) -> Array:
+    """Of the host in one step of every segment."""
+    terms = machine.terms
+    prompts = np.where(points.is_mixed, terms.prompt_s, 0.0)
+    return np.where(schedule.steps > 0, terms.step_s + prompts + terms.seq_s * schedule.sampled, 0.0)
+
+
 def step_costs(machine: Machine, schedule: Schedule, points: Points) -> tuple[Array, Array]:
     """(seconds of one step, dynamic joules of the whole worker in one step) of every segment, on its recorded line."""
     deployment, terms = machine.deployment, machine.terms
-    queries, ranks = 1 + deployment.draft_tokens, deployment.dp
-    n, at_n = points.decode
-    padded = graph_padded(n, deployment.cuda_graph_max_seqs)
-    draft = 1.0 + deployment.draft_tokens / machine.part.layers
-    o, at_o = points.heads
-    heads = total(sequence_costs(machine, o * queries), o)
-    b, at_b = points.mixed
-    decode = scaled(total(local_costs(machine, padded * queries), n), draft)
-    parts = [(decode, at_n), (total(local_costs(machine, b), b), at_b)]
-    if ranks > 1:
-        parts.append((total(shared_costs(machine, n * ranks * queries), n), at_n))
-        parts.append((total(shared_costs(machine, b * ranks), b), at_b))
-    share = np.where(points.is_mixed, 1.0, draft)
-    device, flop, byte = heads.seconds[at_o] * share, heads.flop_s[at_o] * share, heads.byte_s[at_o] * share
-    for cost, at in parts:
-        device, flop, byte = device + cost.seconds[at], flop + cost.flop_s[at], byte + cost.byte_s[at]
+    device, flop, byte = np.zeros((3, len(schedule.steps)))
+    for part in parts_of(machine, points):
+        cost = total(part.costs, part.arguments)
+        device = device + cost.seconds[part.at] * part.factor
+        flop, byte = flop + cost.flop_s[part.at] * part.factor, byte + cost.byte_s[part.at] * part.factor
     cores = core(machine)
     device = device + schedule.pairs @ np.array(cores.pair_s) + schedule.keys @ np.array(cores.key_s)
     flop = flop + schedule.pairs @ np.array(cores.pair_flop_s) + schedule.keys @ np.array(cores.key_flop_s)
     byte = byte + schedule.keys @ np.array(cores.key_byte_s)
-    prompts = np.where(points.is_mixed, terms.prompt_s, 0.0)
-    host = np.where(schedule.steps > 0, terms.step_s + prompts + terms.seq_s * schedule.sampled, 0.0)
+    host = host_seconds(machine, schedule, points)
     device = device / terms.speed + (0.0 if deployment.async_scheduling else host)
     dynamic = terms.power_flop * flop + terms.power_memory * byte
     seconds = np.choose(schedule.line, (device, host, dynamic / (1.0 - terms.power_base)))
