@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from tokenworks import catalog
 from tokenworks.errors import CapacityError
 from tokenworks.physics.compile import FINE_PER_S, compile_worker
+from tokenworks.physics.curves import streamed_share
 from tokenworks.physics.explain import explain
 from tokenworks.physics.kernels import launches
 from tokenworks.physics.lora import adapter, applied, distinct
 from tokenworks.physics.memory import memory_map
-from tokenworks.physics.curves import streamed_share
 from tokenworks.physics.operators import Chip
 from tokenworks.physics.shard import shard
 from tokenworks.physics.step import Machine

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,8 @@ def _find(kind: str, generation: str, name: str) -> Mapping[str, float]:
 
 @cache
 def gemm_curve(generation: str, precision: str) -> GemmCurve:
-    return GemmCurve(**_find("gemm", generation, precision))
+    found = GemmCurve(**_find("gemm", generation, precision))
+    return replace(found, passes=0.0) if precision in _file()["scaling"]["free"] else found
 
 
 @cache
@@ -110,9 +111,9 @@ def prefill_share(generation: str, latent: bool) -> float:
 
 @cache
 def link_share(generation: str, link: str, ranks: int) -> float:
-    """Share of the link bandwidth in rings of this many GPUs (beyond eight: as of eight)."""
-    wired = generation if link != "pcie" else "pcie"
-    size = 2 if ranks <= 2 else 4 if ranks <= 4 else 8
+    """Share of the link bandwidth in rings of this many GPUs (beyond eight: as of eight). PCIe: always as of two, since
+    how many share a root port is the host's affair."""
+    wired, size = (generation, 2 if ranks <= 2 else 4 if ranks <= 4 else 8) if link != "pcie" else ("pcie", 2)
     return _find("reduce", wired, f"ranks{size}")["share"]
 
 
