@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tokenworks import catalog
 from tokenworks.errors import CapacityError
 from tokenworks.physics.compile import FINE_PER_S, compile_worker
+from tokenworks.physics.curves import streamed_share
 from tokenworks.physics.explain import explain
 from tokenworks.physics.kernels import launches
 from tokenworks.physics.lora import adapter, applied, distinct
@@ -83,11 +84,11 @@ def test_steps_grow_with_sequences_adapters_and_rank(changes):
 
 def test_a_decode_step_reads_the_adapters_of_its_batch():
     """Without launches, one adapter apart from activations per sequence, then 8·(1 − (7/8)^n) of them."""
-    quiet = terms(kernel_s=1e-12, mem_dense=0.8)
+    quiet = terms(kernel_s=1e-12)
     on, off = (compile_worker(d, terms=quiet).levels[0].decode[0] / FINE_PER_S for d in (with_lora(), deployment()))
     size, moved = 16 * LLAMA * 2, adapter(with_lora(), shard(with_lora()), shared=False).moved * 2
     for n in (1, 8, 64):
-        expected = (8 * (1 - (7 / 8) ** n) * size + n * moved) / (3350e9 * 0.8)
+        expected = (8 * (1 - (7 / 8) ** n) * size + n * moved) / (3350e9 * streamed_share())
         assert (on - off)[n] == pytest.approx(expected, rel=1e-3)
 
 

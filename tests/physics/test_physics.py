@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tokenworks import catalog
 from tokenworks.errors import CapacityError, UnsupportedError
 from tokenworks.physics.compile import EXACT, FINE_PER_S, compile_worker, graph_padded, grid
+from tokenworks.physics.curves import gemm_curve, link_share, streamed_share
 from tokenworks.physics.memory import kv_blocks, memory_map
 from tokenworks.physics.operators import Chip, all_reduce, covered, gemms, imbalance, routed
 from tokenworks.physics.shard import Experts, Gemm, shard
@@ -19,24 +20,27 @@ MODELS = ["llama-3.1-8b", "gpt-oss-120b", "deepseek-r1", "qwen3-30b-a3b", "gemma
 
 
 def test_decode_of_one_sequence_streams_the_weights_once():
-    """Llama-3.1-8B in bf16: 8.03 G parameters less the embedding table, 2 bytes, over 3,350 GB/s at 80%."""
-    sharp = terms(kernel_s=0.0, step_s=0.0, seq_s=0.0, mem_dense=0.8)
+    """Llama-3.1-8B in bf16: 8.03 G parameters less the embedding table, 2 bytes, over the share of 3,350 GB/s that
+    products reach; each product also walks along its reduction."""
+    sharp, curve = terms(kernel_s=0.0, step_s=0.0, seq_s=0.0), gemm_curve("hopper", "bf16")
     model = compile_worker(deployment(), terms=sharp)
     seconds = model.levels[0].decode[0, 1] / FINE_PER_S
     streamed = 2 * (8.03e9 - 128256 * 4096)
-    assert seconds == pytest.approx(streamed / (3350e9 * 0.8), rel=0.01)
+    walked = (32 * (3 * 4096 + 14336) + 4096) * curve.reduction_ns * 1e-9
+    assert seconds == pytest.approx(streamed / (3350e9 * curve.memory) + walked, rel=0.01)
 
 
 def test_prefill_is_bound_by_tensor_cores():
-    """2 FLOP a parameter and token: 2,048 tokens of 6.98 G layer parameters at 65% of 989.4 TFLOP/s; between the
-    products, norms, rotary embeddings and activations pass through memory at 80% of 3.35 TB/s."""
-    sharp = terms(kernel_s=0.0, step_s=0.0, prompt_s=0.0, seq_s=0.0, flop_dense=0.65, gemm_edge=0.0, mem_dense=0.8)
+    """2 FLOP a parameter and token: 2,048 tokens of 6.98 G layer parameters at their share of 989.4 TFLOP/s; between
+    the products, norms, rotary embeddings and activations pass through memory at a share of 3.35 TB/s."""
+    sharp, curve = terms(kernel_s=0.0, step_s=0.0, prompt_s=0.0, seq_s=0.0, gemm_edge=0.0), gemm_curve("hopper", "bf16")
     model = compile_worker(deployment(token_budget=2048), terms=sharp)
     seconds = model.levels[0].mixed[0, 2048] / FINE_PER_S
     layers = 32 * (4096 * (32 + 16) * 128 + 4096 * 4096 + 3 * 4096 * 14336)
     passed = 2 * 32 * (2 * 4 * 4096 + 2 * 48 * 128 + 3 * 14336)  # bytes of a token, two an element
-    products, between = 2 * layers / (989.4e12 * 0.65), passed / (3.35e12 * 0.8)
-    assert seconds == pytest.approx(2048 * (products + between), rel=0.001)
+    products, between = 2 * layers / (989.4e12 * curve.compute), passed / (3.35e12 * streamed_share())
+    walked = 32 * (3 * 4096 + 14336) * curve.reduction_ns * 1e-9
+    assert seconds == pytest.approx(2048 * (products + between) + walked, rel=0.001)
 
 
 def test_attention_rates_by_hand():
@@ -114,7 +118,7 @@ def test_all_reduce_bus_factor():
     """nccl-tests: 2(n−1)/n of the bytes cross the slowest link."""
     chip, t = Chip.load("h100-sxm"), terms(collective_s=1e-9, link=1.0)
     seconds = all_reduce(chip, t, 8, 8, np.array([371e9]))[0]
-    assert seconds == pytest.approx(2 * 7 / 8, rel=1e-6)
+    assert seconds == pytest.approx(2 * 7 / 8 / link_share("hopper", "nvlink", 8), rel=1e-6)
     assert all_reduce(chip, t, 1, 8, np.array([1e9]))[0] == 0
 
 

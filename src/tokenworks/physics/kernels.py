@@ -1,5 +1,6 @@
 """What layers do beside their large products: small kernels that are launched one after the other, and the bytes
-that norms, rotary embeddings, activations and the merging of experts move through memory.
+that norms, rotary embeddings and activations of dense feed-forwards move through memory (routed experts move their
+own: `operators.routed`).
 
 Counts are those of fused inference kernels: one kernel for a norm with its residual, one for rotary embedding and
 cache write, one for the gated activation; block-scaled formats quantise the input of each product by one more.
@@ -51,7 +52,7 @@ def local_bytes(deployment: Deployment, model: catalog.Entry) -> float:
 
 
 def shared_bytes(deployment: Deployment, model: catalog.Entry) -> float:
-    """Bytes per token of all ranks, on one GPU: activations of feed-forwards and experts under attention DP."""
+    """Bytes per token of all ranks, on one GPU: activations of dense and shared feed-forwards under attention DP."""
     return _feed_forward(deployment, model) * ELEMENT / deployment.pp if deployment.dp > 1 else 0.0
 
 
@@ -79,12 +80,8 @@ def _attention_width(model: catalog.Entry) -> float:
 
 
 def _feed_forward(deployment: Deployment, model: catalog.Entry) -> float:
-    """Elements per token: the activation reads its inputs and writes its output; merging reads every expert's row."""
+    """Elements per token: the activation reads its inputs and writes its output."""
     width = deployment.tp * deployment.dp
     passes = 3 if model["ffn_gated"] else 2
     inner = model["dense_layers"] * model["ffn"] + model["moe_layers"] * model["shared_ffn"]
-    picked = model["experts_per_token"] * model["moe_ffn"] if model["experts"] else 0
-    inner += model["moe_layers"] * picked
-    ranks = max(1, min(deployment.ep, width))
-    merged = model["moe_layers"] * (1 + model["experts_per_token"] / ranks) * model["hidden"] if picked else 0.0
-    return float(passes * inner / width + merged)
+    return float(passes * inner / width)

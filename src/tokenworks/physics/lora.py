@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tokenworks import catalog
+from tokenworks.physics.curves import gemm_curve, streamed_share
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.operators import ACTIVATION_BYTES, Array, Chip, Cost, roofline
 from tokenworks.physics.shard import Shard
@@ -65,7 +66,7 @@ def distinct(adapters: int, sequences: Array) -> Array:
 
 def applied(chip: Chip, terms: Terms, deployment: Deployment, part: Shard, rows: Array, shared: bool) -> Cost:
     """Shrinking and expanding ``rows`` tokens. Bandwidth bound: the rank is too narrow for the tensor cores, which
-    lose ``gemm_edge`` columns of it.
+    lose the curve's edge of it.
 
     Local steps read one adapter here; those of further sequences cost ``further_bytes``. Shared ones know tokens
     only, and read as many adapters as if each token were a sequence (exact in decode, at most all of them).
@@ -74,8 +75,9 @@ def applied(chip: Chip, terms: Terms, deployment: Deployment, part: Shard, rows:
     read = distinct(deployment.lora_adapters, rows) if shared else np.where(rows > 0, 1.0, 0.0)
     flop_s = 2.0 * rows * own.parameters / chip.peak_flop_s(PRECISION)
     byte_s = (read * own.weight_bytes + rows * own.moved * ACTIVATION_BYTES) / chip.bandwidth
-    share = terms.flop_dense / (1.0 + terms.gemm_edge / deployment.lora_rank)
-    return roofline(flop_s, byte_s, share, terms.mem_dense)
+    curve = gemm_curve(chip.generation, PRECISION)
+    share = terms.flop_dense * curve.compute / (1.0 + terms.gemm_edge * curve.edge / deployment.lora_rank)
+    return roofline(flop_s, byte_s, share, terms.mem_dense * streamed_share())
 
 
 def further_bytes(deployment: Deployment, part: Shard, sequences: Array) -> Array:

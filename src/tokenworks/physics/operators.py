@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks import catalog
+from tokenworks.physics.curves import expert_curve, gemm_curve, link_share
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.precision import bytes_per_weight, peak_flop_s
 from tokenworks.physics.shard import Experts, Gemm, Shard
@@ -23,7 +24,6 @@ Array = NDArray[np.float64]
 
 ACTIVATION_BYTES = 2.0
 GEMM_TILE = 16  # rows of the smallest tensor-core tile: fewer tokens are padded to it
-EXPERT_TILE = 8  # half of the 16-row tile of grouped GEMMs: the expected padding of one expert's last tile
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class Chip:
     """The accelerator facts that operators need, in SI units."""
 
     entry: catalog.Entry
+    generation: str
+    link_kind: str
     bandwidth: float  # bytes/s
     tdp_w: float
     idle_w: float
@@ -60,6 +62,8 @@ class Chip:
         link = pcie if entry["link_kind"] in ("pcie", "none") else float(entry["scale_up_gb_s"])
         return cls(
             entry,
+            str(entry["generation"]),
+            str(entry["link_kind"]),
             float(entry["memory_bandwidth_gb_s"]) * 1e9,
             float(entry["tdp_w"]),
             float(entry["idle_w"]),
@@ -75,21 +79,32 @@ class Chip:
 
 
 def gemms(chip: Chip, terms: Terms, matrices: Sequence[Gemm], rows: Array) -> list[Cost]:
-    """Dense GEMMs, each 2·M·n·k FLOP against the stream of its weights and activations; computed at once."""
-    n, k, count, weight_bytes, peak = np.array(
-        [(m.n, m.k, m.count, m.weight_bytes, chip.peak_flop_s(m.precision)) for m in matrices]
-    ).T[:, :, None]
+    """Dense GEMMs, each 2·M·n·k FLOP against the stream of its weights and activations; computed at once.
+
+    Beside that roofline, each walks along its reduction (latency), and formats of fewer bits quantise their input.
+    """
+    curves = [gemm_curve(chip.generation, m.precision) for m in matrices]
+    n, k, count, weight_bytes, peak, memory, compute, edge, walk, passes = np.array(
+        [
+            (m.n, m.k, m.count, m.weight_bytes, chip.peak_flop_s(m.precision),
+             c.memory, c.compute, c.edge, c.reduction_ns, c.passes)
+            for m, c in zip(matrices, curves, strict=True)
+        ]
+    ).T[:, :, None]  # fmt: skip
     padded = np.ceil(rows / GEMM_TILE) * GEMM_TILE
-    edges = (1.0 + terms.gemm_edge / n) * (1.0 + terms.gemm_edge / k)
+    lost = terms.gemm_edge * edge
+    share = terms.flop_dense * compute / ((1.0 + lost / n) * (1.0 + lost / k))
     flop_s = padded * (2.0 * n * k * count / peak)
     moved = weight_bytes + rows * ((n + k) * ACTIVATION_BYTES * count)
     byte_s = np.where(rows > 0, moved / chip.bandwidth, 0.0)
-    found = roofline(flop_s, byte_s, terms.flop_dense / edges, terms.mem_dense)
-    parts = zip(found.seconds, found.flop_s, found.byte_s, found.bound_by_compute, strict=True)
+    found = roofline(flop_s, byte_s, share, terms.mem_dense * memory)
+    more = walk * 1e-9 * k * count + rows * (passes * k * count / chip.bandwidth)
+    seconds = np.where(rows > 0, found.seconds + more, 0.0)
+    parts = zip(seconds, found.flop_s, found.byte_s, found.bound_by_compute, strict=True)
     return [Cost(*part) for part in parts]
 
 
-def roofline(flop_s: Array, byte_s: Array, flop_share: float | Array, memory_share: float) -> Cost:
+def roofline(flop_s: Array, byte_s: Array, flop_share: float | Array, memory_share: float | Array) -> Cost:
     compute, memory = flop_s / flop_share, byte_s / memory_share
     return Cost(np.maximum(compute, memory), flop_s, byte_s, compute > memory)
 
@@ -127,16 +142,22 @@ def split(experts: Experts) -> float:
 
 
 def routed(chip: Chip, terms: Terms, experts: Experts, tokens: Array) -> Cost:
-    """Grouped GEMMs of the routed experts on the busiest GPU, all MoE layers."""
+    """Grouped GEMMs of the routed experts on the busiest GPU, all MoE layers, with the passes over their rows."""
+    curve = expert_curve(chip.generation, experts.precision)
     peak = chip.peak_flop_s(experts.precision)
     active = covered(experts, tokens) * experts.local
     skew = imbalance(experts, tokens)
-    rows = tokens * experts.top_k / experts.ranks + active * EXPERT_TILE
+    picks = tokens * experts.top_k / experts.ranks
+    rows = picks + active * curve.padding
     work = experts.parameters * experts.layers / experts.cut
     flop_s = np.where(tokens > 0, 2.0 * rows * skew * work / peak, 0.0)
     loaded = np.minimum(active * np.sqrt(skew), experts.local)
     byte_s = loaded * work * bytes_per_weight(experts.precision) / chip.bandwidth
-    return roofline(flop_s, byte_s, terms.flop_experts, terms.mem_experts)
+    found = roofline(flop_s, byte_s, terms.flop_experts * curve.compute, terms.mem_experts * curve.memory)
+    here = tokens * min(1.0, experts.top_k / experts.ranks) * curve.token_passes * experts.hidden
+    here = here + picks * curve.pick_passes * (2.0 * experts.hidden + 3.0 * experts.inner)
+    passed_s = here * (ACTIVATION_BYTES * experts.layers / chip.bandwidth)
+    return Cost(found.seconds + passed_s, found.flop_s, found.byte_s + passed_s, found.bound_by_compute)
 
 
 def all_reduce(chip: Chip, terms: Terms, ranks: int, width: int, size: Array) -> Array:
@@ -147,11 +168,13 @@ def all_reduce(chip: Chip, terms: Terms, ranks: int, width: int, size: Array) ->
     if ranks == 1:
         return np.zeros_like(size)
     near = min(ranks, width)
-    seconds = terms.collective_s + 2.0 * (near - 1) / near * size / (chip.link_bytes_s * terms.link)
+    share = terms.link * link_share(chip.generation, chip.link_kind, near)
+    seconds = terms.collective_s + 2.0 * (near - 1) / near * size / (chip.link_bytes_s * share)
     domains = ranks // near
     if domains > 1:
-        share = size / near
-        seconds = seconds + terms.collective_s + 2.0 * (domains - 1) / domains * share / (chip.far_bytes_s * terms.link)
+        part = size / near
+        far_s = 2.0 * (domains - 1) / domains * part / (chip.far_bytes_s * share)
+        seconds = seconds + terms.collective_s + far_s
     return np.where(size > 0, seconds, 0.0)
 
 
@@ -161,8 +184,9 @@ def exchange(chip: Chip, terms: Terms, ranks: int, width: int, size: Array) -> A
         return np.zeros_like(size)
     far = max(0.0, 1.0 - width / ranks)
     near = (ranks - 1) / ranks - far
-    seconds = terms.collective_s * (2.0 if far else 1.0) + size * near / (chip.link_bytes_s * terms.link)
-    return np.where(size > 0, seconds + size * far / (chip.far_bytes_s * terms.link), 0.0)
+    share = terms.link * link_share(chip.generation, chip.link_kind, min(ranks, width))
+    seconds = terms.collective_s * (2.0 if far else 1.0) + size * near / (chip.link_bytes_s * share)
+    return np.where(size > 0, seconds + size * far / (chip.far_bytes_s * share), 0.0)
 
 
 def local_collectives(chip: Chip, terms: Terms, deployment: Deployment, part: Shard, tokens: Array) -> Array:
@@ -170,7 +194,8 @@ def local_collectives(chip: Chip, terms: Terms, deployment: Deployment, part: Sh
     per_step = part.mixers if deployment.dp > 1 else part.mixers + part.feed_forwards
     size = tokens * part.hidden * 2.0
     once = all_reduce(chip, terms, deployment.tp, deployment.gpus_per_node, size)
-    hops = (deployment.pp - 1) * (terms.collective_s + size / (chip.link_bytes_s * terms.link))
+    share = terms.link * link_share(chip.generation, chip.link_kind, 2)
+    hops = (deployment.pp - 1) * (terms.collective_s + size / (chip.link_bytes_s * share))
     return once * per_step / deployment.pp + np.where(tokens > 0, hops / deployment.pp, 0.0)
 
 

@@ -49,6 +49,7 @@ class Attention:
     limits: tuple[int, int]
     state_bytes: float  # linear mixers: read and written per sequence and step
     state_flop: float  # linear mixers: per token
+    latent: bool = False  # keys are latents (MLA)
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Experts:
     layers: int
     precision: str
     redundant: int = 0  # copies beside one of each expert
+    hidden: float = 0.0  # elements of a row that goes in and comes out; 0: rows cost nothing
+    inner: float = 0.0  # … between the matrices, on this GPU
 
     @property
     def weight_bytes(self) -> float:
@@ -196,16 +199,20 @@ def _experts(deployment: Deployment, model: catalog.Entry) -> Experts | None:
     width = deployment.tp * deployment.dp
     ep = max(1, min(deployment.ep, width))
     matrices = 3 if model["ffn_gated"] else 2
+    hidden = float(model.get("moe_latent") or model["hidden"])
+    cut = max(1, width // ep)
     return Experts(
         experts=int(model["experts"]),
         top_k=int(model["experts_per_token"]),
         local=(model["experts"] + deployment.redundant_experts) / ep,
-        cut=max(1, width // ep),
+        cut=cut,
         ranks=ep,
-        parameters=matrices * (model.get("moe_latent") or model["hidden"]) * model["moe_ffn"],
+        parameters=matrices * hidden * model["moe_ffn"],
         layers=int(model["moe_layers"]) / deployment.pp,  # type: ignore[arg-type]
         precision=deployment.weights,
         redundant=deployment.redundant_experts,
+        hidden=hidden,
+        inner=model["moe_ffn"] / cut,
     )
 
 
@@ -232,6 +239,7 @@ def _attention(deployment: Deployment, model: catalog.Entry) -> Attention:
         limits,
         state,
         state,
+        model["attention"] == "mla",
     )
 
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from tokenworks.physics.curves import decode_curve, prefill_share, streamed_share
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.lora import applied, further_bytes
 from tokenworks.physics.operators import (
@@ -20,6 +21,7 @@ from tokenworks.physics.operators import (
 )
 from tokenworks.physics.overlap import halved, hidden, unused
 from tokenworks.physics.pipeline import cycle, cycles, idle_factor, in_flight
+from tokenworks.physics.precision import bytes_per_kv
 from tokenworks.physics.shard import Shard, shard
 from tokenworks.physics.terms import Effects, Terms, resolve
 
@@ -46,10 +48,11 @@ def plain(seconds: Array) -> Cost:
 
 
 def streamed(machine: Machine, size: Array, share: float | None = None) -> Cost:
-    """A cost of memory traffic alone, at a share of the bandwidth (that of dense weights unless given)."""
+    """A cost of memory traffic alone, at a share of the bandwidth (that of norms and activations unless given)."""
     byte_s = size / machine.chip.bandwidth
     zero = np.zeros_like(byte_s)
-    return Cost(byte_s / (share or machine.terms.mem_dense), zero, byte_s, np.zeros(byte_s.shape, dtype=bool))
+    known = share or machine.terms.mem_dense * streamed_share()
+    return Cost(byte_s / known, zero, byte_s, np.zeros(byte_s.shape, dtype=bool))
 
 
 def products(machine: Machine, rows: Array, shared: bool, per_sequence: bool) -> dict[str, Cost]:
@@ -114,7 +117,8 @@ def sequence_costs(machine: Machine, sequences: Array) -> dict[str, Cost]:
     """Output head, sampling, linear-mixer states and adapters: per sequence that samples a token."""
     costs = products(machine, sequences, shared=False, per_sequence=True)
     if machine.part.attention.state_bytes:
-        states = streamed(machine, sequences * machine.part.attention.state_bytes, machine.terms.mem_kv)
+        share = machine.terms.mem_kv * streamed_share()
+        states = streamed(machine, sequences * machine.part.attention.state_bytes, share)
         costs["linear state"] = replace(states, seconds=states.seconds * idle_factor(machine.deployment))
     if machine.deployment.lora_adapters:
         costs["more lora adapters"] = _further_adapters(machine, sequences / (1 + machine.deployment.draft_tokens))
@@ -143,13 +147,17 @@ class Core:
 def core(machine: Machine) -> Core:
     attention, chip, terms = machine.part.attention, machine.chip, machine.terms
     peak = chip.peak_flop_s("bf16")
+    latent = attention.latent
+    reads = decode_curve(chip.generation, round(bytes_per_kv(machine.deployment.kv) * 8), latent)
     queries = 1 + machine.deployment.draft_tokens
     pair_flop = tuple(flop / peak for flop in attention.prefill_flop)
     key_flop = tuple(flop * queries / peak for flop in attention.decode_flop)
     key_byte = tuple(size / chip.bandwidth for size in attention.decode_bytes)
     key = tuple(
-        max(flop / terms.flop_attention, byte / terms.mem_kv) for flop, byte in zip(key_flop, key_byte, strict=True)
+        max(flop / (terms.flop_attention * reads.compute), byte / (terms.mem_kv * reads.memory))
+        for flop, byte in zip(key_flop, key_byte, strict=True)
     )
+    share = terms.flop_attention * prefill_share(chip.generation, latent)
     idle = idle_factor(machine.deployment)
-    pair = tuple(f / terms.flop_attention * idle for f in pair_flop)
+    pair = tuple(f / share * idle for f in pair_flop)
     return Core(pair, pair_flop, tuple(seconds * idle for seconds in key), key_flop, key_byte)

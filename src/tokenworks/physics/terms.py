@@ -26,16 +26,17 @@ CALIBRATION = Path(catalog.__file__).parent / "data" / "calibration"
 
 @dataclass(frozen=True)
 class Terms:
-    """Dimensionless shares of peak unless the name ends in a unit."""
+    """Factors on the operator curves (`physics.curves`) and seconds, where the name ends in _s; power is in shares of
+    the TDP."""
 
-    mem_dense: float  # share of HBM bandwidth when dense weights are streamed
+    mem_dense: float  # on the share of memory bandwidth when dense weights are streamed
     mem_experts: float  # … when expert weights are streamed
     mem_kv: float  # … when decode attention reads the KV cache
-    flop_dense: float  # share of the precision's dense peak in large dense GEMMs
-    gemm_edge: float  # columns of a dense GEMM lost to pipeline fill and tile edges, along each of its sides
-    flop_experts: float  # … in grouped expert GEMMs
-    flop_attention: float  # share of the bf16 peak in prefill attention
-    link: float  # share of the usable link bandwidth in collectives
+    flop_dense: float  # on the share of the precision's dense peak in dense GEMMs
+    gemm_edge: float  # on the columns that they lose to pipeline fill and tile edges
+    flop_experts: float  # on the share of the peak in grouped expert GEMMs
+    flop_attention: float  # on the share of the bf16 peak in attention
+    link: float  # on the share of the usable link bandwidth in collectives
     collective_s: float  # latency of one all-reduce, gather or scatter
     kernel_s: float  # launch and drain of one kernel
     step_s: float  # host time of one step
