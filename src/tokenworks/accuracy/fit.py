@@ -30,6 +30,8 @@ Array = NDArray[np.float64]
 Answer = TypeVar("Answer")
 METRICS = tuple(field.name for field in fields(Prediction))
 CONVEX = 5  # rounds of soft-L1 weights before those of Cauchy
+JOULES = METRICS.index("joules_per_output_token")
+POWER = ("power_base", "power_memory", "power_flop", "power_seq", "memory_bend", "flop_bend")  # what only joules show
 SCALE = np.array([0.08, 0.08, 0.08, 0.2, 0.2, 0.1])  # scale of the log error in the robust loss, per metric
 WEIGHT = np.array([1.0, 1.0, 1.0, 0.5, 0.5, 1.0])
 
@@ -205,7 +207,9 @@ def system(all_cases: list[Case], answers: list[tuple[Array, Array]], plan: Desi
         for metric in np.flatnonzero(np.isfinite(case.log_target) & np.isfinite(base)):
             line = np.zeros(len(plan.columns))
             for position, column in plan.of_case[number]:
-                line[column] += steep[metric, position]
+                # Joules teach the terms of power alone: a wrong power must not bend the times, which are measured better.
+                if (NAMES[position] in POWER) == (metric == JOULES):
+                    line[column] += steep[metric, position]
             rows.append(line)
             gaps.append(case.log_target[metric] - base[metric])
             metrics.append(metric)

@@ -7,7 +7,7 @@ the larger of compute and memory time of each operator (a hard roofline: a soft 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
@@ -28,16 +28,13 @@ EXPERT_TILE = 8  # half of the 16-row tile of grouped GEMMs: the expected paddin
 
 @dataclass(frozen=True)
 class Cost:
-    """Arrays over token counts. ``seconds`` ≥ both roofline times; flop and bytes are ideal work."""
+    """Arrays over token counts. ``seconds`` ≥ both roofline times; flop and bytes are ideal work of the mean GPU."""
 
     seconds: Array
     flop_s: Array  # seconds at 100% of the tensor peak
     byte_s: Array  # seconds at 100% of the memory bandwidth
     bound_by_compute: NDArray[np.bool_]
-
-    def __add__(self, other: Cost) -> Cost:
-        compute = np.where(self.seconds >= other.seconds, self.bound_by_compute, other.bound_by_compute)
-        return Cost(self.seconds + other.seconds, self.flop_s + other.flop_s, self.byte_s + other.byte_s, compute)
+    busy_s: Array  # of ``seconds``, those in which the operator runs: not while a pipeline stage waits
 
 
 @dataclass(frozen=True)
@@ -85,13 +82,14 @@ def gemms(chip: Chip, terms: Terms, matrices: Sequence[Gemm], rows: Array) -> li
     moved = weight_bytes + rows * ((n + k) * ACTIVATION_BYTES * count)
     byte_s = np.where(rows > 0, moved / chip.bandwidth, 0.0)
     found = roofline(flop_s, byte_s, terms.flop_dense / edges, terms.mem_dense)
-    parts = zip(found.seconds, found.flop_s, found.byte_s, found.bound_by_compute, strict=True)
+    parts = zip(found.seconds, found.flop_s, found.byte_s, found.bound_by_compute, found.busy_s, strict=True)
     return [Cost(*part) for part in parts]
 
 
 def roofline(flop_s: Array, byte_s: Array, flop_share: float | Array, memory_share: float) -> Cost:
     compute, memory = flop_s / flop_share, byte_s / memory_share
-    return Cost(np.maximum(compute, memory), flop_s, byte_s, compute > memory)
+    seconds = np.maximum(compute, memory)
+    return Cost(seconds, flop_s, byte_s, compute > memory, seconds)
 
 
 def covered(experts: Experts, tokens: Array) -> Array:
@@ -127,16 +125,17 @@ def split(experts: Experts) -> float:
 
 
 def routed(chip: Chip, terms: Terms, experts: Experts, tokens: Array) -> Cost:
-    """Grouped GEMMs of the routed experts on the busiest GPU, all MoE layers."""
+    """Grouped GEMMs of the routed experts, all MoE layers: time of the busiest GPU, work of the mean one."""
     peak = chip.peak_flop_s(experts.precision)
     active = covered(experts, tokens) * experts.local
     skew = imbalance(experts, tokens)
     rows = tokens * experts.top_k / experts.ranks + active * EXPERT_TILE
     work = experts.parameters * experts.layers / experts.cut
-    flop_s = np.where(tokens > 0, 2.0 * rows * skew * work / peak, 0.0)
+    flop_s = np.where(tokens > 0, 2.0 * rows * work / peak, 0.0)
+    expert_s = work * bytes_per_weight(experts.precision) / chip.bandwidth
     loaded = np.minimum(active * np.sqrt(skew), experts.local)
-    byte_s = loaded * work * bytes_per_weight(experts.precision) / chip.bandwidth
-    return roofline(flop_s, byte_s, terms.flop_experts, terms.mem_experts)
+    busiest = roofline(flop_s * skew, loaded * expert_s, terms.flop_experts, terms.mem_experts)
+    return replace(busiest, flop_s=flop_s, byte_s=active * expert_s)
 
 
 def all_reduce(chip: Chip, terms: Terms, ranks: int, width: int, size: Array) -> Array:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworks.physics.compile import graph_padded, grid, scaled, total
+from tokenworks.physics.compile import graph_padded, grid
 from tokenworks.physics.operators import Array
+from tokenworks.physics.power import PowerLaw, Work, scaled, total, work
 from tokenworks.physics.step import Machine, core, local_costs, sequence_costs, shared_costs
 
 
@@ -62,24 +63,28 @@ def step_costs(machine: Machine, schedule: Schedule, points: Points) -> tuple[Ar
     padded = graph_padded(n, deployment.cuda_graph_max_seqs)
     draft = 1.0 + deployment.draft_tokens / machine.part.layers
     o, at_o = points.heads
-    heads = total(sequence_costs(machine, o * queries), o)
+    law = PowerLaw(terms, machine.chip.tdp_w)
+    heads = total(sequence_costs(machine, o * queries), o, law)
     b, at_b = points.mixed
-    decode = scaled(total(local_costs(machine, padded * queries), n), draft)
-    parts = [(decode, at_n), (total(local_costs(machine, b), b), at_b)]
+    decode = scaled(total(local_costs(machine, padded * queries), n, law), draft)
+    parts = [(decode, at_n), (total(local_costs(machine, b), b, law), at_b)]
     if ranks > 1:
-        parts.append((total(shared_costs(machine, n * ranks * queries), n), at_n))
-        parts.append((total(shared_costs(machine, b * ranks), b), at_b))
-    share = np.where(points.is_mixed, 1.0, draft)
-    device, flop, byte = heads.seconds[at_o] * share, heads.flop_s[at_o] * share, heads.byte_s[at_o] * share
-    for cost, at in parts:
-        device, flop, byte = device + cost.seconds[at], flop + cost.flop_s[at], byte + cost.byte_s[at]
+        parts.append((total(shared_costs(machine, n * ranks * queries), n, law), at_n))
+        parts.append((total(shared_costs(machine, b * ranks), b, law), at_b))
+    found = scaled(at(heads, at_o), np.where(points.is_mixed, 1.0, draft))
+    for table, where in parts:
+        found = found + at(table, where)
     cores = core(machine)
-    device = device + schedule.pairs @ np.array(cores.pair_s) + schedule.keys @ np.array(cores.key_s)
-    flop = flop + schedule.pairs @ np.array(cores.pair_flop_s) + schedule.keys @ np.array(cores.key_flop_s)
-    byte = byte + schedule.keys @ np.array(cores.key_byte_s)
+    for cost, counts in ((cores.pair, schedule.pairs), (cores.key, schedule.keys)):
+        rates = work(cost, law)
+        found = found + Work(counts @ rates.seconds, counts @ rates.dynamic_s)
+    found = found + Work(np.zeros_like(schedule.sampled), law.sampling_s(schedule.sampled))
     prompts = np.where(points.is_mixed, terms.prompt_s, 0.0)
     host = np.where(schedule.steps > 0, terms.step_s + prompts + terms.seq_s * schedule.sampled, 0.0)
-    device = device / terms.speed + (0.0 if deployment.async_scheduling else host)
-    dynamic = terms.power_flop * flop + terms.power_memory * byte
-    seconds = np.choose(schedule.line, (device, host, dynamic / (1.0 - terms.power_base)))
-    return seconds, dynamic * machine.chip.tdp_w * deployment.gpus
+    device = found.seconds + (0.0 if deployment.async_scheduling else host)
+    seconds = np.choose(schedule.line, (device, host, law.limit_s(found.dynamic_s)))
+    return seconds, law.joules(found.dynamic_s, deployment.gpus)
+
+
+def at(table: Work, where: NDArray[np.int64]) -> Work:
+    return Work(table.seconds[where], table.dynamic_s[where])
