@@ -77,20 +77,22 @@ def compile_worker(
 
 
 def clock_levels(machine: Machine, every: bool) -> list[tuple[Machine, float]]:
-    """The machine at each clock level, fastest first: tensor throughput follows the clock, tensor energy the square
-    of the voltage, the base power partly both; memory keeps its own clock."""
+    """The machine at each clock level, fastest first. Tensor throughput follows the clock, tensor energy the square of the
+    voltage, the power of kernels that sample both; base power and what moves bytes on the chip both in part. Memory
+    keeps its own clock."""
     entry = catalog.load("clocks", "default")
     floor, levels = float(entry["static_floor"]), []
     for clock, voltage in zip(entry["clock_share"], entry["voltage_share"], strict=True):
-        t = machine.terms
+        t, switching = machine.terms, clock * voltage**2
         slower = replace(
             t,
             flop_dense=t.flop_dense * clock,
             flop_experts=t.flop_experts * clock,
             flop_attention=t.flop_attention * clock,
             power_flop=t.power_flop * voltage**2,
-            power_seq=t.power_seq * voltage**2,
-            power_base=t.power_base * (floor + (1 - floor) * clock * voltage**2),
+            power_seq=t.power_seq * switching,
+            power_base=t.power_base * (floor + (1 - floor) * switching),
+            power_memory=t.power_memory * (floor + (1 - floor) * switching),
         )
         levels.append((replace(machine, terms=slower), float(clock)))
         if not every:
