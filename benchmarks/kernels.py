@@ -58,7 +58,7 @@ def attention(torch, accelerator: str, terms: Terms) -> list[dict[str, object]]:
             causal = what == "prefill"
             took = seconds(torch, lambda q=q, k=k, v=v, c=causal: call(q, k, v, is_causal=c, enable_gqa=True))
             pairs = sequences * keys * (keys + 1) / 2
-            predicted = (pairs * cost.pair_s[0] if causal else sequences * keys * cost.key_s[0]) / LAYERS
+            predicted = (pairs * cost.pair.seconds[0] if causal else sequences * keys * cost.key.seconds[0]) / LAYERS
             shape = {"attention": what, "sequences": sequences, "keys": keys}
             found.append({**shape, "measured_s": took, "predicted_s": predicted, "ratio": predicted / took})
     return found

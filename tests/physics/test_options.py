@@ -6,8 +6,9 @@ from deployments import deployment, terms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenworks.physics.compile import compile_worker, total
+from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.operators import Cost
+from tokenworks.physics.power import PowerLaw, total
 from tokenworks.physics.step import Machine, local_costs, sequence_costs, shared_costs
 
 BASES = (
@@ -40,16 +41,14 @@ def deployments(draw):
 @given(chosen=deployments())
 def test_no_combination_beats_the_machine(chosen):
     machine = Machine.of(chosen, terms=terms(**SHARP))
-    one = total(local_costs(machine, TOKENS), TOKENS)
-    assert within_the_machine(one)
-    assert (np.diff(one.seconds) >= 0).all()
-    assert within_the_machine(total(sequence_costs(machine, TOKENS), TOKENS))
-    if chosen.dp > 1:
-        all_ranks = total(shared_costs(machine, TOKENS * chosen.dp), TOKENS)
-        assert within_the_machine(all_ranks)
-        together = one + all_ranks
-        assert within_the_machine(together)
-        assert (np.diff(together.seconds) >= 0).all()
+    law = PowerLaw(machine.terms, machine.chip.tdp_w)
+    costs = [local_costs(machine, TOKENS), sequence_costs(machine, TOKENS), shared_costs(machine, TOKENS * chosen.dp)]
+    assert all(within_the_machine(cost) for found in costs for cost in found.values())
+    one, _, all_ranks = (total(found, TOKENS, law) for found in costs)
+    for found in (one, one + all_ranks):
+        assert (np.diff(found.seconds) >= 0).all()
+        assert (np.diff(found.dynamic_s) >= 0).all()
+        assert (law.limit_s(found.dynamic_s) <= found.seconds * (1 + 1e-9)).all()  # never above TDP
 
 
 def within_the_machine(cost: Cost) -> bool:

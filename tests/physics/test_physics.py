@@ -157,16 +157,6 @@ def test_impossible_parallelism(changes, message):
         compile_worker(deployment(**changes), terms=terms())
 
 
-def test_power_limit_stretches_a_step():
-    cold = terms(power_base=0.3, power_flop=0.1, power_memory=0.1)
-    hot = terms(power_base=0.5, power_flop=1.2, power_memory=1.0)
-    slow, fast = (compile_worker(deployment(), terms=t).levels[0] for t in (hot, cold))
-    assert (slow.mixed.max(axis=0) >= fast.mixed.max(axis=0)).all()
-    joules = slow.joule_mixed[2048] / 2**20 / 1e6
-    seconds = slow.mixed[:, 2048].max() / FINE_PER_S
-    assert joules / seconds + slow.active_w <= 700 * 1.001
-
-
 def test_attention_dp_moves_experts_to_the_shared_tables():
     plain = compile_worker(
         deployment(model="deepseek-r1", accelerator="b200", weights="nvfp4", tp=8, ep=8), terms=terms()

@@ -31,7 +31,7 @@ def test_a_cycle_against_stages_written_out(pp, batches):
                 now = free[stage] = max(now, free[stage]) + 1.0
             back[batch] = now
         returned.append(back[0])
-    stage_time = Cost(np.ones(1), np.ones(1), np.ones(1), np.ones(1, dtype=bool))
+    stage_time = Cost(np.ones(1), np.ones(1), np.ones(1), np.ones(1, dtype=bool), np.ones(1))
     found = cycle(stage_time, deployment(pp=pp, micro_batches=batches), float(batches))
     assert found.seconds[0] == returned[-1] - returned[-2]
     assert found.flop_s[0] == batches  # of the cycle a stage works this long
@@ -45,8 +45,8 @@ def test_one_micro_batch_takes_as_long_as_without_stages():
         assert stages[name].seconds == pytest.approx(whole[name].seconds)
         assert stages[name].flop_s * 4 == pytest.approx(whole[name].flop_s)
         assert stages[name].byte_s * 4 == pytest.approx(whole[name].byte_s)
-    assert core(piped(4, 1)).pair_s == pytest.approx(core(piped(1, 1)).pair_s)
-    assert core(piped(4, 1)).key_s == pytest.approx(core(piped(1, 1)).key_s)
+    assert core(piped(4, 1)).pair.seconds == pytest.approx(core(piped(1, 1)).pair.seconds)
+    assert core(piped(4, 1)).key.seconds == pytest.approx(core(piped(1, 1)).key.seconds)
 
 
 def test_one_a_stage_is_what_is_assumed_under_load():

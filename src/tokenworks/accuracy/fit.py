@@ -32,6 +32,8 @@ Answer = TypeVar("Answer")
 METRICS = tuple(field.name for field in fields(Prediction))
 CONVEX, CAUCHY = 5, 10  # rounds of soft-L1 weights, and at most so many of Cauchy after them
 STILL = 0.02  # change of an effect, in its prior spreads, below which a solution stands
+JOULES = METRICS.index("joules_per_output_token")
+POWER = ("power_base", "power_memory", "power_flop", "power_seq", "memory_bend", "flop_bend")  # what only joules show
 SCALE = np.array([0.08, 0.08, 0.08, 0.2, 0.2, 0.1])  # scale of the log error in the robust loss, per metric
 WEIGHT = np.array([1.0, 1.0, 1.0, 0.5, 0.5, 1.0])
 
@@ -168,9 +170,11 @@ def system(all_cases: list[Case], answers: list[tuple[Array, Array]], plan: Desi
     """The problem around the answers (log metrics, slopes) of all cases."""
     rows: list[Array] = []
     gaps, metrics, owners, weights = [], [], [], []
+    powers = np.isin(NAMES, POWER)
     for number, (case, (base, steep)) in enumerate(zip(all_cases, answers, strict=True)):
         for metric in np.flatnonzero(np.isfinite(case.log_target) & np.isfinite(base)):
-            rows.append(steep[metric])
+            # Joules teach the terms of power alone: a wrong power must not bend the times, which are measured better.
+            rows.append(np.where(powers == (metric == JOULES), steep[metric], 0.0))
             gaps.append(case.log_target[metric] - base[metric])
             metrics.append(metric)
             owners.append(number)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tokenworks import catalog
 from tokenworks.errors import UnsupportedError
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.memory import kv_blocks
-from tokenworks.physics.operators import Array, Cost
+from tokenworks.physics.operators import Array
+from tokenworks.physics.power import PowerLaw, Work, interpolated, nothing, scaled, total, work
 from tokenworks.physics.step import Machine, core, local_costs, sequence_costs, shared_costs
 from tokenworks.physics.terms import Effects, Terms
 from tokenworks.physics.worker_model import (
@@ -78,19 +77,22 @@ def compile_worker(
 
 
 def clock_levels(machine: Machine, every: bool) -> list[tuple[Machine, float]]:
-    """The machine at each clock level, fastest first: tensor throughput follows the clock, tensor energy the square
-    of the voltage, the base power partly both; memory keeps its own clock."""
+    """The machine at each clock level, fastest first. Tensor throughput follows the clock, tensor energy the square of the
+    voltage, the power of kernels that sample both; base power and what moves bytes on the chip both in part. Memory
+    keeps its own clock."""
     entry = catalog.load("clocks", "default")
     floor, levels = float(entry["static_floor"]), []
     for clock, voltage in zip(entry["clock_share"], entry["voltage_share"], strict=True):
-        t = machine.terms
+        t, switching = machine.terms, clock * voltage**2
         slower = replace(
             t,
             flop_dense=t.flop_dense * clock,
             flop_experts=t.flop_experts * clock,
             flop_attention=t.flop_attention * clock,
             power_flop=t.power_flop * voltage**2,
-            power_base=t.power_base * (floor + (1 - floor) * clock * voltage**2),
+            power_seq=t.power_seq * switching,
+            power_base=t.power_base * (floor + (1 - floor) * switching),
+            power_memory=t.power_memory * (floor + (1 - floor) * switching),
         )
         levels.append((replace(machine, terms=slower), float(clock)))
         if not every:
@@ -107,96 +109,68 @@ def step_table(machine: Machine, clock_share: float) -> StepTable:
     every = np.arange(deployment.token_budget + deployment.max_seqs + 1, dtype=float)
     padded = graph_padded(seqs, deployment.cuda_graph_max_seqs)
 
-    heads = total(sequence_costs(machine, seqs * queries), seqs)
-    decode = total(local_costs(machine, padded * queries), seqs) + heads
+    law = PowerLaw(terms, machine.chip.tdp_w)
+    heads = total(sequence_costs(machine, seqs * queries), seqs, law)
+    decode = total(local_costs(machine, padded * queries), seqs, law) + heads
     decode = scaled(decode, 1.0 + deployment.draft_tokens / machine.part.layers)
-    mixed = interpolated(total(local_costs(machine, tokens), tokens), tokens, every)
+    mixed = interpolated(total(local_costs(machine, tokens), tokens, law), tokens, every)
     host_decode = np.where(seqs > 0, terms.step_s + terms.seq_s * seqs, 0.0)
     host_mixed = np.where(every > 0, terms.step_s + terms.prompt_s, 0.0)
     host_seqs = terms.seq_s * seqs
 
-    shared_n, shared_b = _shared(machine, deployment.max_seqs, queries), _shared_mixed(machine)
+    sampled = Work(np.zeros_like(seqs), law.sampling_s(seqs))
+    decode, heads = decode + sampled, heads + sampled
+
+    shared_n, shared_b = _shared(machine, law, queries), _shared_mixed(machine, law)
     cores = core(machine)
-    power = _PowerLine(machine)
+    pair, key = work(cores.pair, law), work(cores.key, law)
     gpus_of_rank = deployment.tp * deployment.pp
     host = deployment.async_scheduling
+
+    def joules(of: Work, gpus: int = gpus_of_rank) -> IntArray:
+        return integers(law.joules(of.dynamic_s, gpus) * FINE_PER_J)
+
     return StepTable(
-        decode=_lines(decode, host_decode, power, terms.speed, host),
-        mixed=_lines(mixed, host_mixed, power, terms.speed, host),
-        seqs=_lines(heads, host_seqs, power, terms.speed, host),
-        pair=_rates(cores.pair_s, power.of(cores.pair_flop_s, (0.0,) * 3), terms.speed),
-        context=_rates(cores.key_s, power.of(cores.key_flop_s, cores.key_byte_s), terms.speed),
-        shared_decode=_lines(shared_n, np.zeros_like(shared_n.seconds), power, terms.speed, host),
-        shared_mixed=_lines(shared_b, np.zeros_like(shared_b.seconds), power, terms.speed, host),
-        joule_decode=power.joules(decode, gpus_of_rank),
-        joule_mixed=power.joules(mixed, gpus_of_rank),
-        joule_seqs=power.joules(heads, gpus_of_rank),
-        joule_pair=power.joule_rates(cores.pair_flop_s, (0.0,) * 3, gpus_of_rank),
-        joule_context=power.joule_rates(cores.key_flop_s, cores.key_byte_s, gpus_of_rank),
-        joule_shared_decode=power.joules(shared_n, deployment.gpus),
-        joule_shared_mixed=power.joules(shared_b, deployment.gpus),
+        decode=_lines(decode, host_decode, law, host),
+        mixed=_lines(mixed, host_mixed, law, host),
+        seqs=_lines(heads, host_seqs, law, host),
+        pair=_lines(pair, 0.0, law, host),
+        context=_lines(key, 0.0, law, host),
+        shared_decode=_lines(shared_n, 0.0, law, host),
+        shared_mixed=_lines(shared_b, 0.0, law, host),
+        joule_decode=joules(decode),
+        joule_mixed=joules(mixed),
+        joule_seqs=joules(heads),
+        joule_pair=joules(pair),
+        joule_context=joules(key),
+        joule_shared_decode=joules(shared_n, deployment.gpus),
+        joule_shared_mixed=joules(shared_b, deployment.gpus),
         active_w=terms.power_base * machine.chip.tdp_w * deployment.gpus,
         clock_ghz=float(machine.chip.entry["boost_clock_ghz"]) * clock_share,
     )
 
 
-class _PowerLine:
-    """Board power = TDP·(base + memory·u_mem + flop·u_flop) and its ceiling at TDP, which stretches a step."""
-
-    def __init__(self, machine: Machine):
-        self.terms, self.tdp_w = machine.terms, machine.chip.tdp_w
-
-    def dynamic_s(self, flop_s: Array, byte_s: Array) -> Array:
-        """Dynamic energy over TDP: seconds."""
-        return self.terms.power_flop * flop_s + self.terms.power_memory * byte_s
-
-    def limit_s(self, flop_s: Array, byte_s: Array) -> Array:
-        """The shortest time in which the dynamic energy may be drawn."""
-        return self.dynamic_s(flop_s, byte_s) / (1.0 - self.terms.power_base)
-
-    def of(self, flop_s: Iterable[float], byte_s: Iterable[float]) -> Array:
-        return self.limit_s(np.array(list(flop_s)), np.array(list(byte_s)))
-
-    def joules(self, cost: Cost, gpus: int) -> IntArray:
-        return integers(self.dynamic_s(cost.flop_s, cost.byte_s) * self.tdp_w * gpus * FINE_PER_J)
-
-    def joule_rates(self, flop_s: Iterable[float], byte_s: Iterable[float], gpus: int) -> IntArray:
-        dynamic = self.dynamic_s(np.array(list(flop_s)), np.array(list(byte_s)))
-        return integers(dynamic * self.tdp_w * gpus * FINE_PER_J)
+def _lines(of: Work, host_s: Array | float, law: PowerLaw, asynchronous: bool) -> IntArray:
+    first = of.seconds if asynchronous else of.seconds + host_s
+    host = np.zeros_like(of.seconds) + host_s
+    return integers(np.stack([first, host, law.limit_s(of.dynamic_s)]) * FINE_PER_S)
 
 
-def _lines(cost: Cost, host_s: Array, power: _PowerLine, speed: float, asynchronous: bool) -> IntArray:
-    device = cost.seconds / speed
-    first = device if asynchronous else device + host_s
-    limit = power.limit_s(cost.flop_s, cost.byte_s)
-    return integers(np.stack([first, host_s, limit]) * FINE_PER_S)
-
-
-def _rates(seconds: Iterable[float], limit: Array, speed: float) -> IntArray:
-    device = np.array(list(seconds)) / speed
-    return integers(np.stack([device, np.zeros(3), limit]) * FINE_PER_S)
-
-
-def _shared(machine: Machine, most: int, queries: int) -> Cost:
-    ranks = machine.deployment.dp
+def _shared(machine: Machine, law: PowerLaw, queries: int) -> Work:
+    ranks, most = machine.deployment.dp, machine.deployment.max_seqs
     if ranks == 1:
-        return _nothing(most)
+        return nothing(most + 1)
     seqs = np.arange(ranks * most + 1, dtype=float)
-    return total(shared_costs(machine, seqs * queries), seqs)
+    return total(shared_costs(machine, seqs * queries), seqs, law)
 
 
-def _shared_mixed(machine: Machine) -> Cost:
+def _shared_mixed(machine: Machine, law: PowerLaw) -> Work:
     deployment = machine.deployment
     most = deployment.dp * (deployment.token_budget + deployment.max_seqs)
     if deployment.dp == 1:
-        return _nothing(most)
+        return nothing(most + 1)
     tokens = grid(most)
-    return interpolated(total(shared_costs(machine, tokens), tokens), tokens, np.arange(most + 1, dtype=float))
-
-
-def _nothing(most: int) -> Cost:
-    zero = np.zeros(most + 1)
-    return Cost(zero, zero, zero, np.zeros(most + 1, dtype=bool))
+    return interpolated(total(shared_costs(machine, tokens), tokens, law), tokens, np.arange(most + 1, dtype=float))
 
 
 def grid(most: int) -> Array:
@@ -213,30 +187,6 @@ def graph_padded(seqs: Array, largest: int) -> Array:
     """Batch sizes as CUDA graphs run them: 1, 2, 4, then multiples of 8 up to the largest captured."""
     padded = np.where(seqs <= 2, seqs, np.where(seqs <= 4, 4, np.ceil(seqs / 8) * 8))
     return np.where(seqs <= largest, np.minimum(padded, max(largest, 1)), seqs)
-
-
-def total(costs: dict[str, Cost], like: Array) -> Cost:
-    """All operators one after the other; bound by what takes most of the time."""
-    parts = list(costs.values())
-    if not parts:
-        return _nothing(len(like) - 1)
-    seconds, flop, byte = (sum(getattr(p, name) for p in parts) for name in ("seconds", "flop_s", "byte_s"))
-    compute = sum(np.where(p.bound_by_compute, p.seconds, 0.0) for p in parts)
-    return Cost(seconds, flop, byte, 2.0 * compute > seconds)
-
-
-def scaled(cost: Cost, factor: float) -> Cost:
-    return Cost(cost.seconds * factor, cost.flop_s * factor, cost.byte_s * factor, cost.bound_by_compute)
-
-
-def interpolated(cost: Cost, at: Array, every: Array) -> Cost:
-    """Linear between grid points; exact on them."""
-    if len(at) == len(every):
-        return cost
-    seconds, flop, byte = (np.interp(every, at, a) for a in (cost.seconds, cost.flop_s, cost.byte_s))
-    index = np.minimum(np.searchsorted(at, every), len(at) - 1)
-    bound: NDArray[np.bool_] = cost.bound_by_compute[index]
-    return Cost(seconds, flop, byte, bound)
 
 
 def integers(values: Array) -> IntArray:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.memory import MemoryMap, kv_blocks, memory_map
-from tokenworks.physics.operators import Chip, Cost
+from tokenworks.physics.operators import Array, Chip, Cost
+from tokenworks.physics.power import PowerLaw, work
 from tokenworks.physics.step import Machine, core, local_costs, sequence_costs, shared_costs
 
 
@@ -77,7 +79,7 @@ def _changed(machine: Machine, fact: str, factor: float) -> Machine:
     return replace(machine, chip=chip)
 
 
-def _one(value: float) -> np.ndarray:
+def _one(value: float) -> Array:
     return np.array([float(value)])
 
 
@@ -85,9 +87,7 @@ def _prefill(machine: Machine, tokens: int) -> Step:
     pairs = tokens * (tokens + 1) / 2
     limits = machine.part.attention.limits
     by_class = [pairs, *(_limited(tokens, limit) for limit in limits)]
-    rates = core(machine)
-    attention = sum(q * s for q, s in zip(by_class, rates.pair_s, strict=True))
-    flop = sum(q * s for q, s in zip(by_class, rates.pair_flop_s, strict=True))
+    attention = _attention(core(machine).pair, by_class)
     costs = {**local_costs(machine, _one(tokens)), **sequence_costs(machine, _one(1))}
     ranks = machine.deployment.dp
     host = machine.terms.step_s + machine.terms.prompt_s
@@ -97,8 +97,9 @@ def _prefill(machine: Machine, tokens: int) -> Step:
         tokens,
         costs,
         shared_costs(machine, _one(tokens * ranks)),
-        (attention, flop, 0.0),
+        attention,
         host,
+        1,
     )
 
 
@@ -110,15 +111,20 @@ def _limited(tokens: int, limit: int) -> float:
 def _decode(machine: Machine, batch: int, context: int) -> Step:
     limits = machine.part.attention.limits
     keys = [batch * context, *(batch * min(context, limit) for limit in limits)]
-    rates = core(machine)
-    parts = [
-        sum(k * s for k, s in zip(keys, r, strict=True)) for r in (rates.key_s, rates.key_flop_s, rates.key_byte_s)
-    ]
+    attention = _attention(core(machine).key, keys)
     queries = 1 + machine.deployment.draft_tokens
     costs = {**local_costs(machine, _one(batch * queries)), **sequence_costs(machine, _one(batch * queries))}
     host = machine.terms.step_s + machine.terms.seq_s * batch
     shared = shared_costs(machine, _one(batch * queries * machine.deployment.dp))
-    return _step(machine, "decode", batch, costs, shared, (parts[0], parts[1], parts[2]), host)
+    return _step(machine, "decode", batch, costs, shared, attention, host, batch)
+
+
+def _attention(rate: Cost, counts: Sequence[float]) -> Cost:
+    """The cost of all context classes, from rates and counts of pairs or keys; bound as most of the time is."""
+    many = np.array(counts)
+    parts = (rate.seconds, rate.flop_s, rate.byte_s, rate.busy_s, rate.seconds * rate.bound_by_compute)
+    seconds, flop, byte, busy, computing = (_one(float(many @ part)) for part in parts)
+    return Cost(seconds, flop, byte, 2.0 * computing > seconds, busy)
 
 
 def _step(
@@ -127,40 +133,30 @@ def _step(
     tokens: int,
     local: dict[str, Cost],
     shared: dict[str, Cost],
-    attention: tuple[float, float, float],
+    attention: Cost,
     host_s: float,
+    sampled: int,
 ) -> Step:
-    speed, deployment = machine.terms.speed, machine.deployment
-    operators = [_operator(machine, name, cost, deployment.gpus) for name, cost in {**local, **shared}.items()]
-    seconds, flop, byte = attention
-    bound = (
-        "compute"
-        if title == "prefill" or flop / machine.terms.flop_attention > byte / machine.terms.mem_kv
-        else "memory"
-    )
-    operators.append(Operator("attention core", seconds / speed, _joules(machine, flop, byte), bound))
-    operators.append(Operator("host", host_s, 0.0, "overhead"))
+    gpus, law = machine.deployment.gpus, PowerLaw(machine.terms, machine.chip.tdp_w)
+    costs = {**local, **shared, "attention core": attention}
+    operators = [_operator(law, name, cost, gpus) for name, cost in costs.items()]
+    sampling = law.joules(law.sampling_s(_one(sampled)), gpus)[0]
+    operators.append(Operator("host", host_s, float(sampling), "overhead"))
     total = sum(o.seconds for o in operators)
     dynamic = sum(o.joules for o in operators)
-    limit = dynamic / (machine.chip.tdp_w * deployment.gpus * (1 - machine.terms.power_base))
+    limit = dynamic / (machine.chip.tdp_w * gpus * (1 - machine.terms.power_base))
     seconds = max(total, limit)
-    static = machine.terms.power_base * machine.chip.tdp_w * deployment.gpus * seconds
+    static = machine.terms.power_base * machine.chip.tdp_w * gpus * seconds
     ordered = tuple(sorted(operators, key=lambda o: -o.seconds))
     return Step(title, tokens, seconds, dynamic + static, ordered, limit > total)
 
 
-def _joules(machine: Machine, flop_s: float, byte_s: float) -> float:
-    watts = machine.chip.tdp_w * machine.deployment.gpus
-    return watts * (machine.terms.power_flop * flop_s + machine.terms.power_memory * byte_s)
-
-
-def _operator(machine: Machine, name: str, cost: Cost, gpus: int) -> Operator:
-    del gpus
-    flop, byte = float(cost.flop_s[0]), float(cost.byte_s[0])
+def _operator(law: PowerLaw, name: str, cost: Cost, gpus: int) -> Operator:
     if name in ("all-reduce", "dispatch and combine"):
         bound = "network"
     elif name == "kernel launches":
         bound = "overhead"
     else:
         bound = "compute" if cost.bound_by_compute[0] else "memory"
-    return Operator(name, float(cost.seconds[0]) / machine.terms.speed, _joules(machine, flop, byte), bound)
+    found = work(cost, law)
+    return Operator(name, float(found.seconds[0]), float(law.joules(found.dynamic_s, gpus)[0]), bound)

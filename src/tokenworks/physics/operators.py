@@ -28,16 +28,13 @@ GEMM_TILE = 16  # rows of the smallest tensor-core tile: fewer tokens are padded
 
 @dataclass(frozen=True)
 class Cost:
-    """Arrays over token counts. ``seconds`` ≥ both roofline times; flop and bytes are ideal work."""
+    """Arrays over token counts. ``seconds`` ≥ both roofline times; flop and bytes are ideal work of the mean GPU."""
 
     seconds: Array
     flop_s: Array  # seconds at 100% of the tensor peak
     byte_s: Array  # seconds at 100% of the memory bandwidth
     bound_by_compute: NDArray[np.bool_]
-
-    def __add__(self, other: Cost) -> Cost:
-        compute = np.where(self.seconds >= other.seconds, self.bound_by_compute, other.bound_by_compute)
-        return Cost(self.seconds + other.seconds, self.flop_s + other.flop_s, self.byte_s + other.byte_s, compute)
+    busy_s: Array  # of ``seconds``, those in which the operator runs: not while a pipeline stage waits
 
 
 @dataclass(frozen=True)
@@ -100,13 +97,14 @@ def gemms(chip: Chip, terms: Terms, matrices: Sequence[Gemm], rows: Array) -> li
     found = roofline(flop_s, byte_s, share, terms.mem_dense * memory)
     more = walk * 1e-9 * k * count + rows * (passes * k * count / chip.bandwidth)
     seconds = np.where(rows > 0, found.seconds + more, 0.0)
-    parts = zip(seconds, found.flop_s, found.byte_s, found.bound_by_compute, strict=True)
+    parts = zip(seconds, found.flop_s, found.byte_s, found.bound_by_compute, seconds, strict=True)
     return [Cost(*part) for part in parts]
 
 
 def roofline(flop_s: Array, byte_s: Array, flop_share: float | Array, memory_share: float | Array) -> Cost:
     compute, memory = flop_s / flop_share, byte_s / memory_share
-    return Cost(np.maximum(compute, memory), flop_s, byte_s, compute > memory)
+    seconds = np.maximum(compute, memory)
+    return Cost(seconds, flop_s, byte_s, compute > memory, seconds)
 
 
 def covered(experts: Experts, tokens: Array) -> Array:
@@ -142,7 +140,8 @@ def split(experts: Experts) -> float:
 
 
 def routed(chip: Chip, terms: Terms, experts: Experts, tokens: Array) -> Cost:
-    """Grouped GEMMs of the routed experts on the busiest GPU, all MoE layers, with the passes over their rows."""
+    """Grouped GEMMs of the routed experts, all MoE layers, with the passes over their rows: time of the busiest GPU,
+    work of the mean one."""
     curve = expert_curve(chip.generation, experts.precision)
     peak = chip.peak_flop_s(experts.precision)
     active = covered(experts, tokens) * experts.local
@@ -150,14 +149,17 @@ def routed(chip: Chip, terms: Terms, experts: Experts, tokens: Array) -> Cost:
     picks = tokens * experts.top_k / experts.ranks
     rows = picks + active * curve.padding
     work = experts.parameters * experts.layers / experts.cut
-    flop_s = np.where(tokens > 0, 2.0 * rows * skew * work / peak, 0.0)
+    flop_s = np.where(tokens > 0, 2.0 * rows * work / peak, 0.0)
+    expert_s = work * bytes_per_weight(experts.precision) / chip.bandwidth
     loaded = np.minimum(active * np.sqrt(skew), experts.local)
-    byte_s = loaded * work * bytes_per_weight(experts.precision) / chip.bandwidth
-    found = roofline(flop_s, byte_s, terms.flop_experts * curve.compute, terms.mem_experts * curve.memory)
+    busiest = roofline(
+        flop_s * skew, loaded * expert_s, terms.flop_experts * curve.compute, terms.mem_experts * curve.memory
+    )
     here = tokens * min(1.0, experts.top_k / experts.ranks) * curve.token_passes * experts.hidden
     here = here + picks * curve.pick_passes * (2.0 * experts.hidden + 3.0 * experts.inner)
     passed_s = here * (ACTIVATION_BYTES * experts.layers / chip.bandwidth)
-    return Cost(found.seconds + passed_s, found.flop_s, found.byte_s + passed_s, found.bound_by_compute)
+    seconds = busiest.seconds + passed_s
+    return Cost(seconds, flop_s, active * expert_s + passed_s, busiest.bound_by_compute, seconds)
 
 
 def all_reduce(chip: Chip, terms: Terms, ranks: int, width: int, size: Array) -> Array:

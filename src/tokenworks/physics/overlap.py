@@ -13,6 +13,7 @@ hides nothing here (it is priced per key, after these tables), nor does communic
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +32,10 @@ def halved(costs_of: Callable[[Array], Costs], tokens: Array, split: Mask) -> Co
 
 
 def _either(split: Mask, half: Cost, once: Cost) -> Cost:
-    both = [np.where(split, 2.0 * getattr(half, n), getattr(once, n)) for n in ("seconds", "flop_s", "byte_s")]
-    bound = np.where(split, half.bound_by_compute, once.bound_by_compute)
-    return Cost(both[0], both[1], both[2], bound)
+    seconds, flop, byte, busy = (
+        np.where(split, 2.0 * getattr(half, n), getattr(once, n)) for n in ("seconds", "flop_s", "byte_s", "busy_s")
+    )
+    return Cost(seconds, flop, byte, np.where(split, half.bound_by_compute, once.bound_by_compute), busy)
 
 
 def hidden(costs: Costs, split: Mask, layers: float, credit: Array | float = 0.0) -> Costs:
@@ -46,7 +48,7 @@ def hidden(costs: Costs, split: Mask, layers: float, credit: Array | float = 0.0
         sent, spare = costs[name], computing(costs) + credit
         rest = np.maximum(sent.seconds - spare, 0.0) + np.minimum(sent.seconds, spare) / (2.0 * layers)
         seconds = np.where(split, rest, sent.seconds)
-        shown[name] = Cost(seconds, sent.flop_s, sent.byte_s, sent.bound_by_compute)
+        shown[name] = replace(sent, seconds=seconds)
     return shown
 
 

@@ -33,7 +33,8 @@ def cycle(cost: Cost, deployment: Deployment, batches: Array | float) -> Cost:
     """A cycle from the cost of one micro-batch on one stage: time for every stage, work for every micro-batch."""
     if deployment.pp == 1:
         return cost
-    return Cost(cost.seconds * deployment.pp, cost.flop_s * batches, cost.byte_s * batches, cost.bound_by_compute)
+    work = (cost.flop_s * batches, cost.byte_s * batches, cost.bound_by_compute, cost.busy_s * batches)
+    return Cost(cost.seconds * deployment.pp, *work)
 
 
 def cycles(costs: dict[str, Cost], deployment: Deployment, batches: Array | float) -> dict[str, Cost]:

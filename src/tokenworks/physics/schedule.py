@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworks.physics.compile import graph_padded, grid, total
+from tokenworks.physics.compile import graph_padded, grid
 from tokenworks.physics.operators import Array, Cost
+from tokenworks.physics.power import PowerLaw, Work, nothing, scaled, total, work
 from tokenworks.physics.step import Machine, core, local_costs, sequence_costs, shared_costs
 
 
@@ -93,17 +94,20 @@ def host_seconds(machine: Machine, schedule: Schedule, points: Points) -> Array:
 def step_costs(machine: Machine, schedule: Schedule, points: Points) -> tuple[Array, Array]:
     """(seconds of one step, dynamic joules of the whole worker in one step) of every segment, on its recorded line."""
     deployment, terms = machine.deployment, machine.terms
-    device, flop, byte = np.zeros((3, len(schedule.steps)))
+    law = PowerLaw(terms, machine.chip.tdp_w)
+    found = nothing(len(schedule.steps))
     for part in parts_of(machine, points):
-        cost = total(part.costs, part.arguments)
-        device = device + cost.seconds[part.at] * part.factor
-        flop, byte = flop + cost.flop_s[part.at] * part.factor, byte + cost.byte_s[part.at] * part.factor
+        found = found + scaled(at(total(part.costs, part.arguments, law), part.at), part.factor)
     cores = core(machine)
-    device = device + schedule.pairs @ np.array(cores.pair_s) + schedule.keys @ np.array(cores.key_s)
-    flop = flop + schedule.pairs @ np.array(cores.pair_flop_s) + schedule.keys @ np.array(cores.key_flop_s)
-    byte = byte + schedule.keys @ np.array(cores.key_byte_s)
+    for cost, counts in ((cores.pair, schedule.pairs), (cores.key, schedule.keys)):
+        rates = work(cost, law)
+        found = found + Work(counts @ rates.seconds, counts @ rates.dynamic_s)
+    found = found + Work(np.zeros_like(schedule.sampled), law.sampling_s(schedule.sampled))
     host = host_seconds(machine, schedule, points)
-    device = device / terms.speed + (0.0 if deployment.async_scheduling else host)
-    dynamic = terms.power_flop * flop + terms.power_memory * byte
-    seconds = np.choose(schedule.line, (device, host, dynamic / (1.0 - terms.power_base)))
-    return seconds, dynamic * machine.chip.tdp_w * deployment.gpus
+    device = found.seconds + (0.0 if deployment.async_scheduling else host)
+    seconds = np.choose(schedule.line, (device, host, law.limit_s(found.dynamic_s)))
+    return seconds, law.joules(found.dynamic_s, deployment.gpus)
+
+
+def at(table: Work, where: NDArray[np.int64]) -> Work:
+    return Work(table.seconds[where], table.dynamic_s[where])

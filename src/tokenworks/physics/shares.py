@@ -35,8 +35,8 @@ def _cores(machine: Machine, schedule: Schedule) -> dict[str, Array]:
     """Attention cores in one step of every segment."""
     rates, speed = core(machine), machine.terms.speed
     return {
-        PROMPTS: schedule.pairs @ np.array(rates.pair_s) / speed,
-        CACHE: schedule.keys @ np.array(rates.key_s) / speed,
+        PROMPTS: schedule.pairs @ rates.pair.seconds / speed,
+        CACHE: schedule.keys @ rates.key.seconds / speed,
     }
 
 

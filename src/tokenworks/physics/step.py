@@ -16,6 +16,7 @@ from tokenworks.physics.operators import (
     Cost,
     gemms,
     local_collectives,
+    roofline,
     routed,
     shared_collectives,
 )
@@ -44,15 +45,14 @@ class Machine:
 def plain(seconds: Array) -> Cost:
     """A cost without tensor work or memory traffic: latency, network, host."""
     zero = np.zeros_like(seconds)
-    return Cost(seconds, zero, zero, np.zeros(seconds.shape, dtype=bool))
+    return Cost(seconds, zero, zero, np.zeros(seconds.shape, dtype=bool), seconds)
 
 
 def streamed(machine: Machine, size: Array, share: float | None = None) -> Cost:
     """A cost of memory traffic alone, at a share of the bandwidth (that of norms and activations unless given)."""
     byte_s = size / machine.chip.bandwidth
-    zero = np.zeros_like(byte_s)
-    known = share or machine.terms.mem_dense * streamed_share()
-    return Cost(byte_s / known, zero, byte_s, np.zeros(byte_s.shape, dtype=bool))
+    seconds = byte_s / (share or machine.terms.mem_dense * streamed_share())
+    return Cost(seconds, np.zeros_like(byte_s), byte_s, np.zeros(byte_s.shape, dtype=bool), seconds)
 
 
 def products(machine: Machine, rows: Array, shared: bool, per_sequence: bool) -> dict[str, Cost]:
@@ -135,29 +135,21 @@ def _further_adapters(machine: Machine, sequences: Array) -> Cost:
 
 @dataclass(frozen=True)
 class Core:
-    """Attention cores by context class: seconds, ideal compute and ideal memory seconds per pair or key."""
+    """Attention cores; the arrays of each cost are over context classes."""
 
-    pair_s: tuple[float, ...]
-    pair_flop_s: tuple[float, ...]
-    key_s: tuple[float, ...]
-    key_flop_s: tuple[float, ...]
-    key_byte_s: tuple[float, ...]
+    pair: Cost  # of a query–key pair in prefill
+    key: Cost  # of a key that a decode sequence reads
 
 
 def core(machine: Machine) -> Core:
     attention, chip, terms = machine.part.attention, machine.chip, machine.terms
-    peak = chip.peak_flop_s("bf16")
-    latent = attention.latent
-    reads = decode_curve(chip.generation, round(bytes_per_kv(machine.deployment.kv) * 8), latent)
+    peak, latent = chip.peak_flop_s("bf16"), attention.latent
     queries = 1 + machine.deployment.draft_tokens
-    pair_flop = tuple(flop / peak for flop in attention.prefill_flop)
-    key_flop = tuple(flop * queries / peak for flop in attention.decode_flop)
-    key_byte = tuple(size / chip.bandwidth for size in attention.decode_bytes)
-    key = tuple(
-        max(flop / (terms.flop_attention * reads.compute), byte / (terms.mem_kv * reads.memory))
-        for flop, byte in zip(key_flop, key_byte, strict=True)
-    )
-    share = terms.flop_attention * prefill_share(chip.generation, latent)
+    pair_flop, nothing = np.array(attention.prefill_flop) / peak, np.zeros(len(attention.prefill_flop))
+    key_flop = np.array(attention.decode_flop) * queries / peak
+    key_byte = np.array(attention.decode_bytes) / chip.bandwidth
+    reads = decode_curve(chip.generation, round(bytes_per_kv(machine.deployment.kv) * 8), latent)
+    pair = roofline(pair_flop, nothing, terms.flop_attention * prefill_share(chip.generation, latent), terms.mem_kv)
+    key = roofline(key_flop, key_byte, terms.flop_attention * reads.compute, terms.mem_kv * reads.memory)
     idle = idle_factor(machine.deployment)
-    pair = tuple(f / share * idle for f in pair_flop)
-    return Core(pair, pair_flop, tuple(seconds * idle for seconds in key), key_flop, key_byte)
+    return Core(replace(pair, seconds=pair.seconds * idle), replace(key, seconds=key.seconds * idle))

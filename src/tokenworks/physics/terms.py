@@ -48,6 +48,9 @@ class Terms:
     power_base: float  # share of TDP drawn while stepping, whatever is computed
     power_memory: float  # … added at full memory bandwidth
     power_flop: float  # … added at full tensor throughput
+    power_seq: float  # … added in the host's time per sequence, in which sampling kernels run
+    memory_bend: float  # exponent of the utilisation of memory in power
+    flop_bend: float  # … of tensor cores
 
 
 NAMES = tuple(field.name for field in fields(Terms))
