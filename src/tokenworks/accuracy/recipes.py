@@ -32,7 +32,7 @@ def settings(row: Row, base: Deployment) -> dict[str, Any]:
         found.pop("draft_tokens", None)
     drafts = found.get("draft_tokens", base.draft_tokens)
     if drafts:
-        found["tokens_per_step"] = accepted(row.spec_decoding, row.model, drafts)
+        found["tokens_per_step"] = accepted(row, drafts)
     per_rank = -(-(row.concurrency or 1) // base.dp)
     if "max_seqs" in recipe:
         found["max_seqs"] = per_rank if recipe["max_seqs"] == "C" else int(recipe["max_seqs"])
@@ -84,15 +84,15 @@ def _holds(key: str, wanted: Any, known: Table) -> bool:
     return bool(known[name] >= wanted if bound == "min" else known[name] <= wanted)
 
 
-def accepted(method: str, model: str, drafts: int) -> float:
+def accepted(row: Row, drafts: int) -> float:
     """Mean tokens of a step with ``drafts`` proposed ones: each is only looked at if all before it were accepted."""
-    entry = catalog.load("speculation", method)
+    entry = catalog.load("speculation", row.spec_decoding)
+    shares = [float(entry["tokens_per_step"]) ** (1.0 / entry["draft_tokens"]) - 1.0]
     for known in entry.extra.get("acceptance", ()):
-        if model in known["models"]:
-            shares = [known["by_position"][min(i, len(known["by_position"]) - 1)] for i in range(drafts)]
-            return 1.0 + float(np.cumprod(shares).sum())
-    share = float(entry["tokens_per_step"]) - 1.0
-    return 1.0 + sum(share ** (i + 1) for i in range(drafts)) if drafts > 1 else 1.0 + share
+        if row.model in known["models"] and (row.osl or 0) >= known["min_output_tokens"]:
+            shares = known["by_position"]
+            break
+    return 1.0 + float(np.cumprod([shares[min(i, len(shares) - 1)] for i in range(drafts)]).sum())
 
 
 def _look_every(recipe: Table, row: Row, base: Deployment, tokens_per_step: float, budget: int) -> int:
