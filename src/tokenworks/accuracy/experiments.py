@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from tokenworks import catalog
+from tokenworks.accuracy import recipes
 from tokenworks.accuracy.loads import Load, load_of, whole_batch
 from tokenworks.accuracy.rows import Row
 from tokenworks.catalog.engines import engine_rules
@@ -216,36 +217,12 @@ def _settings(row: Row, base: Deployment, mode: str, harness: str) -> dict[str, 
     if mode == "static":
         return {"chunked_prefill": False, "prefill_alone": True, "reserve_output": False}
     if harness == "inferencex":
-        return _recipe(row, base)
+        return recipes.settings(row, base)
     if harness == "trtllm-offline":
         return _offline_settings(row, base)
     if mode == "closed" and row.dataset == "mlenergy_v3":
         return {"max_seqs": max(1, row.concurrency or 1)}
     return {}
-
-
-def _recipe(row: Row, base: Deployment) -> dict[str, Any]:
-    """InferenceX: the first recipe whose keys all match."""
-    names: dict[str, object] = {
-        "model": row.model.replace("deepseek-v3", "deepseek-r1"),
-        "precision": base.weights,
-    }
-    names |= {"accelerator": row.gpu, "engine": row.engine, "tp": base.tp}
-    clients = row.concurrency or 1
-    for recipe in catalog.load("harnesses", "inferencex").extra["recipes"]:
-        if all(names[key] == recipe[key] for key in names if key in recipe):
-            break
-    else:
-        return {}
-    keys = ("token_budget", "memory_fraction", "kv_fraction_of_free", "kv", "receive_interval")
-    found = {key: recipe[key] for key in keys if key in recipe}
-    per_rank = -(-clients // base.dp)
-    found["max_seqs"] = per_rank if recipe["max_seqs"] == "C" else min(int(recipe["max_seqs"]), 4096)
-    if clients >= 16 and "receive_interval_busy" in recipe:
-        found["receive_interval"] = recipe["receive_interval_busy"]
-    if row.engine == "tensorrt-llm" and row.isl:
-        found["token_budget"] = max(found["token_budget"], int(per_rank + row.isl + 127) // 64 * 64)
-    return found
 
 
 def _offline_settings(row: Row, base: Deployment) -> dict[str, Any]:

@@ -109,8 +109,14 @@ def _fixed(value: float, count: int) -> Ints:
 def _lengths(row: Row, nominal: float, count: int, rng: np.random.Generator) -> Ints:
     if row.length_mode != "max_of_random_range":
         return _fixed(nominal, count)
-    ratio = row.random_range_ratio if row.random_range_ratio is not None else 0.8
+    ratio = row.random_range_ratio if row.random_range_ratio is not None else _range_ratio(row.dataset)
     return rng.integers(max(1, int(ratio * nominal)), max(1, int(nominal)) + 1, count)
+
+
+def _range_ratio(dataset: str) -> float:
+    """The lower end of random lengths as a share of the nominal one, where the row does not say."""
+    entry = catalog.load("harnesses", "inferencex")
+    return float(entry.extra["range_ratios"].get(dataset, entry["range_ratio"]))
 
 
 def whole_batch(load: Load) -> int:

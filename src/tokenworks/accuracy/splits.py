@@ -59,7 +59,9 @@ def _reason(row: Row, rules: str) -> str:
     for rule in catalog.load("harnesses", rules).extra["rules"]:
         if (row.tp or 0) < rule.get("min_tp", 0) or (row.concurrency or 0) < rule.get("min_concurrency", 0):
             continue
-        keys = (key for key in rule if key != "reason" and not key.startswith("min_"))
+        if not rule.get("from_date", "") <= row.date <= rule.get("until_date", "9999"):
+            continue
+        keys = (key for key in rule if key != "reason" and not key.startswith(("min_", "from_", "until_")))
         if all(getattr(row, key) == rule[key] for key in keys):
             return str(rule["reason"])
     return ""

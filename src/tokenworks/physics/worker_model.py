@@ -88,7 +88,7 @@ class WorkerModel:
     reserve_output: bool  # admit only when ISL + OSL fits (TensorRT-LLM guaranteed_no_evict): no preemption
     prefill_alone: bool  # steps with prefill tokens hold no decode tokens (SGLang, vLLM V0)
     chunked_prefill: bool  # otherwise a prompt goes into one step whole
-    receive_interval: int  # new requests are looked at every k-th decode step (SGLang); 1 = every step
+    receive_interval: int  # looks at new requests every k-th decode step and after a prefill; 1 = always
     prefix_cache: bool
     tiers: tuple[KvTier, ...]
     idle_w: float

@@ -200,7 +200,9 @@ def end_step(w, tick, t, st, books, pools, cache, agenda):  # type: ignore[no-un
     if st.g[c.TRACE_FROM] <= tick < st.g[c.TRACE_TO]:
         log_steps(w, k, mixed, tick, t, st, books)
     fine = advance(w, k, tick, worker, st.level_ticks)
-    if not mixed:
+    if mixed:
+        worker[w, STEP] = 0
+    else:
         worker[w, DECODE_STEPS] += k
     tokens, first = 0, worker[w, FIRST_RANK]
     for g in range(first, first + worker[w, RANK_COUNT]):

@@ -365,7 +365,7 @@ class Reference:
         worker.joules += joules >> 20
         worker.joule_carry = joules % FINE
         worker.steps += 1
-        worker.step += 1
+        worker.step = 0 if worker.mixed else worker.step + 1
         worker.decode_steps += not worker.mixed
         worker.end = None
         for rank in worker.ranks:
