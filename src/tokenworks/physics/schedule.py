@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworks.physics.compile import graph_padded, grid
+from tokenworks.physics.compile import decode_work, grid, heads_work, mixed_work, shared_work
 from tokenworks.physics.operators import Array
-from tokenworks.physics.power import PowerLaw, Work, scaled, total, work
-from tokenworks.physics.step import Machine, core, local_costs, sequence_costs, shared_costs
+from tokenworks.physics.power import PowerLaw, Work, nothing, rate
+from tokenworks.physics.step import Machine, core
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Points:
         return cls(
             _distinct(np.where(mixed, 0.0, schedule.sequences)),
             _distinct(np.where(mixed, near, 0.0)),
-            _distinct(schedule.sampled),
+            _distinct(np.where(mixed, schedule.sampled, 0.0)),  # those of a pure decode step are its sequences
             mixed,
         )
 
@@ -59,26 +59,20 @@ def step_costs(machine: Machine, schedule: Schedule, points: Points) -> tuple[Ar
     """(seconds of one step, dynamic joules of the whole worker in one step) of every segment, on its recorded line."""
     deployment, terms = machine.deployment, machine.terms
     queries, ranks = 1 + deployment.draft_tokens, deployment.dp
-    n, at_n = points.decode
-    padded = graph_padded(n, deployment.cuda_graph_max_seqs)
-    draft = 1.0 + deployment.draft_tokens / machine.part.layers
-    o, at_o = points.heads
     law = PowerLaw(terms, machine.chip.tdp_w)
-    heads = total(sequence_costs(machine, o * queries), o, law)
-    b, at_b = points.mixed
-    decode = scaled(total(local_costs(machine, padded * queries), n, law), draft)
-    parts = [(decode, at_n), (total(local_costs(machine, b), b, law), at_b)]
+    (n, at_n), (b, at_b), (o, at_o) = points.decode, points.mixed, points.heads
+    parts = [(decode_work(machine, law, n), at_n), (mixed_work(machine, law, b), at_b)]
+    parts.append((heads_work(machine, law, o), at_o))
     if ranks > 1:
-        parts.append((total(shared_costs(machine, n * ranks * queries), n, law), at_n))
-        parts.append((total(shared_costs(machine, b * ranks), b, law), at_b))
-    found = scaled(at(heads, at_o), np.where(points.is_mixed, 1.0, draft))
+        parts.append((shared_work(machine, law, n * ranks * queries), at_n))
+        parts.append((shared_work(machine, law, b * ranks), at_b))
+    found = nothing(len(schedule.steps))
     for table, where in parts:
         found = found + at(table, where)
     cores = core(machine)
     for cost, counts in ((cores.pair, schedule.pairs), (cores.key, schedule.keys)):
-        rates = work(cost, law)
-        found = found + Work(counts @ rates.seconds, counts @ rates.dynamic_s)
-    found = found + Work(np.zeros_like(schedule.sampled), law.sampling_s(schedule.sampled))
+        each = rate(cost, law)
+        found = found + Work(counts @ each.seconds, counts @ each.dynamic_s)
     prompts = np.where(points.is_mixed, terms.prompt_s, 0.0)
     host = np.where(schedule.steps > 0, terms.step_s + prompts + terms.seq_s * schedule.sampled, 0.0)
     device = found.seconds + (0.0 if deployment.async_scheduling else host)

@@ -43,7 +43,7 @@ def _options(d: Deployment) -> list[str]:
 
 def _step(step: Step, title: str) -> list[str]:
     watts = step.joules / step.seconds
-    limited = ", stretched by the power limit" if step.power_limited else ""
+    limited = ", at the power limit" if step.power_limited else ""
     lines = [f"{title}: {seconds(step.seconds)}, {short(step.joules)}J ({short(watts)}W of boards){limited}"]
     for op in step.operators:
         share = op.seconds / step.seconds
