@@ -71,6 +71,27 @@ def test_inferencex_by_hand():
     assert found.deployment.weights == "fp8_block"
 
 
+@pytest.mark.parametrize(
+    ("model", "osl", "isl"),
+    [
+        ("qwen3-8b", "640", 250),
+        ("qwen3-8b", "8200", 250),
+        ("qwen3-vl-8b", "940", 900),
+        ("qwen3-vl-8b", "270", 2000),
+        ("qwen3-vl-32b", "550", 2000),
+        ("gemma-3-27b", "715", 250),
+        ("gemma-3-27b", "520", 700),
+    ],
+)
+def test_the_task_behind_a_row_follows_from_its_model_and_answers(model, osl, isl):
+    """ML.ENERGY prints no prompt lengths: they are assumed by task, and the row says so."""
+    changes = {"dataset": "mlenergy_v3", "gpu": "h100-sxm", "model": model, "osl": osl, "isl": "", "engine": "vllm"}
+    changes |= {"quantization": "bf16", "tp": "2", "gpus": "2", "length_mode": "mean", "random_range_ratio": ""}
+    found = experiment(row(**changes))
+    assert (found.load.input_tokens == isl).all()
+    assert f"input length {isl} by task" in found.assumed
+
+
 def test_trtllm_offline_by_hand():
     changes = {
         "dataset": "trtllm_docs_throughput",

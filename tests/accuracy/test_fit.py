@@ -101,6 +101,19 @@ def test_a_group_of_its_own_teaches_the_pooled_effect_first():
     assert found == pytest.approx([0.25, -0.05, 0.05], abs=0.01)
 
 
+def test_joules_teach_the_terms_of_power_and_nothing_else_does():
+    cases = fit.cases([row_of("mlenergy_v3", "closed")])
+    terms = [resolve(c.experiment.deployment, client=c.experiment.harness) for c in cases]
+    plan = fit.design(cases)
+    found = fit.system(cases, fit.linearise_all(cases, terms, 1), plan)
+    power = np.array([term in fit.POWER for term, _ in plan.columns])
+    joules = found.metric == fit.JOULES
+    assert 0 < joules.sum() < len(joules)
+    for rows, own in ((joules, power), (~joules, ~power)):
+        assert found.matrix[rows][:, own].any()
+        assert not found.matrix[rows][:, ~own].any()
+
+
 def test_gross_errors_do_not_pull():
     rng = np.random.default_rng(3)
     x = rng.uniform(0.5, 1.5, 200)

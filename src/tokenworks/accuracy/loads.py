@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass
 
@@ -32,8 +33,7 @@ def load_of(row: Row, deployment: Deployment, mode: str, harness: str, replicas:
     """The requests of one attention-DP rank of one replica, as the row's harness sends them."""
     isl = row.isl
     if isl is None:
-        table = catalog.load("harnesses", harness).extra["task_input_tokens"]
-        isl = float(table.get(row.model, table["default"]))
+        isl = _isl_of_task(row, harness)
         assumed.append(f"input length {isl:.0f} by task")
     ranks = deployment.dp
     if mode == "static":
@@ -45,6 +45,17 @@ def load_of(row: Row, deployment: Deployment, mode: str, harness: str, replicas:
     if mode == "open":
         return _open(row, isl, replicas * ranks)
     return _closed(row, isl, replicas * ranks, harness)
+
+
+def _isl_of_task(row: Row, harness: str) -> float:
+    """Mean prompt tokens of the harness's first rule for this model and length of answers."""
+    rules = catalog.load("harnesses", harness).extra["input_tokens"]
+    fits = (
+        rule
+        for rule in rules
+        if row.model in rule.get("models", [row.model]) and (row.osl or 1) < rule.get("osl_below", math.inf)
+    )
+    return float(next(fits)["value"])
 
 
 def _offline_requests(row: Row, isl: float, assumed: list[str]) -> int:

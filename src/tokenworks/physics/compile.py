@@ -11,7 +11,7 @@ from tokenworks.errors import UnsupportedError
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.memory import kv_blocks
 from tokenworks.physics.operators import Array
-from tokenworks.physics.power import PowerLaw, Work, interpolated, nothing, scaled, total, work
+from tokenworks.physics.power import PowerLaw, Work, capped, interpolated, nothing, rate, scaled, total
 from tokenworks.physics.step import Machine, core, local_costs, sequence_costs, shared_costs
 from tokenworks.physics.terms import Effects, Terms
 from tokenworks.physics.worker_model import (
@@ -107,23 +107,15 @@ def step_table(machine: Machine, clock_share: float) -> StepTable:
     seqs = np.arange(deployment.max_seqs + 1, dtype=float)
     tokens = grid(deployment.token_budget + deployment.max_seqs)
     every = np.arange(deployment.token_budget + deployment.max_seqs + 1, dtype=float)
-    padded = graph_padded(seqs, deployment.cuda_graph_max_seqs)
 
     law = PowerLaw(terms, machine.chip.tdp_w)
-    heads = total(sequence_costs(machine, seqs * queries), seqs, law)
-    decode = total(local_costs(machine, padded * queries), seqs, law) + heads
-    decode = scaled(decode, 1.0 + deployment.draft_tokens / machine.part.layers)
-    mixed = interpolated(total(local_costs(machine, tokens), tokens, law), tokens, every)
-    host_decode = np.where(seqs > 0, terms.step_s + terms.seq_s * seqs, 0.0)
-    host_mixed = np.where(every > 0, terms.step_s + terms.prompt_s, 0.0)
-    host_seqs = terms.seq_s * seqs
-
-    sampled = Work(np.zeros_like(seqs), law.sampling_s(seqs))
-    decode, heads = decode + sampled, heads + sampled
+    decode, heads = decode_work(machine, law, seqs), heads_work(machine, law, seqs)
+    mixed = interpolated(mixed_work(machine, law, tokens), tokens, every)
+    host_decode, host_mixed, host_seqs = host_of_decode(terms, seqs), host_of_mixed(terms, every), terms.seq_s * seqs
 
     shared_n, shared_b = _shared(machine, law, queries), _shared_mixed(machine, law)
     cores = core(machine)
-    pair, key = work(cores.pair, law), work(cores.key, law)
+    pair, key = rate(cores.pair, law), rate(cores.key, law)
     gpus_of_rank = deployment.tp * deployment.pp
     host = deployment.async_scheduling
 
@@ -150,6 +142,50 @@ def step_table(machine: Machine, clock_share: float) -> StepTable:
     )
 
 
+def decode_work(machine: Machine, law: PowerLaw, seqs: Array) -> Work:
+    """Of pure decode steps by their sequences, without attention over the keys."""
+    deployment = machine.deployment
+    queries = 1 + deployment.draft_tokens
+    padded = graph_padded(seqs, deployment.cuda_graph_max_seqs)
+    once = total(local_costs(machine, padded * queries), seqs, law)
+    once = once + total(sequence_costs(machine, seqs * queries), seqs, law)
+    drafted = scaled(once, 1.0 + deployment.draft_tokens / machine.part.layers)
+    return _sampling(machine, law, drafted, seqs, host_of_decode(machine.terms, seqs))
+
+
+def mixed_work(machine: Machine, law: PowerLaw, tokens: Array) -> Work:
+    """Of steps with prompts by their tokens, without attention and what is sampled."""
+    spare = 0.0 if machine.deployment.async_scheduling else host_of_mixed(machine.terms, tokens)
+    return capped(total(local_costs(machine, tokens), tokens, law), spare, law)
+
+
+def heads_work(machine: Machine, law: PowerLaw, seqs: Array) -> Work:
+    """Of what is sampled in a step with prompts."""
+    once = total(sequence_costs(machine, seqs * (1 + machine.deployment.draft_tokens)), seqs, law)
+    return _sampling(machine, law, once, seqs, machine.terms.seq_s * seqs)
+
+
+def shared_work(machine: Machine, law: PowerLaw, tokens: Array) -> Work:
+    """Of what sees the tokens of all attention-DP ranks."""
+    return capped(total(shared_costs(machine, tokens), tokens, law), 0.0, law)
+
+
+def _sampling(machine: Machine, law: PowerLaw, of: Work, seqs: Array, host_s: Array) -> Work:
+    """With the energy of sampling, in the host's time where the device waits for it, else beside the device."""
+    sampled = Work(np.zeros_like(seqs), law.sampling_s(seqs))
+    if machine.deployment.async_scheduling:
+        return capped(of, 0.0, law) + sampled
+    return capped(of + sampled, host_s, law)
+
+
+def host_of_decode(terms: Terms, seqs: Array) -> Array:
+    return np.where(seqs > 0, terms.step_s + terms.seq_s * seqs, 0.0)
+
+
+def host_of_mixed(terms: Terms, tokens: Array) -> Array:
+    return np.where(tokens > 0, terms.step_s + terms.prompt_s, 0.0)
+
+
 def _lines(of: Work, host_s: Array | float, law: PowerLaw, asynchronous: bool) -> IntArray:
     first = of.seconds if asynchronous else of.seconds + host_s
     host = np.zeros_like(of.seconds) + host_s
@@ -161,7 +197,7 @@ def _shared(machine: Machine, law: PowerLaw, queries: int) -> Work:
     if ranks == 1:
         return nothing(most + 1)
     seqs = np.arange(ranks * most + 1, dtype=float)
-    return total(shared_costs(machine, seqs * queries), seqs, law)
+    return shared_work(machine, law, seqs * queries)
 
 
 def _shared_mixed(machine: Machine, law: PowerLaw) -> Work:
@@ -170,7 +206,7 @@ def _shared_mixed(machine: Machine, law: PowerLaw) -> Work:
     if deployment.dp == 1:
         return nothing(most + 1)
     tokens = grid(most)
-    return interpolated(total(shared_costs(machine, tokens), tokens, law), tokens, np.arange(most + 1, dtype=float))
+    return interpolated(shared_work(machine, law, tokens), tokens, np.arange(most + 1, dtype=float))
 
 
 def grid(most: int) -> Array:

@@ -53,7 +53,7 @@ def explain(deployment: Deployment, batch: int, context: int, prompt: int) -> Ex
     blocks = kv_blocks(machine)
     prefill, decode = _prefill(machine, prompt), _decode(machine, batch, context)
     changes = []
-    for fact in ("bandwidth", "tensor peak", "link_bytes_s", "tdp_w"):
+    for fact in _FACTS:
         other = _changed(machine, fact, 1.1)
         p, d = _prefill(other, prompt), _decode(other, batch, context)
         changes.append((_FACTS[fact], p.seconds / prefill.seconds - 1, d.seconds / decode.seconds - 1))
@@ -66,7 +66,6 @@ _FACTS = {
     "bandwidth": "memory bandwidth",
     "tensor peak": "tensor peak",
     "link_bytes_s": "link bandwidth",
-    "tdp_w": "power limit",
 }
 
 
@@ -144,11 +143,11 @@ def _step(
     operators.append(Operator("host", host_s, float(sampling), "overhead"))
     total = sum(o.seconds for o in operators)
     dynamic = sum(o.joules for o in operators)
-    limit = dynamic / (machine.chip.tdp_w * gpus * (1 - machine.terms.power_base))
-    seconds = max(total, limit)
-    static = machine.terms.power_base * machine.chip.tdp_w * gpus * seconds
-    ordered = tuple(sorted(operators, key=lambda o: -o.seconds))
-    return Step(title, tokens, seconds, dynamic + static, ordered, limit > total)
+    most = float(law.joules(law.most_s(_one(total)), gpus)[0])
+    share = min(1.0, most / dynamic) if dynamic else 1.0
+    static = machine.terms.power_base * machine.chip.tdp_w * gpus * total
+    ordered = tuple(replace(o, joules=o.joules * share) for o in sorted(operators, key=lambda o: -o.seconds))
+    return Step(title, tokens, total, dynamic * share + static, ordered, share < 1.0)
 
 
 def _operator(law: PowerLaw, name: str, cost: Cost, gpus: int) -> Operator:

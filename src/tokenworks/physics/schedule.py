@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworks.physics.compile import graph_padded, grid
+from tokenworks.physics.compile import decode_work, graph_padded, grid, heads_work, mixed_work, shared_work
 from tokenworks.physics.operators import Array, Cost
-from tokenworks.physics.power import PowerLaw, Work, nothing, scaled, total, work
+from tokenworks.physics.power import PowerLaw, Work, nothing, rate
 from tokenworks.physics.step import Machine, core, local_costs, sequence_costs, shared_costs
 
 
@@ -45,7 +45,7 @@ class Points:
         return cls(
             _distinct(np.where(mixed, 0.0, schedule.sequences)),
             _distinct(np.where(mixed, near, 0.0)),
-            _distinct(schedule.sampled),
+            _distinct(np.where(mixed, schedule.sampled, 0.0)),  # those of a pure decode step are its sequences
             mixed,
         )
 
@@ -74,7 +74,8 @@ def parts_of(machine: Machine, points: Points) -> list[Part]:
     (n, at_n), (b, at_b), (o, at_o) = points.decode, points.mixed, points.heads
     padded = graph_padded(n, deployment.cuda_graph_max_seqs)
     parts = [
-        Part(sequence_costs(machine, o * queries), o, at_o, np.where(points.is_mixed, 1.0, draft)),
+        Part(sequence_costs(machine, n * queries), n, at_n, draft),
+        Part(sequence_costs(machine, o * queries), o, at_o, 1.0),
         Part(local_costs(machine, padded * queries), n, at_n, draft),
         Part(local_costs(machine, b), b, at_b, 1.0),
     ]
@@ -94,15 +95,21 @@ def host_seconds(machine: Machine, schedule: Schedule, points: Points) -> Array:
 def step_costs(machine: Machine, schedule: Schedule, points: Points) -> tuple[Array, Array]:
     """(seconds of one step, dynamic joules of the whole worker in one step) of every segment, on its recorded line."""
     deployment, terms = machine.deployment, machine.terms
+    queries, ranks = 1 + deployment.draft_tokens, deployment.dp
     law = PowerLaw(terms, machine.chip.tdp_w)
+    (n, at_n), (b, at_b), (o, at_o) = points.decode, points.mixed, points.heads
+    parts = [(decode_work(machine, law, n), at_n), (mixed_work(machine, law, b), at_b)]
+    parts.append((heads_work(machine, law, o), at_o))
+    if ranks > 1:
+        parts.append((shared_work(machine, law, n * ranks * queries), at_n))
+        parts.append((shared_work(machine, law, b * ranks), at_b))
     found = nothing(len(schedule.steps))
-    for part in parts_of(machine, points):
-        found = found + scaled(at(total(part.costs, part.arguments, law), part.at), part.factor)
+    for table, where in parts:
+        found = found + at(table, where)
     cores = core(machine)
     for cost, counts in ((cores.pair, schedule.pairs), (cores.key, schedule.keys)):
-        rates = work(cost, law)
-        found = found + Work(counts @ rates.seconds, counts @ rates.dynamic_s)
-    found = found + Work(np.zeros_like(schedule.sampled), law.sampling_s(schedule.sampled))
+        each = rate(cost, law)
+        found = found + Work(counts @ each.seconds, counts @ each.dynamic_s)
     host = host_seconds(machine, schedule, points)
     device = found.seconds + (0.0 if deployment.async_scheduling else host)
     seconds = np.choose(schedule.line, (device, host, law.limit_s(found.dynamic_s)))

@@ -81,7 +81,7 @@ def _options(d: Deployment) -> list[str]:
 
 def _step(step: Step, title: str, time: Interval, energy: Interval) -> list[str]:
     watts = step.joules / step.seconds
-    limited = ", stretched by the power limit" if step.power_limited else ""
+    limited = ", at the power limit" if step.power_limited else ""
     lines = [
         f"{title}: {seconds(step.seconds)}, 80%: {span(time)}",
         f"  {unit(step.joules, 'J')}, {sure(energy, lambda j: unit(j, 'J'))} ({unit(watts, 'W')} of boards){limited}",
