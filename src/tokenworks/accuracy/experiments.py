@@ -140,14 +140,15 @@ def _kv(row: Row, weights: str) -> str:
 
 
 def _deployment(row: Row, weights: str, assumed: list[str]) -> Deployment:
-    rules = engine_rules(row.engine, row.engine_version, row.date)
+    version = _version(row)
+    rules = engine_rules(row.engine, version, row.date)
     tp, pp, dp = row.tp or 1, row.pp or 1, row.dp_attention or 1
     accelerator = catalog.load("accelerators", row.gpu)
     return Deployment(
         accelerator=row.gpu,
         model=row.model,
         engine=row.engine,
-        engine_version=row.engine_version,
+        engine_version=version,
         date=row.date,
         weights=weights,
         kv=_kv(row, weights),
@@ -172,6 +173,13 @@ def _deployment(row: Row, weights: str, assumed: list[str]) -> Deployment:
         tokens_per_step=1.0,
         gpus_per_node=int(accelerator["scale_up_domain"]),
     )
+
+
+def _version(row: Row) -> str:
+    """The engine's version; "" where what is printed is that of the wrapper around it."""
+    engine = catalog.load("engines", row.engine)
+    split = row.disaggregated == "true" and engine["base"] == "tensorrt-llm"  # always in an image of Dynamo
+    return "" if split or engine.get("versions_of_wrapper") else row.engine_version
 
 
 def _speculating(row: Row, base: Deployment, assumed: list[str]) -> Deployment:
