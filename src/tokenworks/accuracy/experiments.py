@@ -24,6 +24,8 @@ class Split:
     prefill_workers: int
     decode_workers: int
     per_decode_gpu: bool  # the dataset divides throughput by the decode GPUs alone
+    prefill_speed: float = 1.0  # of workers that do nothing else, against those that mix prefill and decode
+    decode_speed: float = 1.0
 
     def divisor(self, decode: Deployment) -> int:
         """GPUs by which throughput is divided."""
@@ -206,7 +208,8 @@ def _disaggregated(row: Row, weights: str, harness: str, mode: str, assumed: lis
     prefill, decode = pools
     load = load_of(row, replace(decode, dp=1), mode, harness, 1.0, assumed)
     per_decode = row.dataset in catalog.load("harnesses", "inferencex").extra["per_decode_gpu"]
-    split = Split(prefill, row.prefill_workers or 1, row.decode_workers or 1, per_decode)
+    speeds = (recipes.pool_speed(prefill, "prefill"), recipes.pool_speed(decode, "decode"))
+    split = Split(prefill, row.prefill_workers or 1, row.decode_workers or 1, per_decode, *speeds)
     return Experiment(decode, load, 1.0, harness, mode, ", ".join(dict.fromkeys(assumed)), split)
 
 

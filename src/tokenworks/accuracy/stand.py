@@ -10,20 +10,27 @@ from tokenworks.accuracy.experiments import Experiment
 from tokenworks.accuracy.loads import Load
 from tokenworks.events.requests import Requests
 from tokenworks.physics.compile import compile_worker
+from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.terms import resolve
 from tokenworks.physics.worker_model import TICKS_PER_S, IntArray, StepTable, WorkerModel
 from tokenworks.twin.cell import Cell, ServicePlan
 
 
 def cell_of(experiment: Experiment, model: WorkerModel) -> Cell:
-    """``model``: of the deployment; a split experiment decodes on it."""
+    """``model``: of the deployment. Pools of a split experiment have models of their own, for workers of one role."""
     split = experiment.split
     if split is None:
         return Cell((one_rank(model),), (0,), (ServicePlan("alone", workers=(0,)),))
-    prefill = compile_worker(split.prefill, terms=resolve(split.prefill, client=experiment.harness))
+    prefill = _in_role(split.prefill, experiment.harness, split.prefill_speed)
+    decode = _in_role(experiment.deployment, experiment.harness, split.decode_speed)
     first, rest = split.prefill_workers, split.decode_workers
     plan = ServicePlan("split", prefill=tuple(range(first)), decode=tuple(range(first, first + rest)))
-    return Cell((prefill, model), (0,) * first + (1,) * rest, (plan,))
+    return Cell((prefill, decode), (0,) * first + (1,) * rest, (plan,))
+
+
+def _in_role(deployment: Deployment, client: str, speed: float) -> WorkerModel:
+    terms = resolve(deployment, client=client)
+    return compile_worker(deployment, terms=replace(terms, speed=terms.speed * speed))
 
 
 def one_rank(model: WorkerModel) -> WorkerModel:
