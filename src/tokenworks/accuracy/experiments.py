@@ -204,7 +204,11 @@ def _disaggregated(row: Row, weights: str, harness: str, mode: str, assumed: lis
         base = _deployment(own, weights, assumed)
         eight = weights in ("fp8_block", "nvfp4", "mxfp4", "fp8")
         base = replace(base, kv="fp8" if eight else base.kv)
-        pools.append(_fitting(_speculating(own, base, assumed) if side == "decode" else base, assumed))
+        if side == "decode":
+            base = _speculating(own, base, assumed)
+            each = replace(own, concurrency=-(-(row.concurrency or 1) // ((row.decode_workers or 1) * dp)))
+            base = replace(base, **recipes.speculation(each, base))
+        pools.append(_fitting(base, assumed))
     prefill, decode = pools
     load = load_of(row, replace(decode, dp=1), mode, harness, 1.0, assumed)
     per_decode = row.dataset in catalog.load("harnesses", "inferencex").extra["per_decode_gpu"]
