@@ -143,7 +143,7 @@ def test_an_unknown_dataset_divides_by_all_gpus():
         "decode_workers": "4",
         "decode_tp": "1",
         "isl": "1024",
-        "osl": "64",
+        "osl": "512",
     }
     given |= {"concurrency": "16", "serving": "closed_loop", "length_mode": "fixed"}
     shown = [

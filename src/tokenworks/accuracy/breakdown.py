@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tokenworks.accuracy.experiments import Experiment
 from tokenworks.accuracy.slopes import schedule_of
+from tokenworks.accuracy.stand import in_role
 from tokenworks.accuracy.validate import Rehearsed
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.memory import memory_map
@@ -79,10 +80,10 @@ def _pools(done: Rehearsed, log: StepLog) -> list[tuple[Deployment, Terms, NDArr
     if split is None:
         return [(found.deployment, done.terms, np.ones(len(log.end), dtype=bool), 1)]
     fills = log.worker < split.prefill_workers
-    prefill = resolve(split.prefill, client=found.harness)
+    prefill = in_role(split.terms or resolve(split.prefill, client=found.harness), split.prefill_speed)
     return [
         (split.prefill, prefill, fills, split.prefill.dp),
-        (found.deployment, done.terms, ~fills, found.deployment.dp),
+        (found.deployment, in_role(done.terms, split.decode_speed), ~fills, found.deployment.dp),
     ]
 
 

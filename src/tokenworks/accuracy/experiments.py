@@ -28,6 +28,8 @@ class Split:
     decode_workers: int
     per_decode_gpu: bool  # the dataset divides throughput by the decode GPUs alone
     terms: Terms | None = None  # of the prefill workers; None: those of the shipped effects
+    prefill_speed: float = 1.0  # of workers that do nothing else, against those that mix prefill and decode
+    decode_speed: float = 1.0
 
     def divisor(self, decode: Deployment) -> int:
         """GPUs by which throughput is divided."""
@@ -150,14 +152,15 @@ def _kv(row: Row, weights: str) -> str:
 
 
 def _deployment(row: Row, weights: str, assumed: list[str]) -> Deployment:
-    rules = engine_rules(row.engine, row.engine_version, row.date)
+    version = _version(row)
+    rules = engine_rules(row.engine, version, row.date)
     tp, pp, dp = row.tp or 1, row.pp or 1, row.dp_attention or 1
     accelerator = catalog.load("accelerators", row.gpu)
     return Deployment(
         accelerator=row.gpu,
         model=row.model,
         engine=row.engine,
-        engine_version=row.engine_version,
+        engine_version=version,
         date=row.date,
         weights=weights,
         kv=_kv(row, weights),
@@ -184,6 +187,13 @@ def _deployment(row: Row, weights: str, assumed: list[str]) -> Deployment:
     )
 
 
+def _version(row: Row) -> str:
+    """The engine's version; "" where what is printed is that of the wrapper around it."""
+    engine = catalog.load("engines", row.engine)
+    split = row.disaggregated == "true" and engine["base"] == "tensorrt-llm"  # always in an image of Dynamo
+    return "" if split or engine.get("versions_of_wrapper") else row.engine_version
+
+
 def _speculating(row: Row, base: Deployment, assumed: list[str]) -> Deployment:
     """Speculative decoding as the method's authors report its acceptance, where a row says that it was on."""
     if row.spec_decoding not in ("mtp", "eagle"):
@@ -204,11 +214,22 @@ def _disaggregated(row: Row, weights: str, harness: str, mode: str, assumed: lis
         base = _deployment(own, weights, assumed)
         eight = weights in ("fp8_block", "nvfp4", "mxfp4", "fp8")
         base = replace(base, kv="fp8" if eight else base.kv)
-        pools.append(_fitting(_speculating(own, base, assumed) if side == "decode" else base, assumed))
+        if side == "decode":
+            base = _speculating(own, base, assumed)
+            each = replace(own, concurrency=-(-(row.concurrency or 1) // ((row.decode_workers or 1) * dp)))
+            base = replace(base, **recipes.speculation(each, base))
+        pools.append(_fitting(base, assumed))
     prefill, decode = pools
     load = load_of(row, replace(decode, dp=1), mode, harness, 1.0, assumed)
     per_decode = row.dataset in catalog.load("harnesses", "inferencex").extra["per_decode_gpu"]
-    split = Split(prefill, row.prefill_workers or 1, row.decode_workers or 1, per_decode)
+    split = Split(
+        prefill,
+        row.prefill_workers or 1,
+        row.decode_workers or 1,
+        per_decode,
+        prefill_speed=recipes.pool_speed(prefill, "prefill"),
+        decode_speed=recipes.pool_speed(decode, "decode"),
+    )
     return Experiment(decode, load, 1.0, harness, mode, ", ".join(dict.fromkeys(assumed)), split)
 
 

@@ -21,6 +21,7 @@ from tokenworks.accuracy.replay import Prediction, measure, rehearse, replay
 from tokenworks.accuracy.rows import Measurement, Row
 from tokenworks.accuracy.slopes import slopes
 from tokenworks.accuracy.splits import suspicious
+from tokenworks.accuracy.stand import model_of
 from tokenworks.accuracy.workers import workers
 from tokenworks.errors import InputError
 from tokenworks.physics.compile import compile_worker
@@ -98,7 +99,7 @@ def _case(measurements: Sequence[Measurement], members: list[int], found: Experi
 
 def predict(found: Experiment, terms: Terms) -> Array:
     """Logarithms of the metrics under these terms."""
-    model = compile_worker(found.deployment, terms=terms)
+    model = model_of(found, terms)
     p = rehearse(found, model, terms)
     with np.errstate(all="ignore"):
         return np.asarray(np.log(np.array([getattr(p, name) for name in METRICS])))

@@ -5,7 +5,7 @@ All recipes whose keys match apply in the order of the file, so that a later one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from tokenworks.physics.deployment import Deployment
 
 Table = Mapping[str, Any]
 PLAIN = (
-    "token_budget", "memory_fraction", "kv_fraction_of_free", "kv", "receive_interval", "chunked_prefill", "draft_tokens",
+    "token_budget", "memory_fraction", "kv_fraction_of_free", "kv", "receive_interval", "chunked_prefill",
 )  # fmt: skip
 
 BUSY = 0.75  # share of the steps between two looks that admissions may fill
@@ -27,12 +27,8 @@ def settings(row: Row, base: Deployment) -> dict[str, Any]:
     recipe = merged(row, base)
     if not recipe:
         return {}
-    found = {key: recipe[key] for key in PLAIN if key in recipe}
-    if base.draft_tokens == 0:
-        found.pop("draft_tokens", None)
-    drafts = found.get("draft_tokens", base.draft_tokens)
-    if drafts:
-        found["tokens_per_step"] = accepted(row, drafts)
+    found = {key: recipe[key] for key in PLAIN if key in recipe} | speculation(row, base)
+    drafts = found.get("draft_tokens", 0)
     per_rank = -(-(row.concurrency or 1) // base.dp)
     if "max_seqs" in recipe:
         found["max_seqs"] = per_rank if recipe["max_seqs"] == "C" else int(recipe["max_seqs"])
@@ -43,6 +39,16 @@ def settings(row: Row, base: Deployment) -> dict[str, Any]:
     budget = found.get("token_budget", base.token_budget)
     wait = _look_every(recipe, row, base, found.get("tokens_per_step", base.tokens_per_step), budget)
     return found | ({"receive_interval": wait} if wait > 1 else {})
+
+
+def speculation(row: Row, base: Deployment) -> dict[str, Any]:
+    """Draft tokens of the script and what is accepted of them, where the row speculates."""
+    if base.draft_tokens == 0:
+        return {}
+    recipe = merged(row, base)
+    drafts = int(recipe.get("draft_tokens", base.draft_tokens))
+    shares = recipe.get("accepted_shares") or _shares(row)
+    return {"draft_tokens": drafts, "tokens_per_step": accepted(shares, drafts)}
 
 
 def merged(row: Row, base: Deployment) -> dict[str, Any]:
@@ -84,15 +90,22 @@ def _holds(key: str, wanted: Any, known: Table) -> bool:
     return bool(known[name] >= wanted if bound == "min" else known[name] <= wanted)
 
 
-def accepted(row: Row, drafts: int) -> float:
-    """Mean tokens of a step with ``drafts`` proposed ones: each is only looked at if all before it were accepted."""
+def accepted(shares: Sequence[float], drafts: int) -> float:
+    """Mean tokens of a step with ``drafts`` proposed ones: each is only looked at if all before it were accepted.
+
+    >>> accepted([0.5], 2)
+    1.75
+    """
+    return 1.0 + float(np.cumprod([shares[min(i, len(shares) - 1)] for i in range(drafts)]).sum())
+
+
+def _shares(row: Row) -> Sequence[float]:
+    """Accepted shares of looked-at draft tokens by position, the last one for all later ones."""
     entry = catalog.load("speculation", row.spec_decoding)
-    shares = [float(entry["tokens_per_step"]) ** (1.0 / entry["draft_tokens"]) - 1.0]
     for known in entry.extra.get("acceptance", ()):
         if row.model in known["models"] and (row.osl or 0) >= known["min_output_tokens"]:
-            shares = known["by_position"]
-            break
-    return 1.0 + float(np.cumprod([shares[min(i, len(shares) - 1)] for i in range(drafts)]).sum())
+            return list(known["by_position"])
+    return [float(entry["tokens_per_step"]) ** (1.0 / entry["draft_tokens"]) - 1.0]
 
 
 def _look_every(recipe: Table, row: Row, base: Deployment, tokens_per_step: float, budget: int) -> int:
@@ -113,3 +126,17 @@ def _look_every(recipe: Table, row: Row, base: Deployment, tokens_per_step: floa
     # Nobody waits for company where more prompts came than one step takes.
     taken = max(1, budget // int(row.isl or 1))
     return max(1, round(min(every, BUSY * taken / rate)))
+
+
+def pool_speed(deployment: Deployment, role: str) -> float:
+    """How much faster workers with one ``role`` (prefill, decode) are than the model of mixing ones says, as fitted."""
+    known = {
+        "role": role,
+        "engine": catalog.load("engines", deployment.engine)["base"],
+        "generation": catalog.load("accelerators", deployment.accelerator)["generation"],
+        "attention_dp": deployment.dp > 1,
+    }
+    for pool in catalog.load("harnesses", "inferencex").extra["pools"]:
+        if all(known[key] == pool[key] for key in known if key in pool):
+            return float(pool["speed"])
+    return 1.0

@@ -10,20 +10,32 @@ from tokenworks.accuracy.experiments import Experiment
 from tokenworks.accuracy.loads import Load
 from tokenworks.events.requests import Requests
 from tokenworks.physics.compile import compile_worker
-from tokenworks.physics.terms import resolve
+from tokenworks.physics.terms import Terms, resolve
 from tokenworks.physics.worker_model import TICKS_PER_S, IntArray, StepTable, WorkerModel
 from tokenworks.twin.cell import Cell, ServicePlan
 
 
 def cell_of(experiment: Experiment, model: WorkerModel) -> Cell:
-    """``model``: of the deployment; a split experiment decodes on it."""
+    """``model``: of the deployment (`model_of`); a split experiment decodes on it."""
     split = experiment.split
     if split is None:
         return Cell((one_rank(model),), (0,), (ServicePlan("alone", workers=(0,)),))
-    prefill = compile_worker(split.prefill, terms=split.terms or resolve(split.prefill, client=experiment.harness))
+    known = split.terms or resolve(split.prefill, client=experiment.harness)
+    prefill = compile_worker(split.prefill, terms=in_role(known, split.prefill_speed))
     first, rest = split.prefill_workers, split.decode_workers
     plan = ServicePlan("split", prefill=tuple(range(first)), decode=tuple(range(first, first + rest)))
     return Cell((prefill, model), (0,) * first + (1,) * rest, (plan,))
+
+
+def model_of(experiment: Experiment, terms: Terms) -> WorkerModel:
+    """The deployment of an experiment under these terms, in its role."""
+    speed = experiment.split.decode_speed if experiment.split else 1.0
+    return compile_worker(experiment.deployment, terms=in_role(terms, speed))
+
+
+def in_role(terms: Terms, speed: float) -> Terms:
+    """Terms of workers that only prefill, or only decode."""
+    return replace(terms, speed=terms.speed * speed)
 
 
 def one_rank(model: WorkerModel) -> WorkerModel:

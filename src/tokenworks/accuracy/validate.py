@@ -13,9 +13,9 @@ from tokenworks.accuracy.experiments import Experiment, experiment
 from tokenworks.accuracy.intervals import interval, novelty
 from tokenworks.accuracy.replay import Prediction, Run, fitting, measure
 from tokenworks.accuracy.rows import Measurement, Row
+from tokenworks.accuracy.stand import model_of
 from tokenworks.accuracy.workers import workers
 from tokenworks.errors import CatalogError, InputError
-from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.terms import Terms, resolve
 
 OK, ASSUMED, UNSUPPORTED = "ok", "assumed", "unsupported"
@@ -51,7 +51,7 @@ def rehearsed(row: Row, record: bool = False) -> Rehearsed:
     """A row's experiment, rehearsed; with ``record`` also its steps. Raises InputError where it cannot be."""
     found = experiment(row)
     terms = resolve(found.deployment, client=found.harness)
-    run = fitting(found, compile_worker(found.deployment, terms=terms), record)
+    run = fitting(found, model_of(found, terms), record)
     return Rehearsed(found, terms, run, measure(found, run, terms))
 
 
