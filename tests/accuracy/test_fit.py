@@ -61,10 +61,12 @@ def test_slopes_of_one_replay_agree_with_replays_at_moved_terms(dataset, mode):
             continue
         value = getattr(terms, name)
         up, down = (fit.predict(case.experiment, replace(terms, **{name: value * math.exp(s)})) for s in (step, -step))
-        seen = (up - down) / (2 * step) * priors()[name].steepness(value)
+        # Where a board is at its limit there is a kink: the slope is that of one side, or between.
+        sides = np.array([up - base, base - down]) / step * priors()[name].steepness(value)
         for metric in [METRICS.index(m) for m in SMOOTH]:
-            if np.isfinite(seen[metric]):
-                assert steep[metric, column] == pytest.approx(seen[metric], abs=0.06), (name, METRICS[metric])
+            if np.isfinite(base[metric]):
+                low, high = sides[:, metric].min(), sides[:, metric].max()
+                assert low - 0.06 <= steep[metric, column] <= high + 0.06, (name, METRICS[metric])
 
 
 def test_an_open_loop_below_its_limit_is_as_fast_as_its_requests_come():
