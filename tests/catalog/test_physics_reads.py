@@ -34,6 +34,7 @@ def one_gpu(model: str) -> Deployment:
         prefill_alone=False,
         chunked_prefill=True,
         receive_interval=1,
+        plans_ahead=False,
         prefix_cache=True,
         cuda_graph_max_seqs=256,
         async_scheduling=False,

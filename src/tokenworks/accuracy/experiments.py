@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from tokenworks import catalog
-from tokenworks.accuracy.loads import Load, load_of, whole_batch
+from tokenworks.accuracy.loads import Load, load_of, sweep_of, whole_batch
 from tokenworks.accuracy.rows import Row
 from tokenworks.catalog.engines import engine_rules
 from tokenworks.errors import UnsupportedError
@@ -164,6 +164,7 @@ def _deployment(row: Row, weights: str, assumed: list[str]) -> Deployment:
         prefill_alone=rules["prefill_alone"],
         chunked_prefill=rules["chunked_prefill"],
         receive_interval=rules["receive_interval"],
+        plans_ahead=rules["plans_ahead"],
         prefix_cache=False,
         cuda_graph_max_seqs=rules["cuda_graph_max_seqs"],
         async_scheduling=rules["async_scheduling"],
@@ -209,6 +210,8 @@ def _settings(row: Row, base: Deployment, mode: str, harness: str) -> dict[str, 
         return _recipe(row, base)
     if harness == "trtllm-offline":
         return _offline_settings(row, base)
+    if harness == "aiperf-burst":
+        return _generated_settings(row)
     if mode == "closed" and row.dataset == "mlenergy_v3":
         return {"max_seqs": max(1, row.concurrency or 1)}
     return {}
@@ -248,3 +251,14 @@ def _offline_settings(row: Row, base: Deployment) -> dict[str, Any]:
     if printed and experts and row.gpu in ("b200", "gb200") and base.tp > 1 and base.dp == 1:
         found |= {"tp": 1, "dp": base.tp, "ep": base.tp}
     return found
+
+
+def _generated_settings(row: Row) -> dict[str, Any]:
+    """What a generator wrote for the row's lengths and batch size."""
+    sweep = sweep_of(row, "aiperf-burst")
+    if "tokens_beyond" not in sweep:
+        return {}
+    clients = max(1, row.concurrency or 1)
+    budget = int(row.isl or 0) + sweep["tokens_beyond"] + (clients if sweep["counts_clients"] else 0)
+    found = {"token_budget": budget, "max_seqs": min(clients, budget)}
+    return found | {key: sweep[key] for key in ("chunked_prefill", "plans_ahead", "prefill_alone") if key in sweep}

@@ -66,6 +66,7 @@ def compile_worker(
         prefill_alone=deployment.prefill_alone,
         chunked_prefill=deployment.chunked_prefill,
         receive_interval=deployment.receive_interval,
+        plans_ahead=deployment.plans_ahead,
         prefix_cache=deployment.prefix_cache,
         tiers=_tiers(machine),
         idle_w=machine.chip.idle_w * deployment.gpus,

@@ -47,6 +47,7 @@ class Deployment:
     prefill_alone: bool
     chunked_prefill: bool
     receive_interval: int
+    plans_ahead: bool
     prefix_cache: bool
     cuda_graph_max_seqs: int  # 0: no graphs
     async_scheduling: bool

@@ -118,6 +118,7 @@ def deployment(service: Service, system: System) -> Deployment:
         reserve_output=rules["reserve_output"],
         prefill_alone=rules["prefill_alone"],
         receive_interval=rules["receive_interval"],
+        plans_ahead=rules["plans_ahead"],
         cuda_graph_max_seqs=rules["cuda_graph_max_seqs"],
         async_scheduling=rules["async_scheduling"],
         draft_tokens=draft.draft_tokens if draft else 0,
