@@ -3,11 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from tokenworks.accuracy.experiments import experiment
 from tokenworks.accuracy.replay import replay
 from tokenworks.accuracy.rows import measurement
 from tokenworks.physics.compile import compile_worker
+from tokenworks.physics.memory import kv_blocks, memory_map, workspace_bytes
+from tokenworks.physics.step import Machine
 
 
 def sweep_row(**changes):
@@ -47,3 +50,57 @@ def test_a_client_that_turns_around_misses_the_next_step():
         waits.append(replay(replace(found, load=load), compile_worker(deployment)))
     plain, late = (np.nanmedian(run.first_token_s - run.arrival_s) for run in waits)
     assert 2.5 < late / plain < 3.5
+
+
+def offline_row(**changes):
+    """A row of TensorRT-LLM's performance pages."""
+    cells = {
+        "id": "o", "split": "calibration", "dataset": "trtllm_docs_throughput", "gpu": "h200-sxm", "gpus": "8",
+        "model": "qwen3-235b-a22b", "quantization": "fp8", "engine": "tensorrt-llm", "engine_version": "1.0",
+        "serving": "offline_max", "disaggregated": "false", "spec_decoding": "assumed_none", "tp": "8", "pp": "1",
+        "dp_attention": "1", "isl": "1000", "osl": "1000", "length_mode": "fixed", "request_rate": "inf",
+    }  # fmt: skip
+    return measurement(cells | {name: str(value) for name, value in changes.items()}).row
+
+
+def test_tp_of_experts_means_attention_dp_on_the_pages_of_1_0():
+    d = experiment(offline_row()).deployment
+    assert (d.tp, d.dp, d.ep) == (1, 8, 8)
+    later = experiment(offline_row(engine_version="1.2")).deployment
+    dense = experiment(offline_row(model="llama-3.3-70b")).deployment
+    assert (later.tp, dense.tp) == (8, 8)
+
+
+def test_unpacked_fp4_keeps_a_16_bit_cache():
+    """Hopper has no FP4 tensor cores: gpt-oss computes in 16 bits there, and its cache is 16 bits wide."""
+    kv = {
+        gpu: experiment(offline_row(gpu=gpu, model="gpt-oss-20b", tp=1, gpus=1)).deployment.kv
+        for gpu in ("h200-sxm", "b200")
+    }
+    assert kv == {"h200-sxm": "bf16", "b200": "fp8"}
+
+
+def test_windows_hold_no_more_than_a_sequence():
+    """Scout's windows of 8,192 tokens: at 4,000 tokens a sequence, every layer's cache grows, and fewer sequences fit."""
+    row = offline_row(model="llama-4-scout", tp=4, gpus=4, engine_version="1.2", isl=2000, osl=2000)
+    d = experiment(row).deployment
+    machine = Machine.of(d, {})
+    key = machine.part.attention.decode_bytes
+    sequences = kv_blocks(machine) * d.block_tokens / 4000
+    free = memory_map(machine).fixed_kv + memory_map(machine).kv
+    assert d.sequence_tokens == 4000
+    assert sequences == pytest.approx(free / (4000 * (key[0] + key[1])), rel=0.01)
+    short, long = (memory_map(Machine.of(replace(d, sequence_tokens=n), {})).fixed_kv for n in (4000, 10**6))
+    assert long < short / 10  # windows of very long sequences are a small part of their cache
+
+
+def test_buffers_of_experts_grow_with_the_ranks():
+    """Attention DP: the experts' buffers hold every rank's tokens, and the cache pays for them."""
+    d = experiment(offline_row()).deployment
+    part = Machine.of(d, {}).part
+    row = 4096 * (1 + 2) + 1536 * (2 + 2 + 1)
+    assert workspace_bytes(d, part) == 8192 * 8 * 8 * row
+    alone = replace(d, tp=8, dp=1, ep=8)
+    assert workspace_bytes(alone, Machine.of(alone, {}).part) == 0
+    other = replace(d, engine="vllm")
+    assert workspace_bytes(other, Machine.of(other, {}).part) == 0

@@ -7,12 +7,15 @@ from functools import lru_cache
 from typing import Any
 
 from tokenworks import catalog
-from tokenworks.accuracy.loads import Load, load_of, sweep_of, whole_batch
+from tokenworks.accuracy.loads import Load, load_of, whole_batch
 from tokenworks.accuracy.rows import Row
+from tokenworks.accuracy.settings import generated_settings, offline_settings
 from tokenworks.catalog.engines import engine_rules
 from tokenworks.errors import UnsupportedError
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.memory import fits
+
+SMALL_STEP = 2048  # tokens: what is left of a step's budget where its buffers would not fit
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,16 @@ def experiment(row: Row) -> Experiment:
     load = load_of(row, deployment, mode, harness, replicas, assumed)
     if mode == "static":
         deployment = replace(deployment, max_seqs=len(load.arrival_s), token_budget=whole_batch(load))
-    deployment = _fitting(deployment, assumed)
+    deployment = _fitting(replace(deployment, sequence_tokens=_length(load)), assumed)
     if row.spec_decoding == "unknown":
         assumed.append("no speculative decoding")
     gaps = bool(harness) and catalog.load("harnesses", harness).get("median_of_gaps")
     return Experiment(deployment, load, replicas, harness, mode, ", ".join(assumed), gaps=bool(gaps))
+
+
+def _length(load: Load) -> int:
+    """Tokens of a mean sequence at its end."""
+    return round(float((load.input_tokens + load.output_tokens).mean()))
 
 
 def _fitting(deployment: Deployment, assumed: list[str]) -> Deployment:
@@ -83,10 +91,12 @@ def _fitting(deployment: Deployment, assumed: list[str]) -> Deployment:
     if fits(deployment):
         return deployment
     tight = replace(deployment, memory_fraction=0.98, memory_reserve_gb=min(1.0, deployment.memory_reserve_gb))
-    if not fits(tight):
-        raise UnsupportedError(f"{deployment.model} in {deployment.weights} does not fit")
-    assumed.append("memory settings")
-    return tight
+    small = replace(tight, token_budget=min(tight.token_budget, max(SMALL_STEP, tight.max_seqs)))
+    for found in (tight, small):
+        if fits(found):
+            assumed.append("memory settings")
+            return found
+    raise UnsupportedError(f"{deployment.model} in {deployment.weights} does not fit")
 
 
 def _require(row: Row) -> None:
@@ -135,6 +145,8 @@ def _weights(row: Row, assumed: list[str]) -> str:
 def _kv(row: Row, weights: str) -> str:
     eight = weights in ("fp8", "nvfp4", "mxfp4", "fp8_block", "int8")
     family = catalog.load("engines", row.engine)["base"]
+    if weights == "mxfp4" and catalog.load("accelerators", row.gpu)["generation"] == "hopper":
+        return "bf16"  # no FP4 tensor cores: the weights are unpacked, activations and cache stay in 16 bits
     return "fp8" if eight and family == "tensorrt-llm" and not row.gpu.startswith("a100") else "bf16"
 
 
@@ -209,9 +221,9 @@ def _settings(row: Row, base: Deployment, mode: str, harness: str) -> dict[str, 
     if harness == "inferencex":
         return _recipe(row, base)
     if harness == "trtllm-offline":
-        return _offline_settings(row, base)
+        return offline_settings(row, base)
     if harness == "aiperf-burst":
-        return _generated_settings(row)
+        return generated_settings(row)
     if mode == "closed" and row.dataset == "mlenergy_v3":
         return {"max_seqs": max(1, row.concurrency or 1)}
     return {}
@@ -239,26 +251,3 @@ def _recipe(row: Row, base: Deployment) -> dict[str, Any]:
     if row.engine == "tensorrt-llm" and row.isl:
         found["token_budget"] = max(found["token_budget"], int(per_rank + row.isl + 127) // 64 * 64)
     return found
-
-
-def _offline_settings(row: Row, base: Deployment) -> dict[str, Any]:
-    entry = catalog.load("harnesses", "trtllm-offline")
-    version = row.engine_version.split(".")
-    early = len(version) > 1 and version[0] == "0" and version[1].isdigit() and int(version[1]) < 14
-    found: dict[str, Any] = {"kv_fraction_of_free": entry["kv_fraction_early" if early else "kv_fraction"]}
-    experts = base.ep > 1 or bool(catalog.load("models", row.model)["experts"])
-    printed = row.engine_version in entry["moe_attention_dp_versions"]
-    if printed and experts and row.gpu in ("b200", "gb200") and base.tp > 1 and base.dp == 1:
-        found |= {"tp": 1, "dp": base.tp, "ep": base.tp}
-    return found
-
-
-def _generated_settings(row: Row) -> dict[str, Any]:
-    """What a generator wrote for the row's lengths and batch size."""
-    sweep = sweep_of(row, "aiperf-burst")
-    if "tokens_beyond" not in sweep:
-        return {}
-    clients = max(1, row.concurrency or 1)
-    budget = int(row.isl or 0) + sweep["tokens_beyond"] + (clients if sweep["counts_clients"] else 0)
-    found = {"token_budget": budget, "max_seqs": min(clients, budget)}
-    return found | {key: sweep[key] for key in ("chunked_prefill", "plans_ahead", "prefill_alone") if key in sweep}

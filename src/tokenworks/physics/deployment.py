@@ -61,6 +61,7 @@ class Deployment:
     redundant_experts: int = 0  # copies of experts that the ep ranks hold beside one of each
     micro_batches: int = 0  # in flight in a pipeline; 0: one a stage, none ever idle (see physics/pipeline.py)
     fused_all_reduce: bool = False  # norms run inside the all-reduce before them
+    sequence_tokens: int = 0  # of a running sequence, prompt and answer: what its windows hold; 0 = not known
     two_batch_overlap: bool = False  # one half of a step communicates while the other computes
 
     @property
