@@ -11,6 +11,8 @@ from tokenworks.accuracy.rows import measurement
 from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.memory import kv_blocks, memory_map, workspace_bytes
 from tokenworks.physics.step import Machine
+from tokenworks.physics.terms import resolve
+from tokenworks.physics.worker_model import FINE, TICKS_PER_S
 
 
 def sweep_row(**changes):
@@ -104,3 +106,19 @@ def test_buffers_of_experts_grow_with_the_ranks():
     assert workspace_bytes(alone, Machine.of(alone, {}).part) == 0
     other = replace(d, engine="vllm")
     assert workspace_bytes(other, Machine.of(other, {}).part) == 0
+
+
+def test_short_prefills_wait_for_the_host_that_launches_them():
+    """No CUDA graph holds a step with prefill: it lasts as long as its kernels take to launch, however short the prompt."""
+    terms = replace(resolve(experiment(sweep_row()).deployment), eager_s=1e-4)
+    d = experiment(sweep_row(tp=8, gpus=8)).deployment
+    least = 1e-4 * Machine.of(d, terms=terms).part.launches
+
+    def seconds(deployment, tokens):
+        level = compile_worker(deployment, terms=terms).levels[0]
+        return level.mixed[:, tokens].max() / FINE / TICKS_PER_S
+
+    assert least < seconds(d, 128) < least + 2e-3
+    assert seconds(replace(d, eager_prefill=False), 128) < least / 2
+    assert seconds(d, 1) == seconds(d, 128)
+    assert not experiment(offline_row(engine_version="0.15", model="llama-3.3-70b")).deployment.eager_prefill

@@ -37,6 +37,7 @@ def one_gpu(model: str) -> Deployment:
         plans_ahead=False,
         prefix_cache=True,
         cuda_graph_max_seqs=256,
+        eager_prefill=False,
         async_scheduling=False,
         draft_tokens=0,
         tokens_per_step=1.0,

@@ -180,6 +180,7 @@ def _deployment(row: Row, weights: str, assumed: list[str]) -> Deployment:
         prefix_cache=False,
         cuda_graph_max_seqs=rules["cuda_graph_max_seqs"],
         async_scheduling=rules["async_scheduling"],
+        eager_prefill=rules["eager_prefill"],
         draft_tokens=0,
         tokens_per_step=1.0,
         gpus_per_node=int(accelerator["scale_up_domain"]),

@@ -13,7 +13,7 @@ from tokenworks.errors import UnsupportedError
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.memory import kv_blocks
 from tokenworks.physics.operators import Array, Cost
-from tokenworks.physics.step import Machine, core, local_costs, sequence_costs, shared_costs
+from tokenworks.physics.step import Machine, core, launching_s, local_costs, sequence_costs, shared_costs
 from tokenworks.physics.terms import Effects, Terms
 from tokenworks.physics.worker_model import (
     FINE,
@@ -115,6 +115,7 @@ def step_table(machine: Machine, clock_share: float) -> StepTable:
     host_decode = np.where(seqs > 0, terms.step_s + terms.seq_s * seqs, 0.0)
     host_mixed = np.where(every > 0, terms.step_s + terms.prompt_s, 0.0)
     host_seqs = terms.seq_s * seqs
+    eager_mixed = host_mixed + np.where(every > 0, launching_s(machine), 0.0)
 
     shared_n, shared_b = _shared(machine, deployment.max_seqs, queries), _shared_mixed(machine)
     cores = core(machine)
@@ -123,7 +124,7 @@ def step_table(machine: Machine, clock_share: float) -> StepTable:
     host = deployment.async_scheduling
     return StepTable(
         decode=_lines(decode, host_decode, power, terms.speed, host),
-        mixed=_lines(mixed, host_mixed, power, terms.speed, host),
+        mixed=_lines(mixed, host_mixed, power, terms.speed, host, eager_mixed),
         seqs=_lines(heads, host_seqs, power, terms.speed, host),
         pair=_rates(cores.pair_s, power.of(cores.pair_flop_s, (0.0,) * 3), terms.speed),
         context=_rates(cores.key_s, power.of(cores.key_flop_s, cores.key_byte_s), terms.speed),
@@ -166,11 +167,14 @@ class _PowerLine:
         return integers(dynamic * self.tdp_w * gpus * FINE_PER_J)
 
 
-def _lines(cost: Cost, host_s: Array, power: _PowerLine, speed: float, asynchronous: bool) -> IntArray:
+def _lines(
+    cost: Cost, host_s: Array, power: _PowerLine, speed: float, asynchronous: bool, alone_s: Array | None = None
+) -> IntArray:
+    """Device and host in turn; the host alone (``alone_s`` where it also launches what the device runs); power."""
     device = cost.seconds / speed
     first = device if asynchronous else device + host_s
     limit = power.limit_s(cost.flop_s, cost.byte_s)
-    return integers(np.stack([first, host_s, limit]) * FINE_PER_S)
+    return integers(np.stack([first, host_s if alone_s is None else alone_s, limit]) * FINE_PER_S)
 
 
 def _rates(seconds: Iterable[float], limit: Array, speed: float) -> IntArray:

@@ -51,6 +51,7 @@ class Deployment:
     prefix_cache: bool
     cuda_graph_max_seqs: int  # 0: no graphs
     async_scheduling: bool
+    eager_prefill: bool  # steps with prefill run outside CUDA graphs
     draft_tokens: int  # speculative tokens proposed a step, 0 = off
     tokens_per_step: float  # 1 without speculation
     gpus_per_node: int  # size of the scale-up domain that the replica may use

@@ -121,6 +121,7 @@ def deployment(service: Service, system: System) -> Deployment:
         plans_ahead=rules["plans_ahead"],
         cuda_graph_max_seqs=rules["cuda_graph_max_seqs"],
         async_scheduling=rules["async_scheduling"],
+        eager_prefill=rules["eager_prefill"],
         draft_tokens=draft.draft_tokens if draft else 0,
         tokens_per_step=draft.tokens_per_step if draft else 1.0,
         gpus_per_node=int(accelerator["scale_up_domain"]),

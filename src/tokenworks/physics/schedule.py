@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tokenworks.physics.compile import graph_padded, grid, scaled, total
 from tokenworks.physics.operators import Array
-from tokenworks.physics.step import Machine, core, local_costs, sequence_costs, shared_costs
+from tokenworks.physics.step import Machine, core, launching_s, local_costs, sequence_costs, shared_costs
 
 
 @dataclass(frozen=True)
@@ -81,5 +81,6 @@ def step_costs(machine: Machine, schedule: Schedule, points: Points) -> tuple[Ar
     host = np.where(schedule.steps > 0, terms.step_s + prompts + terms.seq_s * schedule.sampled, 0.0)
     device = device / terms.speed + (0.0 if deployment.async_scheduling else host)
     dynamic = terms.power_flop * flop + terms.power_memory * byte
-    seconds = np.choose(schedule.line, (device, host, dynamic / (1.0 - terms.power_base)))
+    alone = host + np.where(points.is_mixed, launching_s(machine), 0.0)
+    seconds = np.choose(schedule.line, (device, alone, dynamic / (1.0 - terms.power_base)))
     return seconds, dynamic * machine.chip.tdp_w * deployment.gpus
