@@ -8,6 +8,7 @@ import pytest
 from tokenworks.accuracy.experiments import experiment
 from tokenworks.accuracy.replay import replay
 from tokenworks.accuracy.rows import measurement
+from tokenworks.accuracy.splits import suspicious
 from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.memory import kv_blocks, memory_map, workspace_bytes
 from tokenworks.physics.step import Machine
@@ -122,3 +123,24 @@ def test_short_prefills_wait_for_the_host_that_launches_them():
     assert seconds(replace(d, eager_prefill=False), 128) < least / 2
     assert seconds(d, 1) == seconds(d, 128)
     assert not experiment(offline_row(engine_version="0.15", model="llama-3.3-70b")).deployment.eager_prefill
+
+
+@pytest.mark.parametrize(
+    ("found", "others"),
+    [
+        ({"gpu": "l40s", "model": "gpt-j-6b", "engine_version": "0.11.0", "isl": 2048, "osl": 128}, {"isl": 128}),
+        ({"model": "falcon-180b", "engine_version": "0.10.0", "osl": 2048}, {"engine_version": "0.11.0"}),
+        ({"model": "llama-4-maverick", "engine_version": "0.21"}, {"engine_version": "1.0"}),
+    ],
+)
+def test_known_defects_of_the_pages(found, others):
+    """What a page prints against its own other versions is named, its neighbours are not."""
+    assert suspicious(offline_row(**found))
+    assert not suspicious(offline_row(**(found | others)))
+
+
+def test_sweeps_in_which_the_client_was_the_limit():
+    fast = {"model": "llama-3.1-8b", "quantization": ""}
+    assert suspicious(sweep_row(**fast, tp=8, concurrency=64))
+    assert not suspicious(sweep_row(**fast, tp=8, concurrency=32))
+    assert not suspicious(sweep_row(**fast, tp=1, concurrency=128))
