@@ -144,3 +144,12 @@ def test_sweeps_in_which_the_client_was_the_limit():
     assert suspicious(sweep_row(**fast, tp=8, concurrency=64))
     assert not suspicious(sweep_row(**fast, tp=8, concurrency=32))
     assert not suspicious(sweep_row(**fast, tp=1, concurrency=128))
+
+
+def test_a_benchmark_with_a_batch_limit_of_its_own():
+    cells = {"dataset": "llmservingsim_vllm_bench", "gpu": "rtx-pro-6000", "model": "llama-3.1-8b", "engine": "vllm"}
+    limits = {"serving": "open_loop", "quantization": "bf16", "concurrency": "", "request_rate": 10}
+    found = experiment(sweep_row(**cells, **limits))
+    assert (found.deployment.max_seqs, found.deployment.token_budget, len(found.load.arrival_s)) == (128, 2048, 300)
+    other = experiment(sweep_row(**(cells | {"dataset": "blis_sim_to_real"}), **limits))
+    assert (other.deployment.max_seqs, len(other.load.arrival_s)) == (1024, 500)

@@ -223,6 +223,9 @@ def _settings(row: Row, base: Deployment, mode: str, harness: str) -> dict[str, 
         return _recipe(row, base)
     if harness == "trtllm-offline":
         return offline_settings(row, base)
+    if harness == "open-loop":
+        own = catalog.load("harnesses", harness).extra["datasets_own"].get(row.dataset, {})
+        return {key: value for key, value in own.items() if key != "requests"}
     if harness == "aiperf-burst":
         return generated_settings(row)
     if mode == "closed" and row.dataset == "mlenergy_v3":

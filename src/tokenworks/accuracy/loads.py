@@ -90,7 +90,8 @@ def sweep_of(row: Row, harness: str) -> dict[str, Any]:
 
 
 def _open(row: Row, isl: float, parts: float) -> Load:
-    count = int(catalog.load("harnesses", "open-loop")["requests"])
+    entry = catalog.load("harnesses", "open-loop")
+    count = int(entry.extra["datasets_own"].get(row.dataset, {}).get("requests", entry["requests"]))
     rng = _rng(row)
     rate = (row.request_rate or 1.0) / parts
     arrival = np.cumsum(rng.exponential(1.0 / rate, count))
