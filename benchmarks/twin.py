@@ -27,8 +27,9 @@ def worker_model() -> WorkerModel:
             accelerator="h100-sxm", model="llama-3.1-8b", engine="vllm", engine_version="0.12", date="2025-12",
             weights="fp8", kv="bf16", tp=1, pp=1, dp=1, ep=1, max_seqs=256, token_budget=8192, memory_fraction=0.9,
             kv_fraction_of_free=1.0, memory_reserve_gb=2.5, block_tokens=16, reserve_output=False, prefill_alone=False,
-            chunked_prefill=True, receive_interval=1, prefix_cache=False, cuda_graph_max_seqs=512,
-            async_scheduling=False, draft_tokens=0, tokens_per_step=1.0, gpus_per_node=8,
+            chunked_prefill=True, receive_interval=1, plans_ahead=False, prefix_cache=False, cuda_graph_max_seqs=512,
+            eager_prefill=False,
+        async_scheduling=False, draft_tokens=0, tokens_per_step=1.0, gpus_per_node=8,
         ),
         effects={},
     )  # fmt: skip

@@ -106,14 +106,12 @@ def test_a_group_of_its_own_teaches_the_pooled_effect_first():
 def test_joules_teach_the_terms_of_power_and_nothing_else_does():
     cases = fit.cases([row_of("mlenergy_v3", "closed")])
     terms = [resolve(c.experiment.deployment, client=c.experiment.harness) for c in cases]
-    plan = fit.design(cases)
-    found = fit.system(cases, fit.linearise_all(cases, terms, 1), plan)
-    power = np.array([term in fit.POWER for term, _ in plan.columns])
-    joules = found.metric == fit.JOULES
+    found = fit.system(cases, fit.linearise_all(cases, terms, 1), fit.design_of(cases))
+    power, joules = np.isin(NAMES, fit.POWER), found.metric == fit.JOULES
     assert 0 < joules.sum() < len(joules)
     for rows, own in ((joules, power), (~joules, ~power)):
-        assert found.matrix[rows][:, own].any()
-        assert not found.matrix[rows][:, ~own].any()
+        assert found.slope[rows][:, own].any()
+        assert not found.slope[rows][:, ~own].any()
 
 
 def test_gross_errors_do_not_pull():

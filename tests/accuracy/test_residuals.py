@@ -117,7 +117,9 @@ def test_what_a_step_waits_for():
     waiting = operator_seconds(slow, replace(schedule, line=0 * schedule.line + 1))
     assert waiting[HOST] == pytest.approx(schedule.steps.sum() - device)
     assert waiting[THROTTLED] == 0
-    hot = Machine.of(ahead, terms=replace(fast.terms, power_memory=50.0, power_flop=50.0))
+    hot = Machine.of(
+        ahead, terms=replace(fast.terms, power_memory=50.0, seq_s=1e-3, power_seq=0.9)
+    )  # full, and samples
     throttled = operator_seconds(hot, replace(schedule, line=0 * schedule.line + 2))
     assert throttled[THROTTLED] > 0
     assert throttled[HOST] == 0

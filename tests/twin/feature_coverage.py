@@ -19,7 +19,7 @@ FEATURES = (
     *POLICIES.values(), "preemption", "prefix hit", "tier demotion", "tier reload", "disaggregation", "recompute after transfer",
     "ranks in lock-step", "priorities", "timeout", "queue full", "too long", "speculation", "level down", "level up", "another limit", "closed loop",
     "think time", "unordered clients", "promise kept", "promise broken", "key limits", "reserved output", "prefill alone",
-    "receive interval", "horizon", "timeline", "warm-up",
+    "receive interval", "planned ahead", "horizon", "timeline", "warm-up",
 )  # fmt: skip
 
 
@@ -61,6 +61,8 @@ class WatchedReference(BookedReference):
         k = worker.model.receive_interval
         closed = k > 1 and worker.step % k and any(r.decoding for rank in worker.ranks for r in rank.running)
         self.note("receive interval", closed and any(rank.queue for rank in worker.ranks))
+        late = [r for rank in worker.ranks for r in rank.queue if r.arrival > worker.start]
+        self.note("planned ahead", worker.model.plans_ahead and late and any(rank.running for rank in worker.ranks))
         super()._begin(worker, now)
 
     def _end_step(self, worker: Any, now: int) -> None:

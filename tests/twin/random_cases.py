@@ -47,7 +47,7 @@ def random_model(rng: np.random.Generator, number: int) -> WorkerModel:
         name=f"m{number}", gpus=ranks, levels=(random_table(rng, seqs, budget, ranks, int(rng.integers(1, 4))),),
         limits=limit, ranks=ranks, max_seqs=seqs, token_budget=budget, kv_blocks=int(rng.integers(4, 40)),
         block_tokens=int(rng.integers(1, 9)), reserve_output=bool(rng.random() < 0.3), prefill_alone=bool(rng.random() < 0.4),
-        chunked_prefill=bool(rng.random() < 0.7), receive_interval=int(rng.choice([1, 1, 2, 5])), prefix_cache=False, tiers=(),
+        chunked_prefill=bool(rng.random() < 0.7), receive_interval=int(rng.choice([1, 1, 2, 5])), plans_ahead=budget % 5 < 2, prefix_cache=False, tiers=(),
         idle_w=50.0, load_s=1.0, kv_bytes_per_token=1.0, transfer_ticks_per_token=1, transfer_latency_ticks=0,
         tokens_per_step=float(rng.choice([1.0, 1.0, 1.5, 2.7])),
     )  # fmt: skip

@@ -65,6 +65,7 @@ def service_time_model(slots: int, decode_s: np.ndarray, prefill_s: float) -> Wo
         True,
         1,
         False,
+        False,
         (),
         10.0,
         0.0,

@@ -10,6 +10,7 @@ from tokenworks import catalog
 from tokenworks.accuracy import recipes
 from tokenworks.accuracy.loads import Load, load_of, whole_batch
 from tokenworks.accuracy.rows import Row
+from tokenworks.accuracy.settings import generated_settings, offline_settings
 from tokenworks.catalog.engines import engine_rules
 from tokenworks.errors import UnsupportedError
 from tokenworks.physics.deployment import Deployment
@@ -17,6 +18,8 @@ from tokenworks.physics.memory import fits
 from tokenworks.physics.terms import Terms
 
 DISAGGREGATED, SPECULATING = "disaggregated", "speculating"
+
+SMALL_STEP = 2048  # tokens: what is left of a step's budget where its buffers would not fit
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,16 @@ def experiment(row: Row) -> Experiment:
     load = load_of(row, deployment, mode, harness, replicas, assumed)
     if mode == "static":
         deployment = replace(deployment, max_seqs=len(load.arrival_s), token_budget=whole_batch(load))
-    deployment = _fitting(deployment, assumed)
+    deployment = _fitting(replace(deployment, sequence_tokens=_length(load)), assumed)
     if row.spec_decoding == "unknown":
         assumed.append("no speculative decoding")
     gaps = bool(harness) and catalog.load("harnesses", harness).get("median_of_gaps")
     return Experiment(deployment, load, replicas, harness, mode, ", ".join(assumed), gaps=bool(gaps))
+
+
+def _length(load: Load) -> int:
+    """Tokens of a mean sequence at its end."""
+    return round(float((load.input_tokens + load.output_tokens).mean()))
 
 
 def _fitting(deployment: Deployment, assumed: list[str]) -> Deployment:
@@ -95,10 +103,12 @@ def _fitting(deployment: Deployment, assumed: list[str]) -> Deployment:
     if fits(deployment):
         return deployment
     tight = replace(deployment, memory_fraction=0.98, memory_reserve_gb=min(1.0, deployment.memory_reserve_gb))
-    if not fits(tight):
-        raise UnsupportedError(f"{deployment.model} in {deployment.weights} does not fit")
-    assumed.append("memory settings")
-    return tight
+    small = replace(tight, token_budget=min(tight.token_budget, max(SMALL_STEP, tight.max_seqs)))
+    for found in (tight, small):
+        if fits(found):
+            assumed.append("memory settings")
+            return found
+    raise UnsupportedError(f"{deployment.model} in {deployment.weights} does not fit")
 
 
 def _require(row: Row) -> None:
@@ -148,6 +158,8 @@ def _weights(row: Row, assumed: list[str]) -> str:
 def _kv(row: Row, weights: str) -> str:
     eight = weights in ("fp8", "nvfp4", "mxfp4", "fp8_block", "int8")
     family = catalog.load("engines", row.engine)["base"]
+    if weights == "mxfp4" and catalog.load("accelerators", row.gpu)["generation"] == "hopper":
+        return "bf16"  # no FP4 tensor cores: the weights are unpacked, activations and cache stay in 16 bits
     return "fp8" if eight and family == "tensorrt-llm" and not row.gpu.startswith("a100") else "bf16"
 
 
@@ -178,9 +190,11 @@ def _deployment(row: Row, weights: str, assumed: list[str]) -> Deployment:
         prefill_alone=rules["prefill_alone"],
         chunked_prefill=rules["chunked_prefill"],
         receive_interval=rules["receive_interval"],
+        plans_ahead=rules["plans_ahead"],
         prefix_cache=False,
         cuda_graph_max_seqs=rules["cuda_graph_max_seqs"],
         async_scheduling=rules["async_scheduling"],
+        eager_prefill=rules["eager_prefill"],
         draft_tokens=0,
         tokens_per_step=1.0,
         gpus_per_node=int(accelerator["scale_up_domain"]),
@@ -240,19 +254,12 @@ def _settings(row: Row, base: Deployment, mode: str, harness: str) -> dict[str, 
     if harness == "inferencex":
         return recipes.settings(row, base)
     if harness == "trtllm-offline":
-        return _offline_settings(row, base)
+        return offline_settings(row, base)
+    if harness == "open-loop":
+        own = catalog.load("harnesses", harness).extra["datasets_own"].get(row.dataset, {})
+        return {key: value for key, value in own.items() if key != "requests"}
+    if harness == "aiperf-burst":
+        return generated_settings(row)
     if mode == "closed" and row.dataset == "mlenergy_v3":
         return {"max_seqs": max(1, row.concurrency or 1)}
     return {}
-
-
-def _offline_settings(row: Row, base: Deployment) -> dict[str, Any]:
-    entry = catalog.load("harnesses", "trtllm-offline")
-    version = row.engine_version.split(".")
-    early = len(version) > 1 and version[0] == "0" and version[1].isdigit() and int(version[1]) < 14
-    found: dict[str, Any] = {"kv_fraction_of_free": entry["kv_fraction_early" if early else "kv_fraction"]}
-    experts = base.ep > 1 or bool(catalog.load("models", row.model)["experts"])
-    printed = row.engine_version in entry["moe_attention_dp_versions"]
-    if printed and experts and row.gpu in ("b200", "gb200") and base.tp > 1 and base.dp == 1:
-        found |= {"tp": 1, "dp": base.tp, "ep": base.tp}
-    return found

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks import catalog
 from tokenworks.accuracy.rows import Row
+from tokenworks.catalog.engines import version_number
 from tokenworks.physics.deployment import Deployment
 
 Ints = NDArray[np.int64]
@@ -27,6 +29,7 @@ class Load:
     clients: int
     skip: int = 0
     steady: bool = False  # rates by Little's law over the measured requests, not over the whole run
+    turnaround_s: float = 0.0  # of a client: from the last token to its next request at the engine
 
 
 def load_of(row: Row, deployment: Deployment, mode: str, harness: str, replicas: float, assumed: list[str]) -> Load:
@@ -71,21 +74,35 @@ def _closed(row: Row, isl: float, parts: float, harness: str) -> Load:
     clients = max(1, round((row.concurrency or 1) / parts))
     entry = catalog.load("harnesses", harness or "steady")
     burst = bool(entry["burst"])
-    count = min(int(entry["prompts_per_client"]) * clients, max(MAX_PROMPTS, 4 * clients))
+    each = int(sweep_of(row, harness).get("prompts_per_client", entry["prompts_per_client"]))
+    most = int(entry.get("most_prompts") or MAX_PROMPTS)
+    count = min(each * clients, max(most, 4 * clients))
     count = max(count, 3 * clients)
     rng = _rng(row)
     inputs = _lengths(row, isl, count, rng)
     outputs = _lengths(row, row.osl or 1, count, rng)
     if burst:
-        return Load(np.zeros(count), inputs, outputs, clients)
+        turnaround = float(entry.get("turnaround_s") or 0.0)
+        return Load(np.zeros(count), inputs, outputs, clients, turnaround_s=turnaround)
     arrival = np.zeros(count)
     # The clients start one after the other over about one request's life, so that no burst is measured.
     arrival[:clients] = np.arange(clients) * (float(row.osl or 1) * 0.02 / clients)
     return Load(arrival, inputs, outputs, clients, skip=clients, steady=True)
 
 
+def sweep_of(row: Row, harness: str) -> dict[str, Any]:
+    """The first of the harness's sweeps whose keys all match the row; empty where it knows none."""
+    sweeps = catalog.load("harnesses", harness).extra.get("sweeps", ()) if harness else ()
+    for sweep in sweeps:
+        late = version_number(row.engine_version) >= version_number(str(sweep.get("from_version", "0.0")))
+        if late and all(getattr(row, key) == sweep[key] for key in ("engine", "gpu") if key in sweep):
+            return dict(sweep)
+    return {}
+
+
 def _open(row: Row, isl: float, parts: float) -> Load:
-    count = int(catalog.load("harnesses", "open-loop")["requests"])
+    entry = catalog.load("harnesses", "open-loop")
+    count = int(entry.extra["datasets_own"].get(row.dataset, {}).get("requests", entry["requests"]))
     rng = _rng(row)
     rate = (row.request_rate or 1.0) / parts
     arrival = np.cumsum(rng.exponential(1.0 / rate, count))

@@ -104,7 +104,8 @@ def schedule_of(log: StepLog) -> Schedule:
 
 def marks_of(found: Experiment, run: Run, log: StepLog) -> NDArray[np.int64]:
     """(requests, 3): the row of the log at whose end a request arrived (−1: by the clock), got its first token, finished."""
-    marks = np.searchsorted(log.end / TICKS_PER_S, np.stack([run.arrival_s, run.first_token_s, run.finish_s], axis=1))
+    freed_s = run.arrival_s - found.load.turnaround_s - 0.5 / TICKS_PER_S  # when the client's last request finished
+    marks = np.searchsorted(log.end / TICKS_PER_S, np.stack([freed_s, run.first_token_s, run.finish_s], axis=1))
     by_the_clock = found.load.clients or len(marks)
     marks[:by_the_clock, 0] = -1
     return marks

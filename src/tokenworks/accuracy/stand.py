@@ -73,8 +73,9 @@ def requests_of(load: Load) -> Requests:
     """The load as a stream of the twin."""
     n = len(load.arrival_s)
     zero = np.zeros(n, np.int64)
+    think = np.full(n, round(load.turnaround_s * TICKS_PER_S), np.int64)
     return Requests(
         np.rint(load.arrival_s * TICKS_PER_S).astype(np.int64), load.input_tokens.astype(np.int32),
         load.output_tokens.astype(np.int32), np.zeros(n, np.int16), np.zeros(n, np.int32), zero - 1,
-        np.zeros(n, np.int8), zero, zero, np.zeros(n + 1, np.int64), np.zeros(0, np.uint64), 0,
+        np.zeros(n, np.int8), zero, think, np.zeros(n + 1, np.int64), np.zeros(0, np.uint64), 0,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.memory import kv_blocks
 from tokenworks.physics.operators import Array
 from tokenworks.physics.power import PowerLaw, Work, capped, interpolated, nothing, rate, scaled, total
-from tokenworks.physics.step import Machine, core, local_costs, sequence_costs, shared_costs
+from tokenworks.physics.step import Machine, core, launching_s, local_costs, sequence_costs, shared_costs
 from tokenworks.physics.terms import Effects, Terms
 from tokenworks.physics.worker_model import (
     FINE,
@@ -65,6 +65,7 @@ def compile_worker(
         prefill_alone=deployment.prefill_alone,
         chunked_prefill=deployment.chunked_prefill,
         receive_interval=deployment.receive_interval,
+        plans_ahead=deployment.plans_ahead,
         prefix_cache=deployment.prefix_cache,
         tiers=_tiers(machine),
         idle_w=machine.chip.idle_w * deployment.gpus,
@@ -112,6 +113,7 @@ def step_table(machine: Machine, clock_share: float) -> StepTable:
     decode, heads = decode_work(machine, law, seqs), heads_work(machine, law, seqs)
     mixed = interpolated(mixed_work(machine, law, tokens), tokens, every)
     host_decode, host_mixed, host_seqs = host_of_decode(terms, seqs), host_of_mixed(terms, every), terms.seq_s * seqs
+    eager_mixed = host_mixed + np.where(every > 0, launching_s(machine), 0.0)
 
     shared_n, shared_b = _shared(machine, law, queries), _shared_mixed(machine, law)
     cores = core(machine)
@@ -124,7 +126,7 @@ def step_table(machine: Machine, clock_share: float) -> StepTable:
 
     return StepTable(
         decode=_lines(decode, host_decode, law, host),
-        mixed=_lines(mixed, host_mixed, law, host),
+        mixed=_lines(mixed, host_mixed, law, host, eager_mixed),
         seqs=_lines(heads, host_seqs, law, host),
         pair=_lines(pair, 0.0, law, host),
         context=_lines(key, 0.0, law, host),
@@ -186,9 +188,12 @@ def host_of_mixed(terms: Terms, tokens: Array) -> Array:
     return np.where(tokens > 0, terms.step_s + terms.prompt_s, 0.0)
 
 
-def _lines(of: Work, host_s: Array | float, law: PowerLaw, asynchronous: bool) -> IntArray:
+def _lines(
+    of: Work, host_s: Array | float, law: PowerLaw, asynchronous: bool, alone_s: Array | None = None
+) -> IntArray:
+    """Device and host in turn; the host alone (``alone_s`` where it also launches what the device runs); power."""
     first = of.seconds if asynchronous else of.seconds + host_s
-    host = np.zeros_like(of.seconds) + host_s
+    host = np.zeros_like(of.seconds) + (host_s if alone_s is None else alone_s)
     return integers(np.stack([first, host, law.limit_s(of.dynamic_s)]) * FINE_PER_S)
 
 

@@ -47,9 +47,11 @@ class Deployment:
     prefill_alone: bool
     chunked_prefill: bool
     receive_interval: int
+    plans_ahead: bool
     prefix_cache: bool
     cuda_graph_max_seqs: int  # 0: no graphs
     async_scheduling: bool
+    eager_prefill: bool  # steps with prefill run outside CUDA graphs
     draft_tokens: int  # speculative tokens proposed a step, 0 = off
     tokens_per_step: float  # 1 without speculation
     gpus_per_node: int  # size of the scale-up domain that the replica may use
@@ -60,6 +62,7 @@ class Deployment:
     redundant_experts: int = 0  # copies of experts that the ep ranks hold beside one of each
     micro_batches: int = 0  # in flight in a pipeline; 0: one a stage, none ever idle (see physics/pipeline.py)
     fused_all_reduce: bool = False  # norms run inside the all-reduce before them
+    sequence_tokens: int = 0  # of a running sequence, prompt and answer: what its windows hold; 0 = not known
     two_batch_overlap: bool = False  # one half of a step communicates while the other computes
 
     @property

@@ -9,6 +9,8 @@ from tokenworks import catalog
 from tokenworks.errors import CapacityError
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.lora import resident_bytes
+from tokenworks.physics.precision import bytes_per_weight
+from tokenworks.physics.shard import Shard
 from tokenworks.physics.step import Machine
 
 MAX_BLOCKS = 1 << 40  # a cache that does not grow with context (windows and linear mixers only)
@@ -38,10 +40,39 @@ def memory_map(machine: Machine) -> MemoryMap:
     device = float(machine.chip.entry["memory_usable_gb"]) * 1e9
     usable, reserve = device * deployment.memory_fraction, deployment.memory_reserve_gb * 1e9
     adapters, encoder = resident_bytes(deployment, part), encoder_bytes(deployment)
+    reserve += workspace_bytes(deployment, part)
     free = (usable - part.weight_bytes - adapters - encoder - reserve) * deployment.kv_fraction_of_free
-    # Windows are allocated as sequences come: a batch limit far above what fits must not eat the whole cache.
-    fixed = min(part.kv_bytes_fixed * deployment.max_seqs, max(0.0, free) / 2)
+    fixed = _fixed_kv(deployment, part, max(0.0, free))
     return MemoryMap(device, usable, part.weight_bytes, reserve, fixed, free - fixed, adapters, encoder)
+
+
+def workspace_bytes(deployment: Deployment, part: Shard) -> float:
+    """Buffers of the routed experts under attention DP, where an engine sizes them for the tokens of all ranks: every
+    pick has a row of its own in the permuted input, the gated product, its activation and the output. Without attention
+    DP they are part of the usual reserve."""
+    experts = part.experts
+    if experts is None or deployment.dp == 1 or not catalog.load("engines", deployment.engine).get("expert_workspace"):
+        return 0.0
+    hidden, inner = part.hidden, experts.parameters / 3 / part.hidden
+    quantised = min(2.0, bytes_per_weight(experts.precision))
+    row = hidden * (quantised + 2.0) + inner * (2 * 2.0 + quantised)
+    return deployment.token_budget * deployment.dp * experts.top_k * row
+
+
+def _fixed_kv(deployment: Deployment, part: Shard, free: float) -> float:
+    """Bytes for the windows and linear states of the sequences that run.
+
+    Windows are allocated as sequences come, so a batch limit far above what fits must not eat the whole cache. A sequence
+    of known length fills its windows up to that length and divides its bytes between both kinds of layer; without one,
+    windows take half of the cache at most.
+    """
+    most = part.kv_bytes_fixed * deployment.max_seqs
+    length = deployment.sequence_tokens
+    if not length:
+        return min(most, free / 2)
+    window = part.attention.decode_bytes[1]
+    own = part.kv_bytes_fixed - window * max(0, part.attention.limits[0] - length)
+    return min(own * deployment.max_seqs, free * own / (own + part.kv_bytes_per_token * length)) if own else 0.0
 
 
 def encoder_bytes(deployment: Deployment) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tokenworks.physics.compile import decode_work, graph_padded, grid, heads_work, mixed_work, shared_work
 from tokenworks.physics.operators import Array, Cost
 from tokenworks.physics.power import PowerLaw, Work, nothing, rate
-from tokenworks.physics.step import Machine, core, local_costs, sequence_costs, shared_costs
+from tokenworks.physics.step import Machine, core, launching_s, local_costs, sequence_costs, shared_costs
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ def step_costs(machine: Machine, schedule: Schedule, points: Points) -> tuple[Ar
         found = found + Work(counts @ each.seconds, counts @ each.dynamic_s)
     host = host_seconds(machine, schedule, points)
     device = found.seconds + (0.0 if deployment.async_scheduling else host)
-    seconds = np.choose(schedule.line, (device, host, law.limit_s(found.dynamic_s)))
+    alone = host + np.where(points.is_mixed, launching_s(machine), 0.0)
+    seconds = np.choose(schedule.line, (device, alone, law.limit_s(found.dynamic_s)))
     return seconds, law.joules(found.dynamic_s, deployment.gpus)
 
 

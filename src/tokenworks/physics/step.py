@@ -86,6 +86,11 @@ def _local(machine: Machine, tokens: Array) -> dict[str, Cost]:
     return cycles(costs, machine.deployment, batches)
 
 
+def launching_s(machine: Machine) -> float:
+    """Host seconds to launch the kernels of a step with prefill, one by one: CUDA graphs hold pure decode steps only."""
+    return machine.terms.eager_s * machine.part.launches if machine.deployment.eager_prefill else 0.0
+
+
 def shared_costs(machine: Machine, tokens: Array) -> dict[str, Cost]:
     """Operators that see the tokens of all attention-DP ranks."""
     ranks = machine.deployment.dp

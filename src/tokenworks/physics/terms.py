@@ -41,6 +41,7 @@ class Terms:
     kernel_s: float  # launch and drain of one kernel
     step_s: float  # host time of one step
     seq_s: float  # host time per decode sequence and step
+    eager_s: float  # host time to launch one kernel of a step with prefill, where those run outside CUDA graphs
     prompt_s: float  # host time per request whose prefill ends in a step
     speed: float  # divides all device time: versions and combinations
     ingress_s: float  # a request's way to the engine and its first token's way back

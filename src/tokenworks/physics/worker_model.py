@@ -89,6 +89,7 @@ class WorkerModel:
     prefill_alone: bool  # steps with prefill tokens hold no decode tokens (SGLang, vLLM V0)
     chunked_prefill: bool  # otherwise a prompt goes into one step whole
     receive_interval: int  # looks at new requests every k-th decode step and after a prefill; 1 = always
+    plans_ahead: bool  # a step is planned when the one before it begins: later requests wait one step more
     prefix_cache: bool
     tiers: tuple[KvTier, ...]
     idle_w: float

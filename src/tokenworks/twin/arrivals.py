@@ -54,7 +54,7 @@ from tokenworks.twin.columns import (
     WOKEN_N,
 )
 from tokenworks.twin.compiled import compiled, hot
-from tokenworks.twin.leap import end_of, look_at
+from tokenworks.twin.leap import end_of, join_at
 from tokenworks.twin.leaving import change_load, leave_system
 from tokenworks.twin.matching import choose_kv_aware, rank_for
 from tokenworks.twin.sequences import release_blocks
@@ -96,8 +96,9 @@ def hand_over(s, w, now, t, st, books, pools, agenda):  # type: ignore[no-untype
     if worker[w, MODE] == IDLE:
         wake(w, st, agenda)
     elif worker[w, MODE] == LEAP and leads and st.rank[g, RUNNING] < t.number[worker[w, VARIANT], MAX_SEQS]:
-        k = look_at(w, worker[w, VARIANT], worker[w, STEPS_AHEAD], now + (st.g[BUILT] == now), t.number, worker)
-        if k < worker[w, STEPS_AHEAD]:
+        v, most, tick = worker[w, VARIANT], worker[w, STEPS_AHEAD], now + (st.g[BUILT] == now)
+        k = join_at(w, v, most, slots[s, ARRIVAL], tick, t.number, worker)
+        if k < most:
             worker[w, STEPS_AHEAD] = k
             st.ready[w] = end_of(worker, w, k)
             update(agenda.times, st.ready, w)

@@ -58,6 +58,7 @@ from tokenworks.twin.columns import (
     RELOAD,
     RELOADED,
     RUN_HEAD,
+    SEEN,
     SERVICE,
     SERVICE_OF,
     SLOPE,
@@ -74,7 +75,7 @@ from tokenworks.twin.columns import (
 )
 from tokenworks.twin.compiled import compiled, hot, inlined
 from tokenworks.twin.heaps import pop, push_event
-from tokenworks.twin.leap import sum_of
+from tokenworks.twin.leap import end_of, sum_of
 from tokenworks.twin.leaving import book_first_token, change_load, leave_system
 from tokenworks.twin.prefix import publish
 from tokenworks.twin.sequences import cross_limits, join_decode, leave_decode, release_blocks
@@ -99,6 +100,7 @@ def tokens_of_step(g, rank, slots):  # type: ignore[no-untyped-def]
 def advance(w, k, tick, worker, level_ticks):  # type: ignore[no-untyped-def]
     """Clock, joules and counters of the worker over ``k`` steps. Returns their fine microjoules."""
     fine = worker[w, CARRY] + sum_of(worker[w, BASE], worker[w, SLOPE], k)
+    worker[w, SEEN] = end_of(worker, w, k - 1)  # when the last of them began
     worker[w, BUSY] += fine >> FINE_BITS
     level_ticks[w, worker[w, LEVEL]] += fine >> FINE_BITS
     worker[w, CARRY] = fine & FINE_MASK

@@ -85,7 +85,7 @@ def _numbers(m: WorkerModel, level: StepTable) -> list[int]:
         m.max_seqs, m.token_budget, m.kv_blocks, m.block_tokens, int(m.reserve_output), int(m.prefill_alone),
         int(m.chunked_prefill), m.receive_interval, m.ranks, int(m.tokens_per_step > 1.0), *m.limits,
         int(m.prefix_cache), 1, m.transfer_latency_ticks, m.transfer_ticks_per_token, level.mixed.shape[1],
-        level.shared_mixed.shape[1], len(m.tiers), len(m.levels),
+        level.shared_mixed.shape[1], len(m.tiers), len(m.levels), int(m.plans_ahead),
     ]  # fmt: skip
 
 

@@ -25,9 +25,11 @@ from tokenworks.twin.columns import (
     MAX_LEAP,
     MAX_SEQS,
     MODE,
+    PLANS_AHEAD,
     PREFIX,
     RANK_COUNT,
     RUNNING,
+    SEEN,
     SLOPE,
     SPECULATES,
     STEP,
@@ -119,17 +121,19 @@ def start_leap(w, total, hit, look, t, st):  # type: ignore[no-untyped-def]
     number, rank, worker = t.number, st.rank, st.worker
     v, first = worker[w, VARIANT], worker[w, FIRST_RANK]
     last, k = first + worker[w, RANK_COUNT], st.g[MAX_LEAP]
-    room, evicts = False, False
+    room, early, evicts = False, False, False
     for g in range(first, last):
         if rank[g, N] > 0:
             k = min(k, st.heap[g, 0, 0, 0] - rank[g, D])
             for c in range(2):
                 if number[v, LIMIT1 + c] > 0 and rank[g, BELOW1 + 2 * c] > 0:
                     k = min(k, st.heap[g, 1 + c, 0, 0] - rank[g, D])
-        room = room or (rank[g, WAITING_N] > 0 and rank[g, RUNNING] < number[v, MAX_SEQS])
+        if rank[g, WAITING_N] > 0 and rank[g, RUNNING] < number[v, MAX_SEQS]:
+            room = True
+            early = early or unseen(head_of(st.queue, rank, g), w, number[v, PLANS_AHEAD], st.slot, worker)
     if number[v, SPECULATES] == 1 or (hit and number[v, INTERVAL] <= 1):
         k = 1
-    if room and number[v, INTERVAL] > 1 and (hit or not look):
+    if early or (room and number[v, INTERVAL] > 1 and (hit or not look)):
         k = min(k, number[v, INTERVAL] - worker[w, STEP] % number[v, INTERVAL])
     for g in range(first, last):
         k = steps_within(st.phase, rank, number, v, g, k)
@@ -158,10 +162,32 @@ def before_timeouts(w, v, first, last, k, number, st):  # type: ignore[no-untype
     return k
 
 
-@hot
-def look_at(w, v, most, tick, number, worker):  # type: ignore[no-untyped-def]
-    """Steps of the leap up to the first boundary at or after ``tick`` at which admission is tried."""
-    k, interval = first_end_at(worker, w, most, tick), number[v, INTERVAL]
+@inlined
+def unseen(s, w, ahead, slots, worker):  # type: ignore[no-untyped-def]
+    """True for a request that came after the next step was planned."""
+    return ahead == 1 and slots[s, ARRIVAL] > worker[w, SEEN]
+
+
+@inlined
+def looked(w, v, most, k, number, worker):  # type: ignore[no-untyped-def]
+    """The first boundary from the k-th on at which admission is tried."""
+    interval = number[v, INTERVAL]
     if interval > 1:
         k = min(most, k + (-(worker[w, STEP] + k)) % interval)
     return k
+
+
+@hot
+def look_at(w, v, most, tick, number, worker):  # type: ignore[no-untyped-def]
+    """Steps of the leap up to the first boundary at or after ``tick`` at which admission is tried."""
+    return looked(w, v, most, first_end_at(worker, w, most, tick), number, worker)
+
+
+@hot
+def join_at(w, v, most, arrival, tick, number, worker):  # type: ignore[no-untyped-def]
+    """Steps of the leap up to the first boundary at or after ``tick`` at which admission of a request is tried; where
+    steps are planned ahead, a whole step after its arrival."""
+    k = first_end_at(worker, w, most, tick)
+    if number[v, PLANS_AHEAD] == 1 and arrival > worker[w, CLOCK]:
+        k = min(most, max(k, first_end_at(worker, w, most, arrival) + 1))
+    return looked(w, v, most, k, number, worker)

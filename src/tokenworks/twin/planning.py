@@ -29,6 +29,7 @@ from tokenworks.twin.columns import (
     NOW,
     PAIR0,
     PHASE,
+    PLANS_AHEAD,
     PREFIX,
     RANK_COUNT,
     RELOAD,
@@ -51,6 +52,7 @@ from tokenworks.twin.columns import (
     N,
 )
 from tokenworks.twin.compiled import compiled, hot
+from tokenworks.twin.leap import unseen
 from tokenworks.twin.leaving import leave_system
 from tokenworks.twin.prefix import pin, runs
 from tokenworks.twin.sequences import first_growth, join_decode, preempt
@@ -105,11 +107,14 @@ def plan_prefills(g, v, room, number, rank, slots):  # type: ignore[no-untyped-d
 
 
 @compiled
-def drop_expired(g, w, st, books, pools, cache):  # type: ignore[no-untyped-def]
-    """Drop heads of the queue that gave up; a request that already produced a token waits on. Returns the head."""
+def drop_expired(g, w, ahead, st, books, pools, cache):  # type: ignore[no-untyped-def]
+    """Drop heads of the queue that gave up; a request that already produced a token waits on. Returns the head, or −1
+    where it came after this step was planned."""
     slots, now = st.slot, st.g[NOW]
     while True:
         s = head_of(st.queue, st.rank, g)
+        if s >= 0 and unseen(s, w, ahead, slots, st.worker):
+            return -1
         if s < 0 or slots[s, TIMEOUT] == 0 or slots[s, FIRST] >= 0 or slots[s, ARRIVAL] + slots[s, TIMEOUT] > now:
             return s
         dequeue(st.queue, st.rank, slots, g, s)
@@ -119,11 +124,11 @@ def drop_expired(g, w, st, books, pools, cache):  # type: ignore[no-untyped-def]
 
 
 @hot
-def admit(g, w, v, room, t, st, cache, books, pools):  # type: ignore[no-untyped-def]
+def admit(g, w, v, room, ahead, t, st, cache, books, pools):  # type: ignore[no-untyped-def]
     """Rule 4: requests from the queue while limits allow. Returns the room that transferred requests left."""
     number, rank, slots = t.number, st.rank, st.slot
     while rank[g, RUNNING] < number[v, MAX_SEQS] and room > rank[g, CHUNK_TOKENS]:
-        s = drop_expired(g, w, st, books, pools, cache)
+        s = drop_expired(g, w, ahead, st, books, pools, cache)
         if s < 0:
             break
         ready = slots[s, STORED] >= slots[s, GOAL]
@@ -177,9 +182,11 @@ def plan(w, t, st, cache, books, pools):  # type: ignore[no-untyped-def]
     number, rank, worker = t.number, st.rank, st.worker
     v, first = worker[w, VARIANT], worker[w, FIRST_RANK]
     last = first + worker[w, RANK_COUNT]
-    decoding, tokens, hits = 0, 0, False
+    decoding, running, tokens, hits = 0, 0, 0, False
     for g in range(first, last):
         decoding += rank[g, N]
+        running += rank[g, RUNNING]
+    ahead = number[v, PLANS_AHEAD] if running > 0 else 0  # with nothing in flight, nothing was planned ahead
     alone = number[v, ALONE] == 1
     look = number[v, INTERVAL] <= 1 or decoding == 0 or worker[w, STEP] % number[v, INTERVAL] == 0
     for g in range(first, last):
@@ -190,7 +197,7 @@ def plan(w, t, st, cache, books, pools):  # type: ignore[no-untyped-def]
             room -= rank[g, N]
         plan_prefills(g, v, room, number, rank, st.slot)
         if look and not hit and rank[g, WAITING_N] > 0:
-            admit(g, w, v, room, t, st, cache, books, pools)
+            admit(g, w, v, room, ahead, t, st, cache, books, pools)
         hits = hits or hit
         tokens += rank[g, CHUNK_TOKENS]
     decoding = 0

@@ -219,6 +219,8 @@ class Reference:
         model = worker.model
         running = sum(r.decoding for rank in worker.ranks for r in rank.running)
         look = model.receive_interval <= 1 or running == 0 or worker.step % model.receive_interval == 0
+        ahead = model.plans_ahead and any(rank.running for rank in worker.ranks)
+        seen = worker.start if ahead else now
         tokens = 0
         for rank in worker.ranks:
             hit, room = False, model.token_budget
@@ -227,7 +229,7 @@ class Reference:
                 room -= sum(r.decoding for r in rank.running)
             chunk = self._running_prefills(rank, room)
             if look and not hit:
-                chunk = self._admit(worker, rank, room, chunk, now)
+                chunk = self._admit(worker, rank, room, chunk, now, seen)
             tokens += chunk
         if model.prefill_alone and tokens == 0:
             for rank in worker.ranks:
@@ -277,15 +279,15 @@ class Reference:
                 tokens += request.chunk
         return tokens
 
-    def _admit(self, worker: Worker, rank: Rank, room: int, tokens: int, now: int) -> int:
+    def _admit(self, worker: Worker, rank: Rank, room: int, tokens: int, now: int, seen: int) -> int:
         model = worker.model
         while len(rank.running) < model.max_seqs and room > tokens:
-            while rank.queue and self._expired(rank.queue[0], now):
+            while rank.queue and rank.queue[0].arrival <= seen and self._expired(rank.queue[0], now):
                 lost = rank.queue.pop(0)
                 lost.status, lost.finish = c.TIMED_OUT, now
                 self.timed_out[lost.service] += 1
                 self._release(now)
-            if not rank.queue:
+            if not rank.queue or rank.queue[0].arrival > seen:
                 break
             request = rank.queue[0]
             reserve = request.prompt + request.output - 1

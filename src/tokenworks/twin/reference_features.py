@@ -356,14 +356,14 @@ class FeatureReference(Reference):
                 self._take(worker, rank, need)
         return hit
 
-    def _admit(self, worker: Any, rank: Any, room: int, tokens: int, now: int) -> int:
+    def _admit(self, worker: Any, rank: Any, room: int, tokens: int, now: int, seen: int) -> int:
         model, unit = worker.model, self._unit(worker)
         while len(rank.running) < model.max_seqs and room > tokens:
-            while rank.queue and self._expired(rank.queue[0], now):
+            while rank.queue and rank.queue[0].arrival <= seen and self._expired(rank.queue[0], now):
                 lost = rank.queue.pop(0)
                 self.timed_out[lost.service] += 1
                 self._lose(lost, c.TIMED_OUT, now)
-            if not rank.queue:
+            if not rank.queue or rank.queue[0].arrival > seen:
                 break
             request = rank.queue[0]
             run = [] if request.ready else self._run(worker, rank, request)
