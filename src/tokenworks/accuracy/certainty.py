@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from tokenworks.accuracy.intervals import KNOWN, NEW_ACCELERATOR, NEW_MODEL, interval, novelty
@@ -22,15 +23,23 @@ def kind_of(deployments: Sequence[Deployment]) -> str:
     return max((novelty(d) for d in deployments), key=_ORDER.index)
 
 
+def bounds(metric: str, deployments: Sequence[Deployment]) -> tuple[float, float]:
+    """The 80% interval of measured / predicted: the site's where it measured this metric of all deployments (the widest
+    of them), else that of the least known kind."""
+    own = [b[1:] for d in deployments if d.site for b in d.site.bounds if b[0] == metric]
+    if len(own) == len(deployments):
+        return math.exp(min(low for low, _ in own)), math.exp(max(high for _, high in own))
+    return interval(metric, MODE, kind_of(deployments), 1.0)
+
+
 def band(metric: str, deployments: Sequence[Deployment], value: float, inverse: bool = False) -> Interval:
     """The 80% interval of a figure that is proportional (or inverse) to the metric."""
-    low, high = interval(metric, MODE, kind_of(deployments), 1.0)
+    low, high = bounds(metric, deployments)
     return Interval(value, value / high, value / low) if inverse else Interval(value, value * low, value * high)
 
 
 def sentence(deployments: Sequence[Deployment]) -> str:
     """What the intervals mean, in plain words."""
-    kind = kind_of(deployments)
     parts = []
     for metric, name in (
         ("throughput", "throughput"),
@@ -38,9 +47,17 @@ def sentence(deployments: Sequence[Deployment]) -> str:
         ("ttft", "TTFT"),
         ("energy", "joules per token"),
     ):
-        low, high = interval(metric, MODE, kind, 1.0)
+        low, high = bounds(metric, deployments)
         parts.append(f"{name} {low - 1:+.0%} to {high - 1:+.0%}")
     return (
-        f"How sure: in 8 of 10 published measurements of this kind ({_SAID[kind]}) the truth lay within "
+        f"How sure: in 8 of 10 published measurements of this kind ({_known(deployments)}) the truth lay within "
         f"{', '.join(parts)} of the prediction."
     )
+
+
+def _known(deployments: Sequence[Deployment]) -> str:
+    sites = {d.site.file: d.site.points for d in deployments if d.site}
+    if len([d for d in deployments if d.site]) < len(deployments):
+        return _SAID[kind_of(deployments)]
+    said = " and ".join(f"{points} points of {file}" for file, points in sites.items())
+    return f"this very deployment was measured: {said}"

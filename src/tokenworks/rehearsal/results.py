@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from tokenworks.accuracy.certainty import band, sentence
 from tokenworks.economics.account import Books, PhysicalRun, ServiceUse
 from tokenworks.events.results import Interval, RunResult, ServiceResult, Timeline
+from tokenworks.physics.fleet import site_note
 from tokenworks.rehearsal.assumptions import assumptions
 from tokenworks.rehearsal.plant import Plant, blocks_of, workers_of
 from tokenworks.rehearsal.use import board_parts_w
@@ -114,7 +115,7 @@ def run_result(
         interrupted=False,
         trace_note="; ".join(notes),
         assumptions=assumptions(made),
-        accuracy_note=sentence(known),
+        accuracy_note=" ".join(filter(None, [sentence(known), site_note(made.factory, made.replicas)])),
         nameplate_w=books.provision.nameplate_w,
         planned_w=books.provision.drawn_w,
         planned_percentile=books.provision.percentile,
