@@ -56,8 +56,5 @@ def sentence(deployments: Sequence[Deployment]) -> str:
 
 
 def _known(deployments: Sequence[Deployment]) -> str:
-    sites = {d.site.file: d.site.points for d in deployments if d.site}
-    if len([d for d in deployments if d.site]) < len(deployments):
-        return _SAID[kind_of(deployments)]
-    said = " and ".join(f"{points} points of {file}" for file, points in sites.items())
-    return f"this very deployment was measured: {said}"
+    measured_here = all(d.site for d in deployments)
+    return "this very deployment was measured by its owner" if measured_here else _SAID[kind_of(deployments)]

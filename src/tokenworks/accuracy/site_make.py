@@ -172,7 +172,8 @@ def said(found: Sequence[Calibrated], unused: Sequence[Unused]) -> str:
         d = its.points[0].case.experiment.deployment
         degrees = f"tp {d.tp}, pp {d.pp}, dp {d.dp}, ep {d.ep}"
         engine = " ".join(filter(None, (d.engine, d.engine_version)))
-        lines.append(f"{d.model} in {d.weights} by {engine} on {d.accelerator}, {degrees}: {len(its.points)} points")
+        count = f"{len(its.points)} point{'s' if len(its.points) > 1 else ''}"
+        lines.append(f"{d.model} in {d.weights} by {engine} on {d.accelerator}, {degrees}: {count}")
         for kind in its.bounds:
             columns = [number for number, of in enumerate(KIND) if of == kind]
             before, after = (_median_error(gaps[:, columns]) for gaps in (its.before, its.after))

@@ -90,6 +90,7 @@ class HeldOut:
 
     sweep: str
     mode: str
+    known_load: bool  # its lengths are published, not taken from the catalogue
     before: Array  # without any point of the sweep known
     after: Array
 
@@ -102,4 +103,5 @@ def held_out(sweep: Sweep, count: int, effects: Effects | None = None) -> HeldOu
     shifts = fit_site([sweep.cases[number] for number in known], effects)
     target = np.array([case.log_target for case in others])
     before, after = (target - predicted(others, at, effects) for at in (np.zeros(len(shifts)), shifts))
-    return HeldOut(sweep.name, sweep.cases[0].experiment.mode, before, after)
+    found = sweep.cases[0].experiment
+    return HeldOut(sweep.name, found.mode, "input length" not in found.assumed, before, after)

@@ -8,7 +8,7 @@ from typing import Any
 
 from tokenworks import catalog
 from tokenworks.catalog.engines import engine_rules
-from tokenworks.physics.deployment import Deployment, TierSettings
+from tokenworks.physics.deployment import Deployment, SiteTerms, TierSettings
 from tokenworks.physics.site import read_site
 from tokenworks.spec.checks import fixed_gpus, gpus_of
 from tokenworks.spec.factory import Factory, Pool, Service, System
@@ -68,9 +68,12 @@ def site_note(factory: Factory, replicas: tuple[Replicas, ...]) -> str:
         for group in r.groups:
             name = r.service.name if len(r.groups) == 1 else f"{r.service.name} {group.role}"
             known = site.of(group.deployment)
-            said = f"from {known.points} measurements" if known else f"as shipped ({site.nearest(group.deployment)})"
-            parts.append(f"{name} {said}")
+            parts.append(f"{name} {_from(known) if known else f'as shipped ({site.nearest(group.deployment)})'}")
     return f"Site calibration {site.file}: {', '.join(parts)}."
+
+
+def _from(known: SiteTerms) -> str:
+    return f"from {known.points} measurement{'s' if known.points > 1 else ''}"
 
 
 def _replicas(factory: Factory, service: Service) -> Replicas:
