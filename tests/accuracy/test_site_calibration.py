@@ -1,6 +1,7 @@
 """Site calibration: a handful of measurements makes their deployment sharper and leaves all others alone."""
 
 import json
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -235,3 +236,13 @@ def test_a_site_calibration_that_cannot_be_used(place, capsys, case):
         Path("s.json").write_text(text.replace("SHIPPED", shipped_id()))
     assert main(["check", "factory.yaml", "--site", "s.json"]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_every_command_of_the_page_works(place, capsys):
+    page = (Path(__file__).parents[2] / "docs" / "site-calibration.md").read_text()
+    commands = [
+        line for block in page.split("```")[1::2] for line in block.splitlines() if line.startswith("tokenworks ")
+    ]
+    assert len(commands) == 8
+    for command in commands:
+        assert main(shlex.split(command)[1:]) == 0, command
