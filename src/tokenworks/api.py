@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from tokenworks.rehearsal import Rehearsal
     from tokenworks.report.summary import Summary
 
+SITE_VARIABLE = "TOKENWORKS_SITE"  # environment variable: a site calibration for factories that name none
+
 
 def examples() -> dict[str, Path]:
     """Shipped example factories by name."""
@@ -27,9 +30,15 @@ def examples() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def load(path: str | Path, also: Check = lambda _: ()) -> Factory:
+def load(path: str | Path, also: Check = lambda _: (), site: str | Path | None = None) -> Factory:
     """A factory from a file, or a shipped example by name. Raises SpecError with all that is wrong, what ``also`` finds
-    among it."""
+    among it. ``site``: file of a site calibration, before the factory's own and that of TOKENWORKS_SITE."""
+    made = _load(path, also)
+    chosen = site or made.calibration or os.environ.get(SITE_VARIABLE)
+    return made.model_copy(update={"calibration": str(chosen)}) if chosen else made
+
+
+def _load(path: str | Path, also: Check) -> Factory:
     from tokenworks.workload.trace_names import trace_findings
 
     known = examples()

@@ -34,6 +34,8 @@ def kind(page, language, content):
         return "factory"  # tests/workload/test_document.py
     if page.name == "catalog.md" and all(line.startswith("tokenworks catalog ") for line in lines):
         return "guide"  # tests/catalog/test_catalog_docs.py
+    if page.name == "site-calibration.md" and all(line.startswith("tokenworks ") for line in lines):
+        return "guide"  # tests/accuracy/test_site_calibration.py
     drawn = "►" in content or lines[0].endswith("/")  # a picture or a folder's tree
     return "diagram" if page.name != "README.md" and not language and drawn else "unknown"
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokenworks.accuracy.experiments import DISAGGREGATED, SPECULATING
 from tokenworks.accuracy.intervals import KNOWN, NEW_ACCELERATOR, NEW_GROUP, NEW_MODEL, NOVELTIES, interval, novelty
 from tokenworks.events.results import Interval
-from tokenworks.physics.deployment import Deployment
+from tokenworks.physics.deployment import Deployment, SiteTerms
 
 CLOSED, OPEN, OFFLINE, STATIC = "closed", "open", "offline", "static"
 _SAID = {
@@ -30,13 +31,18 @@ _METRICS = {"throughput": "throughput", "tpot": "TPOT", "ttft": "TTFT", "energy"
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured that is like a figure: the least known kind of its deployments, and kinds of load."""
+    """What was measured that is like a figure: the least known kind of its deployments, kinds of load, and what a site
+    calibration says where its owner measured every one of the deployments."""
 
     kind: str
     loads: tuple[str, ...]  # the interval covers what each of them showed
+    sites: tuple[SiteTerms, ...] = ()
 
     def factors(self, metric: str) -> tuple[float, float]:
         """Ends of the 80% interval of a metric whose prediction is 1."""
+        own = [(low, high) for site in self.sites for name, low, high in site.bounds if name == metric]
+        if self.sites and len(own) == len(self.sites):
+            return math.exp(min(low for low, _ in own)), math.exp(max(high for _, high in own))
         # Open loops print the rate back that they were offered: what a service sustains is known from closed ones.
         loads = [CLOSED if metric == "throughput" and load == OPEN else load for load in self.loads]
         ends = [interval(metric, load, self.kind, 1.0) for load in loads]
@@ -53,11 +59,16 @@ class Evidence:
         for metric, name in _METRICS.items():
             low, high = self.factors(metric)
             parts.append(f"{name} {low - 1:+.0%} to {high - 1:+.0%}".replace("-", "−"))
-        loads = " and ".join(_LOADS[load] for load in self.loads)
         return (
             "How sure: 80% is a range that held the truth in 8 of 10 published measurements like this, around the "
-            f"prediction {', '.join(parts)} ({loads}; {_SAID[self.kind]})."
+            f"prediction {', '.join(parts)} ({self._known()})."
         )
+
+    def _known(self) -> str:
+        if self.sites:
+            said = " and ".join(dict.fromkeys(f"{s.points} points of {s.file}" for s in self.sites))
+            return f"this very deployment was measured: {said}"
+        return f"{' and '.join(_LOADS[load] for load in self.loads)}; {_SAID[self.kind]}"
 
 
 def evidence(deployments: Sequence[Deployment], loads: Sequence[str]) -> Evidence:
@@ -65,4 +76,7 @@ def evidence(deployments: Sequence[Deployment], loads: Sequence[str]) -> Evidenc
     their interval also covers what closed loops showed."""
     kind = max((novelty(d) for d in deployments), key=NOVELTIES.index)
     wanted = {*loads, CLOSED} if OPEN in loads else set(loads)
-    return Evidence(kind, tuple(load for load in _LOADS if load in wanted))
+    sites = tuple(d.site for d in deployments if d.site)
+    return Evidence(
+        kind, tuple(load for load in _LOADS if load in wanted), sites if len(sites) == len(deployments) else ()
+    )

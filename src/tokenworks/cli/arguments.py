@@ -22,6 +22,15 @@ def at_least(lowest: int) -> Callable[[str], int]:
     return whole
 
 
+def site_argument(parser: argparse.ArgumentParser) -> None:
+    """--site, for verbs that rehearse or explain a factory."""
+    parser.add_argument(
+        "--site",
+        metavar="FILE",
+        help="site calibration of `calibrate --with` (default: the factory file's, else the variable TOKENWORKS_SITE)",
+    )
+
+
 def value_of(text: str) -> Any:
     """What a field would hold: text as it stands; nothing, null, {…} and […] as in the file. Raises InputError.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from tokenworks.cli.arguments import site_argument
+
 if TYPE_CHECKING:
     from tokenworks.spec.factory import Factory, Workload
 
@@ -12,16 +14,17 @@ if TYPE_CHECKING:
 def register(verbs: Any) -> None:
     parser = verbs.add_parser("check", help="check a factory file and say what it describes")
     parser.add_argument("file", help="factory file (YAML), or the name of a shipped example")
+    site_argument(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     from tokenworks.api import load
     from tokenworks.cli.fit import fit_findings, kv_tokens, trace_text_findings
-    from tokenworks.physics.fleet import fleet
+    from tokenworks.physics.fleet import fleet, site_note
     from tokenworks.spec.checks import gpus_of
 
-    factory = load(args.file, lambda made: (*fit_findings(made), *trace_text_findings(made)))
+    factory = load(args.file, lambda made: (*fit_findings(made), *trace_text_findings(made)), args.site)
     replicas = fleet(factory)
     print(f"{factory.name}: the file is right.")
     print(f"  site: {site_text(factory)}")
@@ -30,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
         gpus = gpus_of(factory, system)
         free = f", {gpus - taken} of them free" if taken < gpus else ""
         print(f"  {system.id}: {system.count} x {system.system}, {counted(gpus, 'GPU')}{free}")
+    if factory.calibration:
+        print(f"  {site_note(factory, replicas)}")
     for r in replicas:
         print(f"  {r.service.name}: {r.service.model} in {r.service.precision} by {r.service.engine}")
         for group in r.groups:

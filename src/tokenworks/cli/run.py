@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tokenworks.cli.arguments import site_argument
+
 if TYPE_CHECKING:
     from tokenworks.events.results import RunResult
     from tokenworks.rehearsal import Rehearsal
@@ -17,6 +19,7 @@ def register(verbs: Any) -> None:
     parser = verbs.add_parser("run", help="rehearse a factory on the virtual clock and report")
     parser.add_argument("file", help="factory file (YAML), or the name of a shipped example")
     parser.add_argument("--out", metavar="FOLDER", help="where report.html and result.json go (default: out/NAME)")
+    site_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON, nothing else")
     parser.add_argument("--quiet", action="store_true", help="no progress, no report; only the files")
     parser.add_argument("--requests", action="store_true", help="also write requests.parquet and timeline.parquet")
@@ -53,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from tokenworks.report.progress import progress
     from tokenworks.report.tables import parquet_bytes, requests_table, timeline_table
 
-    factory = load(args.file)
+    factory = load(args.file, site=args.site)
     if args.set:
         factory = factory.replace_all({path: value_of(text) for path, text in pairs_of(args.set, "--set")})
     changes = pairs_of(args.what_if, "--what-if")

@@ -15,6 +15,16 @@ class TierSettings:
 
 
 @dataclass(frozen=True)
+class SiteTerms:
+    """What a site's own measurements of one deployment say of it, beyond the shipped calibration."""
+
+    file: str  # the site calibration
+    points: int  # measurements that it was made of
+    shifts: tuple[tuple[str, float], ...]  # of terms, added to their fitted effects
+    bounds: tuple[tuple[str, float, float], ...]  # metric, then the 80% bounds of log(measured / predicted)
+
+
+@dataclass(frozen=True)
 class Deployment:
     """All settings are explicit: who builds one (spec, or a harness of the accuracy room) takes them from the
     factory file, from the engine's catalogue entry or from a published recipe, never from a default here. Options that
@@ -64,6 +74,7 @@ class Deployment:
     fused_all_reduce: bool = False  # norms run inside the all-reduce before them
     sequence_tokens: int = 0  # of a running sequence, prompt and answer: what its windows hold; 0 = not known
     two_batch_overlap: bool = False  # one half of a step communicates while the other computes
+    site: SiteTerms | None = None  # measured where it stands; None: the shipped calibration alone
 
     @property
     def gpus(self) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tokenworks import catalog
 from tokenworks.catalog.engines import engine_rules
-from tokenworks.physics.deployment import Deployment, TierSettings
+from tokenworks.physics.deployment import Deployment, SiteTerms, TierSettings
+from tokenworks.physics.site import read_site
 from tokenworks.spec.checks import fixed_gpus, gpus_of
 from tokenworks.spec.factory import Factory, Pool, Service, System
 
@@ -46,8 +48,32 @@ class Replicas:
 
 
 def fleet(factory: Factory) -> tuple[Replicas, ...]:
-    """Replicas of every service, in file order."""
-    return tuple(_replicas(factory, service) for service in factory.services)
+    """Replicas of every service, in file order, with what the factory's site calibration knows of them. Raises
+    InputError where that cannot be used."""
+    bare = tuple(_replicas(factory, service) for service in factory.services)
+    if factory.calibration is None:
+        return bare
+    site = read_site(Path(factory.calibration))
+    known = lambda g: replace(g, deployment=replace(g.deployment, site=site.of(g.deployment)))  # noqa: E731
+    return tuple(replace(r, groups=tuple(known(g) for g in r.groups)) for r in bare)
+
+
+def site_note(factory: Factory, replicas: tuple[Replicas, ...]) -> str:
+    """Which services the factory's site calibration speaks of; "" where there is none."""
+    if factory.calibration is None:
+        return ""
+    site = read_site(Path(factory.calibration))
+    parts = []
+    for r in replicas:
+        for group in r.groups:
+            name = r.service.name if len(r.groups) == 1 else f"{r.service.name} {group.role}"
+            known = site.of(group.deployment)
+            parts.append(f"{name} {_from(known) if known else f'as shipped ({site.nearest(group.deployment)})'}")
+    return f"Site calibration {site.file}: {', '.join(parts)}."
+
+
+def _from(known: SiteTerms) -> str:
+    return f"from {known.points} measurement{'s' if known.points > 1 else ''}"
 
 
 def _replicas(factory: Factory, service: Service) -> Replicas:

@@ -175,14 +175,18 @@ def attributes(deployment: Deployment, client: str = "") -> dict[str, str]:
 
 
 def resolve(deployment: Deployment, effects: Effects | None = None, client: str = "") -> Terms:
-    """Terms of a deployment under fitted effects (None: those shipped), inside the physical bounds."""
+    """Terms of a deployment under fitted effects (None: those shipped), inside the physical bounds; what its own site
+    measured is added."""
     fitted = shipped_effects() if effects is None else effects
     names = attributes(deployment, client)
-    return Terms(**{name: _value(prior, fitted.get(name, {}), names) for name, prior in priors().items()})
+    site = dict(deployment.site.shifts) if deployment.site else {}
+    return Terms(
+        **{name: _value(prior, fitted.get(name, {}), names, site.get(name, 0.0)) for name, prior in priors().items()}
+    )
 
 
-def _value(prior: Prior, effects: Mapping[str, float], names: Mapping[str, str]) -> float:
-    shift = sum(_effect(family, effects, names) for family in prior.families)
+def _value(prior: Prior, effects: Mapping[str, float], names: Mapping[str, str], site: float) -> float:
+    shift = site + sum(_effect(family, effects, names) for family in prior.families)
     shift += effects.get("all", 0.0)
     return prior.at(shift)
 

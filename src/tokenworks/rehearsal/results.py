@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from tokenworks.economics.account import Books, PhysicalRun, ServiceUse
 from tokenworks.events.results import Interval, RunResult, ServiceResult, Timeline
+from tokenworks.physics.fleet import site_note
 from tokenworks.rehearsal.assumptions import assumptions
 from tokenworks.rehearsal.bands import evidence_of
 from tokenworks.rehearsal.plant import Plant, blocks_of, workers_of
@@ -114,7 +115,7 @@ def run_result(
         interrupted=False,
         trace_note="; ".join(notes),
         assumptions=assumptions(made),
-        accuracy_note=known.sentence(),
+        accuracy_note=" ".join(filter(None, [known.sentence(), site_note(made.factory, made.replicas)])),
         nameplate_w=books.provision.nameplate_w,
         planned_w=books.provision.drawn_w,
         planned_percentile=books.provision.percentile,

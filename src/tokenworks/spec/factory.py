@@ -113,6 +113,9 @@ class Factory(Part):
     services: tuple[Service, ...] = Field(min_length=1, description="what they serve")
     workload: tuple[Workload, ...] = Field(min_length=1, max_length=127, description="who asks for what when")
     run: Run = Field(Run(), description="how it is rehearsed")  # type: ignore[call-arg]
+    calibration: str | None = Field(
+        None, min_length=1, description="file of a site calibration (`tokenworks calibrate --with`); none: as shipped"
+    )
     source_file: SkipJsonSchema[str] = Field("", exclude=True)
 
     def system_of(self, service: Service) -> System:

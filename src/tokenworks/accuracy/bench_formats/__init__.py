@@ -1,0 +1,1 @@
+"""Results of other people's benchmark clients, read into one shape."""
