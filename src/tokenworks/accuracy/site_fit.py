@@ -15,8 +15,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenworks.accuracy.coverage import METRIC
 from tokenworks.accuracy.fit import Case, linearise, predict
-from tokenworks.accuracy.leaving import KIND
 from tokenworks.physics.deployment import SiteTerms
 from tokenworks.physics.terms import CALIBRATION, NAMES, Effects, Terms, resolve
 
@@ -26,7 +26,7 @@ SOLUTIONS = 8  # reweighted solutions of one linearisation
 OUTLIER = 3.0  # noises from which a residual counts as a bad point
 SHARES = (1.0, 0.5, 0.2)  # of a step, tried in this order
 WORTH = 0.05  # fall of the objective for which another round is worth its replays
-ENERGY = KIND.index("energy")
+ENERGY = METRIC.index("energy")
 POWER = np.array([name.startswith("power") for name in NAMES])
 DIGITS = 4  # of a shift
 
@@ -44,7 +44,7 @@ def trust() -> Trust:
     """As in the catalogue."""
     table = tomllib.loads((CALIBRATION / "site.toml").read_text(encoding="utf-8"))
     spread = np.array([float(table["spread"][name]) for name in NAMES])
-    return Trust(spread, np.array([float(table["noise"][kind]) for kind in KIND]))
+    return Trust(spread, np.array([float(table["noise"][kind]) for kind in METRIC]))
 
 
 def terms_at(case: Case, shifts: Array, effects: Effects | None = None) -> Terms:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from tokenworks.accuracy.bench_formats.bench import Unused
 from tokenworks.accuracy.bench_formats.read import Source
+from tokenworks.accuracy.coverage import METRIC
 from tokenworks.accuracy.fit import METRICS, linearise
 from tokenworks.accuracy.intervals import LEVEL
-from tokenworks.accuracy.leaving import KIND
 from tokenworks.accuracy.site_fit import as_effects, fit_site, predicted, solve, terms_at
 from tokenworks.accuracy.site_points import Point, named
 from tokenworks.errors import InputError
@@ -70,8 +70,8 @@ def _bounds(points: list[Point], shifts: Array, target: Array) -> Bounds:
     points contradict each other more than that."""
     left_out = left_out_errors(points, shifts, target)
     found: Bounds = {}
-    for kind in dict.fromkeys(KIND):
-        columns = [number for number, its in enumerate(KIND) if its == kind]
+    for kind in dict.fromkeys(METRIC):
+        columns = [number for number, its in enumerate(METRIC) if its == kind]
         count = int(np.isfinite(target[:, columns]).any(axis=1).sum())
         if not count:
             continue
@@ -175,7 +175,7 @@ def said(found: Sequence[Calibrated], unused: Sequence[Unused]) -> str:
         count = f"{len(its.points)} point{'s' if len(its.points) > 1 else ''}"
         lines.append(f"{d.model} in {d.weights} by {engine} on {d.accelerator}, {degrees}: {count}")
         for kind in its.bounds:
-            columns = [number for number, of in enumerate(KIND) if of == kind]
+            columns = [number for number, of in enumerate(METRIC) if of == kind]
             before, after = (_median_error(gaps[:, columns]) for gaps in (its.before, its.after))
             low, high = (np.expm1(its.bounds[kind][side]) for side in ("low", "high"))
             lines.append(
