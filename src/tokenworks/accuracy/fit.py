@@ -216,9 +216,18 @@ def solve(problem: System, plan: Design, at: Array, keep: Mask, free: Mask) -> A
 
 def staged(problem: System, plan: Design, at: Array, keep: Mask) -> Array:
     """Pooled effects fitted as if groups had none of their own, then the groups' own with the pooled ones standing."""
+    return with_own(problem, plan, at, pooled(problem, plan, at, keep), keep)
+
+
+def pooled(problem: System, plan: Design, at: Array, keep: Mask) -> Array:
+    """Pooled effects as if groups had none of their own, which are 0."""
     bare = np.where(plan.own, 0.0, at)
-    pooled = solve(_shifted(problem, plan, at - bare), plan, bare, keep, ~plan.own)
-    return solve(_shifted(problem, plan, at - pooled), plan, pooled, keep, plan.own)
+    return solve(_shifted(problem, plan, at - bare), plan, bare, keep, ~plan.own)
+
+
+def with_own(problem: System, plan: Design, at: Array, stand: Array, keep: Mask) -> Array:
+    """The pooled effects of ``stand`` with groups' own beside them; the problem is the one around ``at``."""
+    return solve(_shifted(problem, plan, at - stand), plan, stand, keep, plan.own)
 
 
 def _shifted(problem: System, plan: Design, back: Array) -> System:

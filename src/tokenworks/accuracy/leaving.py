@@ -91,16 +91,24 @@ def leave_out(data: Table, problem: System, values: Array, kind: Kind, processes
     folds = kind.folds(data)
     for number in np.unique(folds):
         keep = (data.seen & (folds != number))[problem.case]
-        effects = values + fit.staged(problem, data.plan, values, keep) - whole
-        here, at = problem, values
-        for _ in range(kind.refits):
-            here, at = followed(data, here, at, effects, keep, processes), effects
-            effects = at + SHARE * (fit.staged(here, data.plan, at, keep) - at)
+        if kind.refits:
+            effects = _refitted(data, problem, values, keep, kind.refits, processes)
+        else:
+            effects = values + fit.staged(problem, data.plan, values, keep) - whole
         members = np.flatnonzero(folds == number)
         chosen = [data.cases[i] for i in members]
         terms = fit.terms_of(chosen, data.plan, effects)
         predicted[members] = fit.predict_all(chosen, terms, processes)
     return predicted
+
+
+def _refitted(data: Table, problem: System, values: Array, keep: Mask, steps: int, processes: int) -> Array:
+    """Effects that the kept residuals teach, replayed and solved again; groups' own at the end."""
+    here, at, effects = problem, values, fit.pooled(problem, data.plan, values, keep)
+    for _ in range(steps):
+        here, at = followed(data, here, at, effects, keep, processes), effects
+        effects = at + SHARE * (fit.pooled(here, data.plan, at, keep) - at)
+    return fit.with_own(here, data.plan, at, effects, keep)
 
 
 def followed(data: Table, problem: System, at: Array, to: Array, keep: Mask, processes: int) -> System:

@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenworks.accuracy import fit
 from tokenworks.accuracy.coverage import METRIC
 from tokenworks.accuracy.fit import Case, linearise, predict
 from tokenworks.physics.deployment import SiteTerms
@@ -27,7 +28,7 @@ OUTLIER = 3.0  # noises from which a residual counts as a bad point
 SHARES = (1.0, 0.5, 0.2)  # of a step, tried in this order
 WORTH = 0.05  # fall of the objective for which another round is worth its replays
 ENERGY = METRIC.index("energy")
-POWER = np.array([name.startswith("power") for name in NAMES])
+POWER = np.isin(NAMES, fit.POWER)
 DIGITS = 4  # of a shift
 
 
