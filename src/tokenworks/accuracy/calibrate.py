@@ -79,7 +79,7 @@ def calibrate(
     say(recording.said(record) + "\n" + coverage.said(shares))
     bounds = build(coverage.by_stratum(data, residual)) | unfitted_bounds(measured, fitted.effects, processes)
     _write(folder / "effects.json", _effects_file(fitted, every))
-    _write(folder / "left_out.json", {"source": "tokenworks-fit", **record, "coverage": shares})
+    _write(folder / "left_out.json", {"source": "tokenworks-fit", **record, "coverage": shares}, None)
     _write(folder / "intervals.json", _intervals_file(data, bounds))
 
 
@@ -210,8 +210,8 @@ def _intervals_file(data: Table, bounds: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def _write(path: Path, content: dict[str, Any], indent: int | None = 1) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    part.write_text(json.dumps(content, indent=indent, ensure_ascii=False) + "\n")
     part.replace(path)
