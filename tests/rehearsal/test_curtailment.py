@@ -17,7 +17,7 @@ FACTORY = """
 factory: evening
 site:
   power: {POWER}
-  curtailment: [{from: "17:00", to: "17:02", budget: 2900 W}]
+  curtailment: [{from: "17:00", to: "17:02", budget: 3100 W}]
   region: us-central
 systems: [{id: box, system: hgx-h100, count: 1}]
 services: [{name: chat, model: llama-3.1-8b, precision: bf16, engine: vllm, tp: 1, max_waiting: 400}]
@@ -27,8 +27,8 @@ run: {horizon: 6 min, warmup: 0 s, start: "16:58", seed: 3}
 """
 
 
-def factory(power, curtailed="2900 W", **changes):
-    made = spec.loads(FACTORY.replace("POWER", power).replace("2900 W", curtailed))
+def factory(power, curtailed="3100 W", **changes):
+    made = spec.loads(FACTORY.replace("POWER", power).replace("3100 W", curtailed))
     return made.replace_all(changes) if changes else made
 
 
@@ -42,19 +42,19 @@ def test_a_run_across_a_curtailment(power):
     result = rehearse(factory(power)).result
     line, watts = result.timeline, result.timeline.board_parts_w.sum(axis=0)
     before, during, after = (within(line, watts, *w) for w in ((30, 120), (130, 240), (260, 360)))
-    assert rolling_means(during, line.bucket_s, 10.0).max() < 2900.0 < before.mean()
+    assert rolling_means(during, line.bucket_s, 10.0).max() < 3100.0 < before.mean()
     assert after.mean() == pytest.approx(before.mean(), rel=0.03)
     tokens = line.output_tokens_s[0]
     before, during, after = (within(line, tokens, *w).mean() for w in ((30, 120), (140, 240), (260, 360)))
     assert during < 0.95 * before
     assert after == pytest.approx(before, rel=0.03)
-    assert result.power_budget_w == 2900.0
+    assert result.power_budget_w == 3100.0
 
 
 def test_the_cap_follows_the_budgets():
     made = plant(factory("budget: 0 W, scope: board"))
     (cap,) = made.cell.caps
-    lower = board_budget_w(made.factory, made.replicas, 2900.0)
+    lower = board_budget_w(made.factory, made.replicas, 3100.0)
     assert (cap.watts, cap.steps) == (math.inf, ((120 * 10**11, lower), (240 * 10**11, math.inf)))
     assert plant(factory("budget: 0 W", **{"run.start": "12:00"})).cell.caps == ()
 

@@ -81,9 +81,15 @@ class WatchedReference(BookedReference):
             self.note("level down", worker.wanted > old)
             self.note("level up", worker.wanted < old)
 
-    def _side(self, cap: c.PowerCap, joules: float, now: int) -> int:
-        side = super()._side(cap, joules, now)
-        self.note("another limit", side != super()._side(replace(cap, steps=()), joules, now))
+    def _side(self, x: int, cap: c.PowerCap, joules: float, now: int) -> int:
+        owed = list(self.owed)
+        other = super()._side(x, replace(cap, steps=()), joules, now)
+        self.owed = [0.0] * len(owed)
+        free = super()._side(x, cap, joules, now)
+        self.owed = owed
+        side = super()._side(x, cap, joules, now)
+        self.note("another limit", side != other)
+        self.note("power owed", side != free)
         return side
 
     def _end_transfer(self, request: Any, now: int) -> None:

@@ -58,7 +58,11 @@ def watts_at(caps, x, now):  # type: ignore[no-untyped-def]
 
 @compiled
 def control_tick(t, st, caps, agenda, joules, votes):  # type: ignore[no-untyped-def]
-    """One level down for workers with a cap that is exceeded, one up where all caps have room."""
+    """One level down for workers with a cap that is exceeded, one up where all caps have room and owe nothing.
+
+    A cap between two levels swings from one to the other: what it drew too much at the higher it saves at the lower
+    first, so that their mean stays below the limit. It never owes more than one interval at the limit.
+    """
     worker, now = st.worker, st.g[NOW]
     for w in range(len(worker)):
         joules[w] = spent(w, t, st, caps)
@@ -68,8 +72,10 @@ def control_tick(t, st, caps, agenda, joules, votes):  # type: ignore[no-untyped
         for i in range(caps.start[x], caps.start[x + 1]):
             total += joules[caps.member[i]]
         limit = watts_at(caps, x, now) * st.g[TICK_STEP] * PER_TICK
+        room = limit * caps.percent[x] / 100
+        caps.owed[x] = min(max(caps.owed[x] + (total - limit), 0.0), limit)
         for i in range(caps.start[x], caps.start[x + 1]):
-            vote(votes, caps.member[i], total > limit, total < limit * caps.percent[x] / 100)
+            vote(votes, caps.member[i], total > limit, total < room and caps.owed[x] == 0.0)
     for w in range(len(worker)):
         levels, level = t.number[worker[w, VARIANT], LEVELS], worker[w, WANTED]
         wanted = level + 1 if votes[w] == 3 else level - 1 if votes[w] == 1 else level

@@ -74,6 +74,7 @@ class Caps(NamedTuple):
     member: Ints
     watts: Floats  # in force
     percent: Ints
+    owed: Floats  # microjoules drawn above the limit that have not been saved since
     step_end: Ints  # (caps,) where the steps of a cap end in the two lists that follow
     step_tick: Ints
     step_watts: Floats

@@ -87,6 +87,7 @@ class FeatureReference(Reference):
         self.requests = [self._prompt(requests, i) for i in range(len(requests))]
         self._queue_up()
         self.moving: list[tuple[int, int, Prompt]] = []
+        self.owed = [0.0] * len(cell.caps)
         self.last = 0
 
     @staticmethod
@@ -154,25 +155,28 @@ class FeatureReference(Reference):
         down: set[int] = set()
         up: set[int] = set()
         stay: set[int] = set()
-        for cap in self.cell.caps:
+        for x, cap in enumerate(self.cell.caps):
             total = 0.0
             for w in cap.workers:
                 total += joules[w]
-            {1: down, 0: stay, -1: up}[self._side(cap, total, now)].update(cap.workers)
+            {1: down, 0: stay, -1: up}[self._side(x, cap, total, now)].update(cap.workers)
         for w, worker in enumerate(self.workers):
             if w in down:
                 worker.wanted = min(worker.wanted + 1, len(worker.model.levels) - 1)
             elif w in up and w not in stay:
                 worker.wanted = max(worker.wanted - 1, 0)
 
-    def _side(self, cap: PowerCap, joules: float, now: int) -> int:
-        """1 above the limit that holds from now on, −1 well below it, 0 between."""
+    def _side(self, x: int, cap: PowerCap, joules: float, now: int) -> int:
+        """1 above the limit that holds from now on, −1 well below it and nothing owed, 0 between."""
         watts = cap.watts
         for tick, changed in cap.steps:
             if tick <= now:
                 watts = changed
         limit = watts * self.options.control_ticks * 1e-5
-        return 1 if joules > limit else -1 if joules < limit * cap.raise_below_percent / 100 else 0
+        room = limit * cap.raise_below_percent / 100
+        owed = min(max(self.owed[x] + (joules - limit), 0.0), limit)
+        self.owed[x] = owed
+        return 1 if joules > limit else -1 if joules < room and owed == 0.0 else 0
 
     def _spent(self, worker: Any, m: int) -> float:
         model, (before, ticks) = self.cell.models[m], worker.seen

@@ -120,6 +120,7 @@ class Run:
             np.array([w for x in caps for w in x.workers], np.int64),
             np.array([x.watts for x in caps], np.float64),
             np.array([x.raise_below_percent for x in caps], np.int64),
+            np.zeros(len(caps)),
             np.cumsum([len(x.steps) for x in caps], dtype=np.int64),
             np.array([tick for x in caps for tick, _ in x.steps], np.int64),
             np.array([watts for x in caps for _, watts in x.steps], np.float64),
