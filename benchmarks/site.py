@@ -12,8 +12,8 @@ import time
 
 import numpy as np
 
+from tokenworks.accuracy.coverage import METRIC
 from tokenworks.accuracy.intervals import bounds
-from tokenworks.accuracy.leaving import KIND
 from tokenworks.accuracy.packed import load_measurements
 from tokenworks.accuracy.site_sweeps import HeldOut, held_out, sweeps, without_own
 from tokenworks.errors import InputError
@@ -88,11 +88,11 @@ def text(title: str, table: dict[str, dict[str, float]]) -> str:
 
 def bounds_text(every: int, processes: int) -> str:
     """Conformal 80% bounds of the left-out points, the shipped calibration and that without own effects together."""
-    lines = {kind: [f"[bounds.{kind}]"] for kind in dict.fromkeys(KIND)}
+    lines = {kind: [f"[bounds.{kind}]"] for kind in dict.fromkeys(METRIC)}
     for count in KNOWN:
         found = [its for bare in (False, True) for its in all_of(count, bare, every, processes)]
         for kind, said in lines.items():
-            columns = [number for number, its in enumerate(KIND) if its == kind]
+            columns = [number for number, its in enumerate(METRIC) if its == kind]
             fit_for = [its for its in found if its.known_load or kind == "energy"]
             left = np.concatenate([its.after[:, columns].ravel() for its in fit_for])
             low, high = bounds(list(left[np.isfinite(left)]))
