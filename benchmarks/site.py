@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from tokenworks.accuracy.coverage import METRIC
+from tokenworks.accuracy.coverage import METRIC, columns_of
 from tokenworks.accuracy.intervals import bounds
 from tokenworks.accuracy.packed import load_measurements
 from tokenworks.accuracy.site_sweeps import HeldOut, held_out, sweeps, without_own
@@ -92,7 +92,7 @@ def bounds_text(every: int, processes: int) -> str:
     for count in KNOWN:
         found = [its for bare in (False, True) for its in all_of(count, bare, every, processes)]
         for kind, said in lines.items():
-            columns = [number for number, its in enumerate(METRIC) if its == kind]
+            columns = columns_of(kind)
             fit_for = [its for its in found if its.known_load or kind == "energy"]
             left = np.concatenate([its.after[:, columns].ravel() for its in fit_for])
             low, high = bounds(list(left[np.isfinite(left)]))

@@ -18,6 +18,11 @@ PARTS = 4  # coverage is measured on each part with bounds from the others
 ENOUGH = 50  # residuals of a mode for its share to be said
 
 
+def columns_of(metric: str) -> list[int]:
+    """Columns of the predicted figures that share an interval."""
+    return [number for number, its in enumerate(METRIC) if its == metric]
+
+
 def by_stratum(data: Table, residual: Mapping[str, Array], part: NDArray[np.bool_] | None = None) -> Residuals:
     """Residuals by (metric, mode, novelty); ``residual``: by kind of leaving out; ``part``: of these cases alone."""
     found: dict[tuple[str, str, str], list[float]] = {}

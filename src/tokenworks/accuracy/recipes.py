@@ -27,7 +27,7 @@ def settings(row: Row, base: Deployment) -> dict[str, Any]:
     recipe = merged(row, base)
     if not recipe:
         return {}
-    found = {key: recipe[key] for key in PLAIN if key in recipe} | speculation(row, base)
+    found = {key: recipe[key] for key in PLAIN if key in recipe} | _speculation(recipe, row, base)
     drafts = found.get("draft_tokens", 0)
     per_rank = -(-(row.concurrency or 1) // base.dp)
     if "max_seqs" in recipe:
@@ -43,9 +43,12 @@ def settings(row: Row, base: Deployment) -> dict[str, Any]:
 
 def speculation(row: Row, base: Deployment) -> dict[str, Any]:
     """Draft tokens of the script and what is accepted of them, where the row speculates."""
+    return _speculation(merged(row, base), row, base)
+
+
+def _speculation(recipe: Table, row: Row, base: Deployment) -> dict[str, Any]:
     if base.draft_tokens == 0:
         return {}
-    recipe = merged(row, base)
     drafts = int(recipe.get("draft_tokens", base.draft_tokens))
     shares = recipe.get("accepted_shares") or _shares(row)
     return {"draft_tokens": drafts, "tokens_per_step": accepted(shares, drafts)}

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +42,15 @@ class Trust:
 
 
 @lru_cache(maxsize=1)
+def site_table() -> dict[str, Any]:
+    """The catalogue's ``calibration/site.toml``."""
+    return tomllib.loads((CALIBRATION / "site.toml").read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=1)
 def trust() -> Trust:
     """As in the catalogue."""
-    table = tomllib.loads((CALIBRATION / "site.toml").read_text(encoding="utf-8"))
+    table = site_table()
     spread = np.array([float(table["spread"][name]) for name in NAMES])
     return Trust(spread, np.array([float(table["noise"][kind]) for kind in METRIC]))
 

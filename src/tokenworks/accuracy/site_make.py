@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,14 @@ from numpy.typing import NDArray
 
 from tokenworks.accuracy.bench_formats.bench import Unused
 from tokenworks.accuracy.bench_formats.read import Source
-from tokenworks.accuracy.coverage import METRIC
+from tokenworks.accuracy.coverage import METRIC, columns_of
 from tokenworks.accuracy.fit import METRICS, linearise
 from tokenworks.accuracy.intervals import LEVEL
-from tokenworks.accuracy.site_fit import as_effects, fit_site, predicted, solve, terms_at
+from tokenworks.accuracy.site_fit import as_effects, fit_site, predicted, site_table, solve, terms_at
 from tokenworks.accuracy.site_points import Point, named
 from tokenworks.errors import InputError
 from tokenworks.physics.site import FORMAT, IDENTITY, identity, shipped_id
-from tokenworks.physics.terms import CALIBRATION, NAMES
+from tokenworks.physics.terms import NAMES
 
 Array = NDArray[np.float64]
 Bounds = dict[str, dict[str, float]]
@@ -71,7 +69,7 @@ def _bounds(points: list[Point], shifts: Array, target: Array) -> Bounds:
     left_out = left_out_errors(points, shifts, target)
     found: Bounds = {}
     for kind in dict.fromkeys(METRIC):
-        columns = [number for number, its in enumerate(METRIC) if its == kind]
+        columns = columns_of(kind)
         count = int(np.isfinite(target[:, columns]).any(axis=1).sum())
         if not count:
             continue
@@ -96,15 +94,9 @@ def left_out_errors(points: list[Point], shifts: Array, target: Array) -> Array:
     return errors
 
 
-@lru_cache(maxsize=1)
-def _published() -> dict[str, Any]:
-    found: dict[str, Any] = tomllib.loads((CALIBRATION / "site.toml").read_text(encoding="utf-8"))["bounds"]
-    return found
-
-
 def published_bounds(kind: str, points: int) -> tuple[float, float]:
     """80% bounds of log(measured / predicted) of the left-out points of published sweeps with at most as many known."""
-    table = _published()[kind]
+    table = site_table()["bounds"][kind]
     known = max(int(count) for count in table if int(count) <= points)
     low, high = table[str(known)]
     return float(low), float(high)
@@ -175,7 +167,7 @@ def said(found: Sequence[Calibrated], unused: Sequence[Unused]) -> str:
         count = f"{len(its.points)} point{'s' if len(its.points) > 1 else ''}"
         lines.append(f"{d.model} in {d.weights} by {engine} on {d.accelerator}, {degrees}: {count}")
         for kind in its.bounds:
-            columns = [number for number, of in enumerate(METRIC) if of == kind]
+            columns = columns_of(kind)
             before, after = (_median_error(gaps[:, columns]) for gaps in (its.before, its.after))
             low, high = (np.expm1(its.bounds[kind][side]) for side in ("low", "high"))
             lines.append(

@@ -63,7 +63,7 @@ class Part:
     costs: dict[str, Cost]
     arguments: Array
     at: NDArray[np.int64]
-    factor: Array | float
+    factor: float
 
 
 def parts_of(machine: Machine, points: Points) -> list[Part]:
