@@ -1,7 +1,6 @@
 """Calibration's mathematics: bounded terms, slopes of a replay, robust and staged solutions."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,14 +30,6 @@ def test_terms_stay_between_their_bounds_and_steepness_is_their_slope(name, shif
         assert prior.steepness(term) == pytest.approx(slope, rel=1e-3, abs=1e-6)
 
 
-def test_days_of_one_quarter_count_as_one_measurement():
-    """InferenceX repeats a configuration daily: seven days say no more than one, another quarter says something new."""
-    one = row_of("inferencex_fixture", "closed")
-    days = [replace(one, row=replace(one.row, date=date)) for date in ("2025-12-01", "2025-12-09", "2026-02-02")]
-    weights = {case.row.date: case.weight for case in fit.cases(days)}
-    assert weights["2025-12-01"] == weights["2025-12-09"] == weights["2026-02-02"] / 2
-
-
 def row_of(dataset, mode):
     """A row with a load of its mode, in the middle of the dataset."""
     gpus = ("h100-sxm", "h200-sxm", "mi300x")
@@ -57,6 +48,8 @@ def row_of(dataset, mode):
     ],
 )
 def test_slopes_of_one_replay_agree_with_replays_at_moved_terms(dataset, mode):
+    from dataclasses import replace
+
     case = fit.cases([row_of(dataset, mode)])[0]
     terms = resolve(case.experiment.deployment, client=case.experiment.harness)
     base, steep = fit.linearise(case, terms)

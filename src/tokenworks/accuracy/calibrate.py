@@ -41,12 +41,6 @@ def table(measured: Sequence[Measurement], every: int = 1) -> Table:
     return Table(kept, fit.design_of(kept), ~hidden[keep])
 
 
-def thinned(data: Table, every: int) -> Table:
-    """Every N-th of the cases that may be seen."""
-    kept = [case for case, seen in zip(data.cases, data.seen, strict=True) if seen][::every]
-    return Table(kept, fit.design_of(kept), np.ones(len(kept), dtype=bool))
-
-
 @dataclass(frozen=True)
 class Fitted:
     """A table with effects and the problem around them: without groups' own effects, and with them."""
@@ -96,7 +90,7 @@ def _fitted(
     data = table(measured, every)
     say(f"{len(data.cases)} distinct experiments, {len(data.plan.columns)} effects")
     if rounds > 1:
-        part = thinned(data, COARSE)
+        part = table(measured, every * COARSE)
         say(f"first on {len(part.cases)} of them")
         values = np.where(part.plan.own, 0.0, _start(part.plan, known))
         near = descend(
@@ -106,9 +100,7 @@ def _fitted(
     values = np.where(data.plan.own, 0.0, _start(data.plan, known))
     problem = linearised(data, values, processes, say)
     pooled = descend(data, problem, values, ~data.plan.own, min(1, rounds), processes, say)
-    # Groups' own effects are small: the slopes of the pooled ones serve them, and points left out, too.
-    whole = descent(data, pooled[1], pooled[0], data.plan.own, processes, say)
-    say(summary(whole[1], data))
+    whole = descend(data, pooled[1], pooled[0], data.plan.own, 1, processes, say)
     return Fitted(data, pooled, whole)
 
 
@@ -131,21 +123,13 @@ def descend(
 ) -> tuple[Array, System]:
     """Damped Gauss-Newton steps of the ``free`` effects, and the linearisation at the end."""
     for _ in range(rounds):
-        values, _ = descent(data, problem, values, free, processes, say)
+        for _ in range(INNER):
+            goal = fit.solve(problem, data.plan, values, data.seen[problem.case], free)
+            step = best_step(data, problem, values, goal, processes, say)
+            if step is None:
+                break
+            values, problem = step
         problem = linearised(data, values, processes, say)
-    return values, problem
-
-
-def descent(
-    data: Table, problem: System, values: Array, free: Mask, processes: int, say: Callable[[str], None]
-) -> tuple[Array, System]:
-    """Steps on one linearisation, while they pay; predictions are replayed each time."""
-    for _ in range(INNER):
-        goal = fit.solve(problem, data.plan, values, data.seen[problem.case], free)
-        step = best_step(data, problem, values, goal, processes, say)
-        if step is None:
-            break
-        values, problem = step
     return values, problem
 
 
@@ -200,8 +184,7 @@ def summary(problem: System, data: Table) -> str:
                 e = np.abs(np.expm1(-problem.gap[pick])) * 100
                 name = label.replace("output_tokens_s_gpu", "rate").replace("_s_", " ")
                 parts.append(f"{name} {np.median(e):.1f}/{np.quantile(e, 0.9):.0f} ({pick.sum()})")
-        if parts:
-            lines.append(f"  {split}: " + ", ".join(parts))
+        lines.append(f"  {split}: " + ", ".join(parts))
     return "\n".join(lines)
 
 
