@@ -38,7 +38,8 @@ def forecast(daily: Mapping[date, int], first: date, last: date, today: date, bu
     """``daily``: micro-units of days before ``today``, also of earlier periods; days without an entry were 0.
 
     Each day to come costs the mean of its weekday (of all days, below two weeks of history); its error is the
-    standard deviation of the days around those means, and that of the means themselves. Raises InputError where no day has passed yet.
+    standard deviation of the days around those means, and that of the means themselves. Raises InputError where no day
+    has passed yet.
     """
     began = min(daily, default=today)
     days = [began + timedelta(n) for n in range((today - began).days)]
