@@ -47,7 +47,7 @@ USAGE = [
 def test_a_run_is_the_sum_of_what_is_in_it():
     tree = run_tree("r", USAGE, [cost(2, "sub")])
     assert tree.weights == (10.0, 5 * 110, 2.75, 15.0)
-    assert [child.name for child in tree.children] == ["1 plan", "sub", "5 final"]
+    assert [child.name for child in tree.children] == ["plan 1", "sub", "final 5"]
     sub = tree.children[1]
     assert [child.kind for child in sub.children] == ["reason", "cost", "run"]
     assert sub.children[2].weights[1] == 220

@@ -10,19 +10,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from tokenworks.report.figures import short
+from tokenworks.report.figures import unit
 from tokenworks.report.run_tree import MEASURES, Node, summed
 
 WIDTH, ROW = 1000, 26
 SEEN = 0.0015  # of the whole: cells narrower than this under every measure are drawn together
-LETTER = 7.2  # width of a letter
+LETTER = 7.8  # width of a letter
 TONES = {"run": "c5", "final": "c1", "reason": "c3", "verify": "c2", "retry": "limit", "failed": "limit", "cost": "c4"}
-UNITS = ("{} s", "{} tokens", "${}", "{} J")
+UNITS = ("s", "tokens", "USD", "J")
 
 SCRIPT = """
 (()=>{for(const box of document.querySelectorAll('.flame')){const cells=[...box.querySelectorAll('g')];
 const show=m=>{for(const g of cells){const[x,w]=g.dataset.at.split(';')[m].split(',').map(Number);
-const r=g.firstElementChild,t=g.lastElementChild,name=g.dataset.name,room=Math.floor((w-6)/7.2);
+const r=g.firstElementChild,t=g.lastElementChild,name=g.dataset.name,room=Math.floor((w-6)/7.8);
 r.setAttribute('x',x);r.setAttribute('width',Math.max(0,w-1));t.setAttribute('x',x+4);
 t.textContent=room<3?'':name.length>room?name.slice(0,room-1)+'…':name}
 for(const b of box.querySelectorAll('button'))b.setAttribute('aria-pressed',+b.dataset.m===m)};
@@ -93,7 +93,7 @@ def _together(narrow: Sequence[Node]) -> list[Node]:
 def _buttons(root: Node, first: int) -> str:
     return "".join(
         f'<button type="button" data-m="{m}" aria-pressed="{str(m == first).lower()}"{"" if weight else " disabled"}>'
-        f"{name}: {UNITS[m].format(short(weight))}</button>"
+        f"{name}: {unit(weight, UNITS[m])}</button>"
         for m, (name, weight) in enumerate(zip(MEASURES, root.weights, strict=True))
     )
 
@@ -102,7 +102,7 @@ def _drawn(cell: Cell, first: int) -> str:
     x, width = (WIDTH * part for part in cell.places[first])
     y = ROW * cell.depth
     at = ";".join(f"{WIDTH * a:.2f},{WIDTH * b:.2f}" for a, b in cell.places)
-    figures = " · ".join(unit.format(short(w)) for unit, w in zip(UNITS, cell.node.weights, strict=True))
+    figures = " · ".join(unit(w, name) for name, w in zip(UNITS, cell.node.weights, strict=True))
     name = escape(cell.node.name, quote=True)
     return (
         f'<g data-at="{at}" data-name="{name}"><rect class="{TONES.get(cell.node.kind, "c0")}" x="{x:.2f}" y="{y}" '

@@ -84,7 +84,7 @@ def _call(row: Row) -> Node:
     )
     said = "taken back: " if sign < 0 else ""
     kind = "failed" if row["failed"] else row["purpose"] or row["operation"]
-    return Node(f"{said}{row['step']} {kind}", kind, tuple(sign * figure for figure in figures))
+    return Node(f"{said}{kind} {row['step']}", kind, tuple(sign * figure for figure in figures))
 
 
 def _cost(row: Row) -> Node:
