@@ -67,11 +67,13 @@ def triple(values: tuple[float, float, float]) -> str:
 def usd(value: float) -> str:
     """Dollars and cents, or three significant digits of a small sum.
 
-    >>> usd(1234.5), usd(0.0218), usd(0.14)
-    ('$1,234.50', '$0.0218', '$0.140')
+    >>> usd(1234.5), usd(0.0218), usd(0.14), usd(-120)
+    ('$1,234.50', '$0.0218', '$0.140', '−$120.00')
     """
     if not math.isfinite(value):
         return "–"
+    if value < 0:
+        return f"−{usd(-value)}"
     if value >= 1 or value == 0:
         return f"${value:,.2f}"
     digits = min(12, 2 - math.floor(math.log10(abs(value))))

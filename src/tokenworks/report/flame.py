@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from tokenworks.report.figures import unit
+from tokenworks.report.figures import short, unit
 from tokenworks.report.run_tree import MEASURES, Node, summed
 
 WIDTH, ROW = 1000, 26
@@ -93,7 +93,7 @@ def _together(narrow: Sequence[Node]) -> list[Node]:
 def _buttons(root: Node, first: int) -> str:
     return "".join(
         f'<button type="button" data-m="{m}" aria-pressed="{str(m == first).lower()}"{"" if weight else " disabled"}>'
-        f"{name}: {unit(weight, UNITS[m])}</button>"
+        f"{name}: {_said(weight, m)}</button>"
         for m, (name, weight) in enumerate(zip(MEASURES, root.weights, strict=True))
     )
 
@@ -102,13 +102,22 @@ def _drawn(cell: Cell, first: int) -> str:
     x, width = (WIDTH * part for part in cell.places[first])
     y = ROW * cell.depth
     at = ";".join(f"{WIDTH * a:.2f},{WIDTH * b:.2f}" for a, b in cell.places)
-    figures = " · ".join(unit(w, name) for name, w in zip(UNITS, cell.node.weights, strict=True))
+    figures = " · ".join(_said(w, m) for m, w in enumerate(cell.node.weights))
     name = escape(cell.node.name, quote=True)
     return (
         f'<g data-at="{at}" data-name="{name}"><rect class="{TONES.get(cell.node.kind, "c0")}" x="{x:.2f}" y="{y}" '
         f'width="{max(0.0, width - 1):.2f}" height="{ROW - 2}" rx="2"/><title>{name}: {figures}</title>'
         f'<text x="{x + 4:.2f}" y="{y + 17}">{escape(_fitting(cell.node.name, width))}</text></g>'
     )
+
+
+def _said(weight: float, measure: int) -> str:
+    """
+    >>> _said(1_100_000, 1), _said(56_200, 3), _said(303, 0)
+    ('1.1 M tokens', '56.2 kJ', '303 s')
+    """
+    name = UNITS[measure]
+    return unit(weight, name) if len(name) == 1 else f"{short(weight)} {name}"
 
 
 def _fitting(name: str, width: float) -> str:
