@@ -30,7 +30,7 @@ def test_money_sums_to_the_last_line():
     drawing = money([TenantMoney("a", 2_000_000, 500_000), TenantMoney("b", 0, 1_000_000)])
     assert "<td>all</td>" in drawing
     last = drawing.split("<td>all</td>")[1]
-    assert [cell for cell in re.findall(r'class="n">([^<]+)', last)] == ["$2.00", "$1.50", "$0.500", "25%"]
+    assert re.findall(r'class="n">([^<]+)', last) == ["$2.00", "$1.50", "$0.500", "25%"]
     assert "−$1.00" in drawing
 
 

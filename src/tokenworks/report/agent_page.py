@@ -141,8 +141,8 @@ def groups(by: str, rows: Sequence[GroupRow]) -> str:
 def _group(row: GroupRow) -> str:
     spread = " / ".join(f"{p:,.1f}" for p in row.percentiles) or "–"
     visible = "–" if row.visible_tokens is None else f"{row.visible_tokens:,}"
-    cells = (f"{row.runs:,}", f"{row.processed_tokens:,}", visible, _times(row.taf_processed), spread)
-    cells += (_times(row.taf_computed), _times(row.taf_cost))
+    counts = (f"{row.runs:,}", f"{row.processed_tokens:,}", visible)
+    cells = (*counts, _times(row.taf_processed), spread, _times(row.taf_computed), _times(row.taf_cost))
     return f"<tr><td>{escape(row.name)}</td>" + "".join(f'<td class="n">{cell}</td>' for cell in cells) + "</tr>"
 
 
