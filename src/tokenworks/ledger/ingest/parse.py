@@ -65,11 +65,13 @@ def records(reader: Reader, lines: Iterable[str | bytes], context: Context) -> I
             yield from _record(reader, item, text if item is found else encode(item), number, context)
 
 
-def _record(reader: Reader, item: object, raw: str, number: int, context: Context) -> list[AnyEvent | Rejected]:
+def _record(reader: Reader, item: object, line: str, number: int, context: Context) -> list[AnyEvent | Rejected]:
+    """What an event keeps as ``raw`` is the record with its keys sorted: the same however it was laid out or batched."""
     try:
-        events = list(reader(mapping(item, "the record"), raw, context))
+        record = mapping(item, "the record")
+        events = list(reader(record, encode(record), context))
         for event in events:
             check(event, context)
         return [*events]
     except RefusedError as why:
-        return [rejected(number, raw, why)]
+        return [rejected(number, line, why)]
