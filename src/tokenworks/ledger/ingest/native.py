@@ -38,8 +38,9 @@ def read(record: Record, raw: str, context: Context) -> Iterator[AnyEvent]:
         raise RefusedError(f"a {kind} event has no field {', '.join(unknown)}, and nowhere to keep it")
     if unknown and not record.get("raw"):
         record = {**record, "raw": raw}
+    named = {"source": context.source, "tenant": context.tenant}
     try:
-        event = msgspec.convert(record, KINDS[kind])
+        event = msgspec.convert({**{k: v for k, v in named.items() if v}, **record}, KINDS[kind])
     except msgspec.ValidationError as error:
         raise RefusedError(str(error)) from None
     check(event, context)
