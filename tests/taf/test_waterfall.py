@@ -100,7 +100,7 @@ CALLS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(CALLS, st.sets(st.integers(0, 13)))
 def test_causes_sum_and_visible_is_tafs(made, taken):
     events = [

@@ -33,7 +33,7 @@ def opened(usage: Any) -> duckdb.DuckDBPyConnection:
         raise InputError(f"the usage table lacks {', '.join(missing)}; it needs the columns of the ledger")
     link = duckdb.connect()
     link.register("usage", usage)
-    (reversals,) = link.execute("SELECT count(*) FROM usage WHERE sign < 0").fetchone() or (0,)
+    ((reversals,),) = link.execute("SELECT count(*) FROM usage WHERE sign < 0").fetchall()
     link.execute(f"CREATE VIEW calls AS SELECT *, {ROOT} AS root, {TOP} AS top FROM {_standing(reversals, link)}")
     return link
 

@@ -73,7 +73,7 @@ def _group(found: Units, key: tuple[str, ...], rows: slice, resamples: int, seed
     known = found.known[rows]
     processed, reads, visible = (column[rows][known] for column in (found.processed, found.cache_read, found.visible))
     assumed = int(np.count_nonzero(found.assumed[rows][known]))
-    whole, computed = _amplifications((processed, processed - reads), visible, resamples, seed, "\x1f".join(key))
+    whole, computed = amplifications((processed, processed - reads), visible, resamples, seed, "\x1f".join(key))
     return Taf(
         key=key,
         runs=int(known.sum()),
@@ -93,7 +93,7 @@ def _group(found: Units, key: tuple[str, ...], rows: slice, resamples: int, seed
     )
 
 
-def _amplifications(
+def amplifications(
     aboves: Sequence[Ints], below: Ints, resamples: int, seed: int, name: str
 ) -> list[Amplification | None]:
     total = int(below.sum())

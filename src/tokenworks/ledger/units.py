@@ -32,6 +32,7 @@ RUNS = f"""SELECT tenant, root, max(time_us) AS ended, {SUMS},
     coalesce(bool_or(output_visible IS NULL) FILTER ({FINAL}), false) AS finals_unknown,
     coalesce(sum(sign * output_visible) FILTER ({FINAL}), 0)::BIGINT AS shown,
     arg_max(coalesce(output_visible, -1), {ORDER}) FILTER (top AND {GOT} AND sign > 0) AS last_shown,
+    max({ORDER}) FILTER (top AND {GOT} AND sign > 0) AS last_order,
     arg_min(coalesce(agent, ''), {ORDER}) FILTER (top AND sign > 0) AS agent
     FROM calls GROUP BY tenant, root"""
 SHOWN = """CASE WHEN finals = 0 THEN nullif(last_shown, -1)::BIGINT WHEN finals_unknown THEN NULL ELSE shown END AS visible,
@@ -108,6 +109,15 @@ def _query(by: Sequence[str], period: Period) -> str:
 
 
 def _units(found: Any, width: int) -> Units:
+    key, group = grouped(found, width)
+    known = found.column("visible").is_valid().to_numpy().astype(bool)
+    assumed = found.column("assumed").to_numpy().astype(bool)
+    numbers = {name: found.column(name).fill_null(0).to_numpy().astype(np.int64) for name in COUNTS}
+    return Units(key, group, known=known, assumed=assumed, **numbers)
+
+
+def grouped(found: Any, width: int) -> tuple[list[tuple[str, ...]], Ints]:
+    """The groups of rows sorted by their keys key0 …, and the group of each row."""
     columns = [found.column(f"key{i}").combine_chunks() for i in range(width)]
     changed = np.zeros(found.num_rows, dtype=bool)
     changed[:1] = True
@@ -117,7 +127,4 @@ def _units(found: Any, width: int) -> Units:
     starts = np.flatnonzero(changed)
     names = [column.take(starts).to_pylist() for column in columns]
     key: list[tuple[str, ...]] = [tuple(name[i] for name in names) for i in range(len(starts))]
-    known = found.column("visible").is_valid().to_numpy().astype(bool)
-    assumed = found.column("assumed").to_numpy().astype(bool)
-    numbers = {name: found.column(name).fill_null(0).to_numpy().astype(np.int64) for name in COUNTS}
-    return Units(key, np.cumsum(changed, dtype=np.int64) - 1, known=known, assumed=assumed, **numbers)
+    return key, np.cumsum(changed, dtype=np.int64) - 1

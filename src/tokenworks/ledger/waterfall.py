@@ -40,7 +40,6 @@ _MARKED = f"""SELECT tenant, root, model, sign, top, purpose, output_reasoning, 
         THEN coalesce(output_visible, 0) ELSE 0 END AS shown, agent_of_run AS agent, ended
     FROM calls JOIN (SELECT tenant, root, finals, ended, agent AS agent_of_run, last_order FROM runs)
     USING (tenant, root)"""
-_LAST = f"max({ORDER}) FILTER (top AND {GOT} AND sign > 0) AS last_order"
 _AGAIN = "greatest(read, least(told, seen))"
 _OWN = f"sign > 0 AND got AND NOT {_RETRY} AND top"
 _PARTS = {
@@ -76,7 +75,7 @@ def waterfall(usage: Any, by: Sequence[str] = (), *, period: Period = "day") -> 
         raise InputError("the causes of a call depend on its run: group by run, agent, tenant, model or period")
     link = opened(usage)
     try:
-        link.execute(f"CREATE TABLE runs AS {RUNS.replace('SELECT ', f'SELECT {_LAST}, ', 1)}")
+        link.execute(f"CREATE TABLE runs AS {RUNS}")
         return [_row(row, len(by)) for row in link.execute(_query(by, period)).fetchall()]
     finally:
         link.close()
