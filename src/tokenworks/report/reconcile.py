@@ -17,7 +17,8 @@ def reconcile_text(found: Any) -> str:
         "in the ledger alone", [f"{r.day}  {r.model}  {r.bucket}  {r.quantity:,} tokens" for r in found.ledger_only]
     )
     lines += [f"billed: {_money(total, currency)}" for currency, total in sorted(found.billed.items())]
-    lines += [f"token differences are worth {_money(total, currency)}" for currency, total in sorted(found.money_of_differences.items())]  # fmt: skip
+    worth = sorted(found.money_of_differences.items())
+    lines += [f"token differences are worth {_money(total, currency)}" for currency, total in worth]
     return "\n".join(lines)
 
 
@@ -25,7 +26,8 @@ def _difference(item: Any) -> str:
     unit = item.currency if item.bucket == "money" else "tokens"
     worth = f" = {_money(item.money, item.currency)}" if item.money is not None and item.bucket != "money" else ""
     unknown = f"; {item.unknown_calls:,} calls of the ledger do not state it" if item.unknown_calls else ""
-    return f"{item.day}  {item.model}  {item.bucket}: ledger {item.ledger:,}, bill {item.bill:,}: {item.difference:+,} {unit}{worth}{unknown}"
+    sides = f"ledger {item.ledger:,}, bill {item.bill:,}: {item.difference:+,} {unit}"
+    return f"{item.day}  {item.model}  {item.bucket}: {sides}{worth}{unknown}"
 
 
 def _listed(title: str, lines: list[str]) -> list[str]:

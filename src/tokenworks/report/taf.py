@@ -7,6 +7,13 @@ from typing import Any
 
 HEAD = ("group", "runs", "processed", "visible", "TAF", "95% interval", "p50", "p90", "computed", "cost")
 
+NOTES = {
+    "assumed_runs": "* {assumed_runs:,} runs mark no call as final: their last call's output stands in",
+    "left_out_runs": "{left_out_runs:,} runs with {left_out_tokens:,} tokens are left out: nobody knows what they showed",
+    "unknown_calls": "{unknown_calls:,} calls state no input or no output: the sums are at least this",
+    "unknown_read_calls": "{unknown_read_calls:,} calls do not say what came from a cache: computed is at most this",
+}
+
 
 def taf_text(found: Mapping[str, Any], limit: int) -> str:
     """Groups with the most tokens first; what is assumed, unknown or left out is said below them."""
@@ -55,14 +62,8 @@ def _percentile(found: Mapping[str, Any] | None, percent: int) -> str:
 
 
 def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    total = {name: sum(row[name] for row in rows) for name in ("assumed_runs", "left_out_runs", "left_out_tokens", "unknown_calls", "unknown_read_calls")}  # fmt: skip
-    notes = {
-        "assumed_runs": "* {assumed_runs:,} runs mark no call as final: their last call's output stands in",
-        "left_out_runs": "{left_out_runs:,} runs with {left_out_tokens:,} tokens are left out: nobody knows what they showed",
-        "unknown_calls": "{unknown_calls:,} calls state no input or no output: the sums are at least this",
-        "unknown_read_calls": "{unknown_read_calls:,} calls do not say what came from a cache: computed is at most this",
-    }
-    return [text.format(**total) for name, text in notes.items() if total[name]]
+    total = {name: sum(row[name] for row in rows) for name in (*NOTES, "left_out_tokens")}
+    return [text.format(**total) for name, text in NOTES.items() if total[name]]
 
 
 def _causes(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -5,12 +5,12 @@ Inputs are disjoint as they stand; cache creation has two lifetimes. Amounts of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from tokenworks.ledger.bills.rows import BillRow, Place, amount, buckets, one_day, tokens
+from tokenworks.ledger.bills.rows import BillRow, Place, amount, buckets, one_day, results, tokens
 
 CENTS = Decimal(100)
 TYPES = {
@@ -23,20 +23,10 @@ TYPES = {
 LIFETIMES = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
 
 
-def from_pages(body: Any, file: str) -> Iterator[BillRow]:
-    """Rows of one page or a list of pages. Raises TraceError where a field is not what it must be, or a page is missing."""
-    pages = body if isinstance(body, list) else [body]
-    for number, page in enumerate(pages, 1):
-        if page.get("has_more") and number == len(pages):
-            raise Place(file, f"page {number}").fault(
-                "has_more is true: there are pages after it that this file does not hold"
-            )
-        for spot, bucket in enumerate(page.get("data") or (), 1):
-            day = one_day(
-                bucket.get("starting_at"), bucket.get("ending_at"), Place(file, f"page {number}, bucket {spot}")
-            )
-            for index, result in enumerate(bucket.get("results") or (), 1):
-                yield from row(result, day, Place(file, f"page {number}, bucket {spot}, result {index}"))
+def from_pages(pages: Sequence[Any], file: str) -> Iterator[BillRow]:
+    """Rows of a report's pages. Raises TraceError where a field is not what it must be, or a page is missing."""
+    for result, day, at in results(pages, file, "starting_at", "ending_at"):
+        yield from row(result, day, at)
 
 
 def from_record(record: Mapping[str, Any], at: Place) -> Iterator[BillRow]:

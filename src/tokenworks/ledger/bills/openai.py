@@ -6,11 +6,11 @@ as "gpt-5, cached input".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from tokenworks.ledger.bills.rows import BillRow, Place, amount, buckets, one_day, tokens
+from tokenworks.ledger.bills.rows import BillRow, Place, amount, buckets, one_day, results, tokens
 
 ITEMS = {
     "input": "input_fresh",
@@ -22,19 +22,10 @@ ITEMS = {
 }
 
 
-def from_pages(body: Any, file: str) -> Iterator[BillRow]:
-    """Rows of one page or a list of pages. Raises TraceError where a field is not what it must be, or a page is missing."""
-    pages = body if isinstance(body, list) else [body]
-    for number, page in enumerate(pages, 1):
-        at = Place(file, f"page {number}")
-        if page.get("has_more") and number == len(pages):
-            raise at.fault("has_more is true: there are pages after it that this file does not hold")
-        for spot, bucket in enumerate(page.get("data") or (), 1):
-            day = one_day(
-                bucket.get("start_time"), bucket.get("end_time"), Place(file, f"page {number}, bucket {spot}")
-            )
-            for index, result in enumerate(bucket.get("results") or (), 1):
-                yield from row(result, day, Place(file, f"page {number}, bucket {spot}, result {index}"))
+def from_pages(pages: Sequence[Any], file: str) -> Iterator[BillRow]:
+    """Rows of a report's pages. Raises TraceError where a field is not what it must be, or a page is missing."""
+    for result, day, at in results(pages, file, "start_time", "end_time"):
+        yield from row(result, day, at)
 
 
 def from_record(record: Mapping[str, Any], at: Place) -> Iterator[BillRow]:
@@ -77,7 +68,7 @@ def _cost(result: Mapping[str, Any], day: date, at: Place) -> BillRow:
         day=day,
         model=model.strip() if bucket else "",
         bucket=bucket or item or "all",
-        quantity=tokens(result, "quantity", at) if bucket else None,
+        quantity=None,  # the usage export has the tokens: counted here too they would be twice
         cost=amount(value, "amount", at),
         currency=str(currency).upper(),
         line=f"{at.file}: {at.spot}: {item}",

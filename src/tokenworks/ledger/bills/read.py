@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from tokenworks.errors import InputError, TraceError
 from tokenworks.ledger.bills import anthropic, focus, openai
@@ -29,21 +30,15 @@ def read_bill(path: Path, provider: str, models: Sequence[str] = ()) -> list[Bil
     module = openai if provider == "openai" else anthropic
     if path.suffix == ".csv":
         return [row for record, at in table(text, str(path)) for row in module.from_record(record, at)]
-    return _pages(module, text, path)
+    body = _json(text, path)
+    return list(module.from_pages(body if isinstance(body, list) else [body], str(path)))
 
 
-def _pages(module: object, text: str, path: Path) -> list[BillRow]:
+def _json(text: str, path: Path) -> Any:
     """JSON with its numbers as they are written: money is never a float."""
     import json
 
     try:
-        body = json.loads(text, parse_float=Decimal)
-    except ValueError as error:
+        return json.loads(text, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
         raise TraceError(f"{path}: not JSON: {error}") from None
-    pages = body if isinstance(body, list) else [body]
-    if not all(isinstance(page, dict) and isinstance(page.get("data"), list) for page in pages):
-        raise TraceError(f"{path}: no page with its data")
-    try:
-        return list((openai if module is openai else anthropic).from_pages(pages, str(path)))
-    except AttributeError:
-        raise TraceError(f"{path}: a bucket or result is no object") from None

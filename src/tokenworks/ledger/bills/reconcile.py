@@ -93,7 +93,11 @@ def _renamed(found: Sequence[tuple[Any, ...]], models: Mapping[str, str]) -> lis
             cell = sums.setdefault((date.fromisoformat(day), models.get(model, model), bucket), [0, 0])
             cell[0] += numbers[2 * i]
             cell[1] += numbers[2 * i + 1]
-    return [LedgerRow(*cell, *sums[cell]) for cell in sorted(sums)]
+    return [LedgerRow(*cell, *sums[cell]) for cell in sorted(sums, key=_order)]
+
+
+def _order(cell: Cell) -> tuple[date, str, int]:
+    return cell[0], cell[1], BUCKETS.index(cell[2])
 
 
 def ledger_money(usage: Any, *, models: Mapping[str, str] | None = None) -> dict[tuple[date, str], Decimal]:
@@ -127,7 +131,7 @@ def reconcile(
     tokens = _tokens(rows)
     prices = _prices(rows, tokens)
     differences, agreed = [], 0
-    for cell in sorted(held.keys() & tokens.keys()):
+    for cell in sorted(held.keys() & tokens.keys(), key=_order):
         if held[cell].quantity == tokens[cell]:
             agreed += 1
         else:

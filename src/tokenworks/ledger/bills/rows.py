@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -107,4 +107,25 @@ def table(text: str, file: str) -> Iterator[tuple[dict[str, str], Place]]:
         yield record, at
 
 
-Reader = Callable[[Any, str], Iterator[BillRow]]
+def results(pages: Sequence[Any], file: str, start: str, end: str) -> Iterator[tuple[Mapping[str, Any], date, Place]]:
+    """The results of a report's pages, each with its day and place. Raises TraceError where a page that follows is missing."""
+    for number, page in enumerate(pages, 1):
+        at = Place(file, f"page {number}")
+        for spot, bucket in enumerate(_list(page, "data", at), 1):
+            here = Place(file, f"page {number}, bucket {spot}")
+            found = _list(bucket, "results", here)
+            day = one_day(bucket.get(start), bucket.get(end), here)
+            for index, result in enumerate(found, 1):
+                there = Place(file, f"page {number}, bucket {spot}, result {index}")
+                if not isinstance(result, Mapping):
+                    raise there.fault("it is no object")
+                yield result, day, there
+        if page.get("has_more") and number == len(pages):
+            raise at.fault("has_more is true: there are pages after it that this file does not hold")
+
+
+def _list(holder: Any, name: str, at: Place) -> list[Any]:
+    found = holder.get(name) if isinstance(holder, Mapping) else None
+    if not isinstance(found, list):
+        raise at.fault(f"it holds no list of {name}")
+    return found
