@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-from tokenworks.cli import calibrate, catalog, check, estimate, init, run, schema, validate
+from tokenworks.cli import calibrate, catalog, check, estimate, init, reconcile, run, schema, taf, validate
 from tokenworks.errors import CatalogError, ConservationError, InputError
 
-VERBS = (init, check, run, estimate, catalog, validate, calibrate, schema)
+VERBS = (init, check, run, estimate, catalog, validate, calibrate, schema, taf, reconcile)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,0 +1,1 @@
+"""Foreign usage records become events: one module per format, `parse` to choose among them, `http` to receive them."""
