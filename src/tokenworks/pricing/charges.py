@@ -53,6 +53,7 @@ class Charge:
     included: Decimal | None = None  # units of the quantity that cost nothing
     steps: tuple[StepLine, ...] = ()
     of_period: str = ""  # of an adjustment: the closed period
+    effective: Decimal | None = None  # cost that belongs to the period where it is not ``amount``: of prepaid money
 
 
 @dataclass(frozen=True)

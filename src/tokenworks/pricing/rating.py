@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
@@ -37,8 +37,11 @@ class Terms:
 
     def paper(self) -> Paper:
         to = self.account.currency or self.plan.currency
-        last = self.period.after - timedelta(days=1)
-        return Paper(to, conversion(self.rates, self.plan.currency, to, last)[0], self.plan.rounding)
+        return Paper(to, conversion(self.rates, self.plan.currency, to, self.last_day)[0], self.plan.rounding)
+
+    @property
+    def last_day(self) -> date:
+        return self.period.after - timedelta(days=1)
 
 
 def period_of(account: Account, label: str) -> Period:

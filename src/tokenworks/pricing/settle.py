@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
@@ -28,9 +29,7 @@ def settle(
     """All lines. Commits (in the invoice's currency) are drawn down in the order in which they end."""
     lines, left = list(charges), {}
     due = max(Decimal(0), total([c.amount for c in charges if c.kind in DRAWN], paper.currency))
-    for commit in sorted(
-        account.commits, key=lambda c: (c.until is None, c.until, c.id) if c.until else (True, c.from_, c.id)
-    ):
+    for commit in sorted(account.commits, key=lambda c: (c.until or date.max, c.from_, c.id)):
         if commit.from_ >= period.after or (commit.until and commit.until <= period.first):
             continue
         balance, bought = _balance(account, commit, period, opening, paper)
@@ -63,20 +62,24 @@ def _balance(
     if period.first <= commit.from_:
         price = rounded(Fraction(paid(commit)), paper.currency, paper.rounding)
         worth = rounded(Fraction(commit.amount), paper.currency, paper.rounding)
-        return worth, [_line("commit", commit.id, f"prepaid {commit.id}, worth {worth}", price, period, paper)]
+        line = _line("commit", commit.id, f"prepaid {commit.id}, worth {worth}", price, period, paper)
+        return worth, [replace(line, effective=Decimal(0))]
     if commit.id not in opening.commits:
         raise InputError(f"{account.tenant}: {period.label} needs the balance of the commit {commit.id!r} from before")
     return opening.commits[commit.id], []
 
 
 def _drawn(commit: Commit, period: Period, drawn: Decimal, rest: Decimal, paper: Paper) -> list[Charge]:
-    lines = []
+    lines, share = [], Fraction(paid(commit)) / Fraction(commit.amount) if commit.amount else Fraction(0)
     if drawn:
-        lines.append(_line("drawdown", commit.id, f"drawn from {commit.id}, {rest} left", -drawn, period, paper))
+        line = _line("drawdown", commit.id, f"drawn from {commit.id}, {rest} left", -drawn, period, paper)
+        saved = rounded(Fraction(drawn) * (share - 1), paper.currency, paper.rounding)
+        lines.append(replace(line, effective=saved))
     if rest and commit.until and commit.until <= period.after:
         zero = rounded(Fraction(0), paper.currency)
         line = _line("expired", commit.id, f"{commit.id} ended, {rest} not used", zero, period, paper)
-        lines.append(replace(line, quantity=rest, unit=paper.currency))
+        lost = rounded(Fraction(rest) * share, paper.currency, paper.rounding)
+        lines.append(replace(line, quantity=rest, unit=paper.currency, effective=lost))
     return lines
 
 
