@@ -52,6 +52,7 @@ class Charge:
     unit: str = ""
     included: Decimal | None = None  # units of the quantity that cost nothing
     steps: tuple[StepLine, ...] = ()
+    discount: Decimal = Decimal(0)  # share of the list amount
     of_period: str = ""  # of an adjustment: the closed period
     effective: Decimal | None = None  # cost that belongs to the period where it is not ``amount``: of prepaid money
 

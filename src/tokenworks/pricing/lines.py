@@ -86,6 +86,7 @@ def _line(
         quantity=as_decimal(end - begin),
         unit=UNITS[price.meter],
         included=as_decimal(included) if price.included or carried else None,
+        discount=price.discount,
         steps=tuple(StepLine(as_decimal(s.quantity), as_decimal(s.price), s.per) for s in taken),
     )
     return net, line
