@@ -9,7 +9,7 @@ from fractions import Fraction
 from tokenworks.errors import InputError
 from tokenworks.pricing.account import Account, Seat
 from tokenworks.pricing.periods import Period, midnight_us
-from tokenworks.pricing.plan import Price
+from tokenworks.pricing.plan import Plan, Price
 from tokenworks.pricing.segments import Segment
 
 
@@ -52,3 +52,11 @@ def _share(price: Price, span: tuple[date, date], parts: tuple[Segment, ...], in
         return Fraction(us, period.end_us - period.start_us)
     earlier = any(max(span[0], p.first) < min(span[1], p.after) for p in parts[:index])
     return Fraction(0) if earlier else Fraction(1)  # whole, once
+
+
+def under(plan: Plan, account: Account) -> Account:
+    """The account as it would be under another plan, in dollars: without prepaid money and tax, and without seats where the
+    plan does not sell any."""
+    sold = any(p.meter == "seats" for v in plan.versions for p in v.prices)
+    seats = account.seats if sold else ()
+    return account.model_copy(update={"commits": (), "tax": None, "currency": "USD", "seats": seats})

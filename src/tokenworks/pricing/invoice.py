@@ -18,7 +18,7 @@ from tokenworks.pricing.adjust import Closed, adjustments
 from tokenworks.pricing.charges import Balances, Charge
 from tokenworks.pricing.measure import Tables
 from tokenworks.pricing.money import Rounding, rounded, total
-from tokenworks.pricing.periods import Period
+from tokenworks.pricing.periods import Period, between, local_day
 from tokenworks.pricing.plan import Plan
 from tokenworks.pricing.rating import NOTHING, Terms, rate
 from tokenworks.pricing.segments import segments
@@ -223,6 +223,21 @@ def again(invoice: Invoice, terms: Terms, tables: Tables) -> Invoice:
     refuse_other_terms(invoice, terms)
     made = draft(terms, tables, invoice.ledger, invoice.issuer, invoice.opening, invoice.pinned.closed)
     return replace(made, state="issued", number=invoice.number, issued_on=invoice.issued_on)
+
+
+def after(previous: Invoice) -> tuple[Balances, tuple[Closed, ...]]:
+    """What the next period begins with: balances, and closed periods with the position up to which they were billed."""
+    if previous.state != "issued":
+        raise InputError("the next period follows an issued invoice")
+    last = previous.ledger.last_seq
+    period = between(
+        local_day(previous.start_us, previous.zone),
+        local_day(previous.end_us, previous.zone),
+        previous.zone,
+        previous.period,
+    )
+    older = tuple(replace(one, last_seq=last) for one in previous.pinned.closed)
+    return previous.closing, (*older, Closed(period, last, previous.opening))
 
 
 def canonical(invoice: Invoice) -> bytes:

@@ -84,7 +84,7 @@ def measure(
         for name in ("usage", "cost", "outcomes"):
             source = getattr(tables, name)
             if source is not None:
-                _open(db, name, source)
+                open_source(db, name, source)
                 sql.make_view(db, name, window, tenants)
         if tables.usage is not None:
             _tokens(db, window, found)
@@ -97,7 +97,7 @@ def measure(
     return found
 
 
-def _open(db: Any, name: str, source: Any) -> None:
+def open_source(db: Any, name: str, source: Any) -> None:
     if isinstance(source, str | Path):
         quoted = str(source).replace("'", "''")
         db.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{quoted}')")
