@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LATER = {"ledger", "pricing", "resilience", "plan", "serve", "console"}
+LATER = {"ledger", "resilience", "plan", "serve", "console"}
 
 
 def contract() -> configparser.ConfigParser:

@@ -74,6 +74,7 @@ PLAIN_UNITS = [
     "year",
 ]
 PHRASES = (
+    "digits after the point",
     "factor, low and high",
     "links per GPU",
     "share of boost clock",
