@@ -93,8 +93,8 @@ class Allocation:
     Per worker Σ ticks of requests + lost + idle = end of the run, and Σ energy + lost + idle = dynamic + static µJ.
     """
 
-    prefill_worker: NDArray[np.int32]  # of a prefill pool, that handed it over
-    worker: NDArray[np.int32]  # that worked on it otherwise
+    prefill_worker: NDArray[np.int32]  # of a prefill pool
+    worker: NDArray[np.int32]  # of any other pool
     ticks: NDArray[np.int64]  # of worker time, in all
     prefill_ticks: NDArray[np.int64]  # of them, at ``prefill_worker``
     dynamic_uj: NDArray[np.int64]

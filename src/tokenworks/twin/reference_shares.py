@@ -201,7 +201,7 @@ class SharingReference(FeatureReference):
             heat = _by_weight(active, [t for t, _ in shares] + [lost[0]])
             for i, (t, j), h in zip(rows, shares, heat, strict=False):
                 ticks[i], dynamic[i], energy[i] = ticks[i] + t, dynamic[i] + j, energy[i] + j + h
-                if worker.prefills_only and self.requests[i].output > 1:
+                if worker.prefills_only:
                     first[i], early[i] = w, t
                 else:
                     last[i] = w
