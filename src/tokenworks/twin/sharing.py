@@ -64,7 +64,7 @@ from tokenworks.twin.columns import (
     D,
     N,
 )
-from tokenworks.twin.compiled import compiled, entry, hot, inlined
+from tokenworks.twin.compiled import compiled, entry, inlined
 from tokenworks.twin.leap import sum_of
 from tokenworks.twin.step_cost import decode_keys, grown, keys_of, pairs
 
@@ -77,7 +77,7 @@ def priced(price, v, x, column, a, b, c):  # type: ignore[no-untyped-def]
     return price[v, x, column] * a + price[v, x, column + 1] * b + price[v, x, column + 2] * c
 
 
-@hot
+@compiled
 def prefills_of(g, rank, slots):  # type: ignore[no-untyped-def]
     """How many prefills of a rank have a chunk in the step."""
     left, s, count = rank[g, CHUNK_TOKENS], rank[g, FILL_HEAD], 0
@@ -88,7 +88,7 @@ def prefills_of(g, rank, slots):  # type: ignore[no-untyped-def]
     return count
 
 
-@hot
+@compiled
 def divide_step(w, k, mixed, t, st):  # type: ignore[no-untyped-def]
     """Before ``k`` equal steps (or one with prefill) are booked: divide them over the sequences that take part."""
     number, price, rank, worker, meter = t.number, t.price, st.rank, st.worker, st.meter
@@ -160,7 +160,7 @@ def charge_keys(w, v, first, last, t, st):  # type: ignore[no-untyped-def]
             s = slots[s, YOUNGER]
 
 
-@hot
+@compiled
 def charge_chunk(s, w, v, chunk, t, st):  # type: ignore[no-untyped-def]
     """A prefill pays for its chunk in the step that ends; one that only computes again what it lost pays nothing."""
     number, price, slots, meter = t.number, t.price, st.slot, st.meter
@@ -213,21 +213,21 @@ def sums(w, q, v, off, number, meter):  # type: ignore[no-untyped-def]
     return total
 
 
-@hot
+@compiled
 def open_share(s, w, v, number, st):  # type: ignore[no-untyped-def]
     """From here on a decode sequence takes part in the running sums."""
     for q in range(2):
         st.own[s, q * O_WIDE + O_FINE] -= sums(w, q, v, st.own[s, O_OFF], number, st.meter)
 
 
-@hot
+@compiled
 def join_share(s, w, v, number, st):  # type: ignore[no-untyped-def]
     """A sequence has joined decode: at step M_STEPS it has GOAL + 1 keys, and one more at each that follows."""
     st.own[s, O_OFF] = st.slot[s, GOAL] - st.meter[w, M_STEPS]
     open_share(s, w, v, number, st)
 
 
-@hot
+@compiled
 def close_share(s, w, v, number, st):  # type: ignore[no-untyped-def]
     """A sequence leaves decode."""
     for q in range(2):
@@ -274,7 +274,7 @@ def prefills_only(w, worker, service):  # type: ignore[no-untyped-def]
     return service[own, POOL_B] >= 0 and service[own, POOL_A] == worker[w, POOL_OF]
 
 
-@hot
+@compiled
 def settle_share(s, w, st, books):  # type: ignore[no-untyped-def]
     """A request leaves a worker: its whole ticks and microjoules are written, what is below one goes to the next that
     leaves."""
