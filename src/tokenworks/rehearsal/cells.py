@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
-from tokenworks.twin.cell import Cell, PowerCap, RequestLog, ServicePlan, TwinOptions, TwinResult, WorkerStats
+from tokenworks.twin.cell import Allocation, Cell, PowerCap, RequestLog, ServicePlan, TwinOptions, TwinResult, WorkerStats
 from tokenworks.twin.processes import Stream, merge, simulate_cells
 from tokenworks.workload.streams import chosen
 
@@ -67,7 +67,7 @@ def simulate_in_cells(
         raise InputError("a closed loop has one router domain: leave run.cells out")
     if options.trace_ticks[1]:
         raise InputError("a traced window needs one router domain: leave run.cells out")
-    if options.record and not isinstance(requests, Requests):
+    if (options.record or options.allocate) and not isinstance(requests, Requests):
         raise InputError("a log of the requests of several cells needs them whole, not as a stream")
     parts = [_part(whole, number, count) for number in range(count)]
     dealt = [Dealt(requests, number, count) for number in range(count)]
@@ -115,7 +115,23 @@ def _ordered(merged: TwinResult, parts: Sequence[Part], rows: Sequence[Indices])
     back = np.argsort(np.concatenate([part.workers for part in parts]))
     workers = {n: getattr(merged.workers, n)[back] for n in WorkerStats.__dataclass_fields__}
     log = None if merged.log is None else _log(merged.log, parts, rows)
-    return replace(merged, workers=WorkerStats(**workers), log=log)
+    shares = None if merged.allocation is None else _shares(merged.allocation, parts, rows)
+    return replace(merged, workers=WorkerStats(**workers), log=log, allocation=shares)
+
+
+def _shares(shares: Allocation, parts: Sequence[Part], rows: Sequence[Indices]) -> Allocation:
+    """Requests and workers back in the order of the whole."""
+    place = np.concatenate([part.workers for part in parts])
+    columns = {n: getattr(shares, n) for n in Allocation.__dataclass_fields__}
+    for name, values in columns.items():
+        columns[name] = values[np.argsort(place if _by_worker(name) else np.concatenate(rows))]
+        if name in ("prefill_worker", "worker"):
+            columns[name] = np.where(columns[name] >= 0, place[columns[name]], -1).astype(np.int32)
+    return Allocation(**columns)
+
+
+def _by_worker(name: str) -> bool:
+    return name.startswith(("idle_", "lost_"))
 
 
 def _log(log: RequestLog, parts: Sequence[Part], rows: Sequence[Indices]) -> RequestLog:

@@ -69,6 +69,7 @@ class TwinOptions:
     record: bool = False  # keep a RequestLog
     trace_ticks: tuple[int, int] = (0, 0)  # window whose steps are kept in a StepLog; empty: none
     trace_capacity: int = 200_000  # steps and leaps that fit; those beyond are counted
+    allocate: bool = False  # divide seconds and joules over requests (docs/decisions/0011)
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,25 @@ class RequestLog:
     cached: NDArray[np.int32]  # prompt tokens taken from a prefix cache
     preemptions: NDArray[np.int32]
     worker: NDArray[np.int32]  # the (last) worker that served it
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Whose seconds and joules a run was (docs/decisions/0011). First per request, in order of the input; −1: none.
+
+    Per worker Σ ticks of requests + lost + idle = end of the run, and Σ energy + lost + idle = dynamic + static µJ.
+    """
+
+    prefill_worker: NDArray[np.int32]  # of a prefill pool
+    worker: NDArray[np.int32]  # of any other pool
+    ticks: NDArray[np.int64]  # of worker time, in all
+    prefill_ticks: NDArray[np.int64]  # of them, at ``prefill_worker``
+    dynamic_uj: NDArray[np.int64]
+    energy_uj: NDArray[np.int64]  # dynamic, and its part of the static draw of stepping workers; board scope
+    idle_ticks: NDArray[np.int64]  # per worker: nothing ran; a few ticks of rounding
+    lost_ticks: NDArray[np.int64]  # per worker: prefills that preemption threw away, or made to be computed again
+    idle_uj: NDArray[np.int64]
+    lost_uj: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -173,3 +193,4 @@ class TwinResult:
     timeline: TwinTimeline | None
     log: RequestLog | None
     steps: StepLog | None = None
+    allocation: Allocation | None = None

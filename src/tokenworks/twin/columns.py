@@ -13,6 +13,10 @@ so that nothing has to be written per sequence while a rank decodes.
 # lines of a model: offsets of tables in the flat array, then coefficients; the last line holds joules
 DECODE, MIXED, SEQS, SHARED_D, SHARED_M, PAIR, CONTEXT, LINE_COLUMNS = 0, 1, 2, 3, 4, 5, 8, 11
 
+# prices of a line in a division: a prefill token's pair and a decode sequence's key by class (over the ranks in lock-step,
+# the mean), what a step of one token costs
+P_PAIR, P_CONTEXT, P_FIXED, P_SHARED, PRICE_COLUMNS = 0, 3, 6, 7, 8
+
 # workers
 (
     CLOCK, CARRY, JOULE_CARRY, MODE, STEPS_AHEAD, BASE, SLOPE, JOULE_BASE, JOULE_SLOPE, STEP, OUTSTANDING,
@@ -60,6 +64,17 @@ L_ARRIVAL, L_FIRST, L_FINISH, L_STATUS, L_PRODUCED, L_CACHED, L_PREEMPTED, L_WOR
     S_WORKER, S_START, S_END, S_STEPS, S_MIXED, S_SEQUENCES, S_TOKENS, S_SAMPLED, S_LINE, S_PAIRS, S_KEYS, STEP_COLUMNS,
 ) = (*range(10), 12, 15)  # fmt: skip  # pairs and keys by context class
 
+# a worker's meter (docs/decisions/0011), once for time and once, M_WIDE further, for energy: running sums per sequence and
+# per key by class (plain, and times the key of a context of 0), all modulo 2**64; the last step's prices; what is left over
+(
+    M_EACH, M_KEY, M_AT, M_SEQUENCE, M_TOKEN, M_REST, M_SETTLED, M_LOST, M_LOST_FINE, M_SINCE, M_WIDE,
+) = (0, 1, 4, *range(7, 15))  # fmt: skip
+M_STEPS, METER_COLUMNS = 2 * M_WIDE, 2 * M_WIDE + 1
+# a request's shares: fine (less the meter's running sums while it decodes) and whole, for time, then for energy
+O_FINE, O_WHOLE, O_WIDE, O_OFF, OWN_COLUMNS = 0, 1, 2, 4, 5
+# shares of a request where it left: of the prefill pool, then of any other worker; workers + 1
+A_WORKER, A_TICKS, A_UJ, A_WIDE, SHARE_COLUMNS = 0, 1, 2, 3, 6
+
 # timeline
 T_ARRIVED, T_FINISHED, T_TOKENS, T_WAITING, T_RUNNING, T_BLOCKS, T_JOULES, T_BUSY = range(8)  # T_BUSY + variant
 
@@ -67,8 +82,8 @@ T_ARRIVED, T_FINISHED, T_TOKENS, T_WAITING, T_RUNNING, T_BLOCKS, T_JOULES, T_BUS
 (
     NOW, LAST, BUCKET_NEXT, SLOT_HEAD, SLOTS_USED, CURSOR, BASE_ID, MORE, RELEASED, PENDING_N, MOVING_N, WOKEN_N,
     CLIENTS, HORIZON, BUCKET, BUCKETS, WARMUP, MAX_LEAP, RECORD, SEED, TICK_NEXT, TICK_STEP, NODE_HEAD, NODES_FREE,
-    PAGE_HEAD, PAGES_FREE, HASHES_IN, CLOSED, BUILT, TRACE_FROM, TRACE_TO, TRACED, UNTRACED, SCALARS,
-) = range(34)  # fmt: skip
+    PAGE_HEAD, PAGES_FREE, HASHES_IN, CLOSED, BUILT, TRACE_FROM, TRACE_TO, TRACED, UNTRACED, ALLOCATES, SCALARS,
+) = range(35)  # fmt: skip
 
 # why the kernel came back
 DONE, NEED_CHUNK, NEED_SLOTS, NEED_NODES, NEED_PAGES = range(5)

@@ -7,6 +7,7 @@ from tokenworks.twin.blocks import needed, take
 from tokenworks.twin.cell import FINISHED
 from tokenworks.twin.columns import (
     AHEAD,
+    ALLOCATES,
     ALONE,
     BASE,
     BATCH_STEPS,
@@ -37,6 +38,8 @@ from tokenworks.twin.columns import (
     JOULES_S,
     LATENCY,
     LEVEL,
+    M_SINCE,
+    M_WIDE,
     MIXED_STEP,
     MODE,
     MOVING,
@@ -46,9 +49,6 @@ from tokenworks.twin.columns import (
     OUTPUT_S,
     PER_TOKEN,
     PHASE,
-    POOL_A,
-    POOL_B,
-    POOL_OF,
     PREFILL_TOKENS,
     PREFIX,
     PRODUCED,
@@ -73,12 +73,22 @@ from tokenworks.twin.columns import (
     D,
     N,
 )
-from tokenworks.twin.compiled import compiled, hot, inlined
+from tokenworks.twin.compiled import compiled, hot
 from tokenworks.twin.heaps import pop, push_event
 from tokenworks.twin.leap import end_of, sum_of
 from tokenworks.twin.leaving import book_first_token, change_load, leave_system
 from tokenworks.twin.prefix import publish
 from tokenworks.twin.sequences import cross_limits, join_decode, leave_decode, release_blocks
+from tokenworks.twin.sharing import (
+    FULL,
+    charge_chunk,
+    close_share,
+    divide_step,
+    fold_all,
+    join_share,
+    prefills_only,
+    settle_share,
+)
 from tokenworks.twin.step_cost import grown
 from tokenworks.twin.step_log import log_steps
 from tokenworks.twin.timeline import book_steps
@@ -129,13 +139,15 @@ def decode_steps(g, w, v, k, tick, t, st, books, pools, cache):  # type: ignore[
     rank[g, AHEAD] = 0
     worker[w, DECODE_TOKENS] += tokens
     worker[w, BATCH_STEPS] += n * k
+    cross_limits(g, w, v, number, rank, slots, st)
     while rank[g, HEAP_N] > 0 and st.heap[g, 0, 0, 0] <= rank[g, D]:
         s = pop(st.heap, rank, g, 0, slots)
+        if st.g[ALLOCATES] == 1:
+            close_share(s, w, v, number, st)
         release_blocks(g, s, v, number, rank, slots, cache)
         leave_decode(g, s, v, number, rank, slots, st.heap, st.phase)
         stop_running(rank, slots, g, s)
         leave_system(s, w, tick, FINISHED, st, books, pools, cache)
-    cross_limits(g, v, number, rank, slots, st.heap)
     return tokens
 
 
@@ -149,6 +161,8 @@ def end_prefills(g, w, v, tick, t, st, books, pools, cache, agenda):  # type: ig
     while left > 0:
         s = rank[g, FILL_HEAD]
         chunk = min(left, slots[s, GOAL] - slots[s, STORED])
+        if st.g[ALLOCATES] == 1:
+            charge_chunk(s, w, v, chunk, t, st)
         slots[s, STORED] += chunk
         left -= chunk
         if slots[s, STORED] >= slots[s, GOAL]:
@@ -176,6 +190,8 @@ def end_prefill(s, g, w, v, tick, t, st, books, pools, cache, agenda):  # type: 
         leave_system(s, w, tick, FINISHED, st, books, pools, cache)
     elif prefills_only(w, st.worker, books.service):
         stop_running(rank, slots, g, s)
+        if st.g[ALLOCATES] == 1:
+            settle_share(s, w, st, books)
         slots[s, PHASE] = MOVING
         change_load(w, -1, -(slots[s, INPUT] + slots[s, OUTPUT]), st.worker, pools)
         arrives = tick + number[v, LATENCY] + slots[s, INPUT] * number[v, PER_TOKEN]
@@ -183,13 +199,8 @@ def end_prefill(s, g, w, v, tick, t, st, books, pools, cache, agenda):  # type: 
     else:
         slots[s, EXTRA] = -1
         join_decode(g, s, v, number, t.rate, rank, slots, st.heap, st.phase)
-
-
-@inlined
-def prefills_only(w, worker, service):  # type: ignore[no-untyped-def]
-    """True for a worker of a prefill pool."""
-    own = worker[w, SERVICE_OF]
-    return service[own, POOL_B] >= 0 and service[own, POOL_A] == worker[w, POOL_OF]
+        if st.g[ALLOCATES] == 1:
+            join_share(s, w, v, number, st)
 
 
 @hot
@@ -201,6 +212,10 @@ def end_step(w, tick, t, st, books, pools, cache, agenda):  # type: ignore[no-un
         book_steps(w, k, mixed, t, st, books)
     if st.g[c.TRACE_FROM] <= tick < st.g[c.TRACE_TO]:
         log_steps(w, k, mixed, tick, t, st, books)
+    if st.g[ALLOCATES] == 1:
+        divide_step(w, k, mixed, t, st)
+        if max(st.meter[w, M_SINCE], st.meter[w, M_WIDE + M_SINCE]) > FULL:
+            fold_all(w, v, t, st)
     fine = advance(w, k, tick, worker, st.level_ticks)
     if mixed:
         worker[w, STEP] = 0

@@ -113,6 +113,8 @@ def load_slot(st, cache, agenda, arrival):  # type: ignore[no-untyped-def]
     slots[s, c.STORED], slots[s, c.PRODUCED], slots[s, c.FIRST] = 0, 0, -1
     slots[s, c.PREEMPTED], slots[s, c.CACHED], slots[s, c.EXTRA] = 0, -1, -1
     slots[s, c.PINNED], slots[s, c.HASHES], slots[s, c.PHASE], slots[s, c.RANK] = 0, 0, c.PENDING, -1
+    if g[c.ALLOCATES] == 1:
+        st.own[s] = 0
     start, count = agenda.hash_start[i], agenda.hash_start[i + 1] - agenda.hash_start[i]
     if count > 0:
         g[c.HASHES_IN] += count

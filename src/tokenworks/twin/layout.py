@@ -25,6 +25,7 @@ class Tables(NamedTuple):
     number: Ints  # (variants, MODEL_COLUMNS)
     rate: Floats  # (variants,) tokens per decode step
     first: Ints  # (models,)
+    price: Ints  # (variants, lines + 1, PRICE_COLUMNS)
 
 
 class Pools(NamedTuple):
@@ -43,8 +44,9 @@ def pack_tables(models: tuple[WorkerModel, ...]) -> Tables:
     variants = [(m, level) for m in models for level in m.levels]
     parts: list[Ints] = []
     line = np.zeros((len(variants), lines + 1, c.LINE_COLUMNS), np.int64)
+    price = np.zeros((len(variants), lines + 1, c.PRICE_COLUMNS), np.int64)
     offset = 0
-    for v, (_, level) in enumerate(variants):
+    for v, (model, level) in enumerate(variants):
         for k, table in enumerate(_tables(level, lines)):
             wide = table.shape[1]
             line[v, :, k] = offset + wide * np.arange(lines + 1)
@@ -52,9 +54,22 @@ def pack_tables(models: tuple[WorkerModel, ...]) -> Tables:
             offset += table.size
         line[v, :, c.PAIR : c.PAIR + 3] = _with_joules(level.pair, level.joule_pair, lines)
         line[v, :, c.CONTEXT : c.CONTEXT + 3] = _with_joules(level.context, level.joule_context, lines)
+        price[v] = _prices(line[v], level, lines, model.ranks)
     first = np.concatenate([[0], np.cumsum([len(m.levels) for m in models])[:-1]]).astype(np.int64)
     number = np.array([_numbers(m, level) for m, level in variants], np.int64)
-    return Tables(np.concatenate(parts), line, number, np.array([float(m.tokens_per_step) for m, _ in variants]), first)
+    rate = np.array([float(m.tokens_per_step) for m, _ in variants])
+    return Tables(np.concatenate(parts), line, number, rate, first, price)
+
+
+def _prices(line: Ints, level: StepTable, lines: int, ranks: int) -> Ints:
+    """Time goes by the longest rank: a key of one of them costs its part of the mean. Joules add up over ranks."""
+    price = np.zeros((lines + 1, c.PRICE_COLUMNS), np.int64)
+    price[:, c.P_PAIR : c.P_PAIR + 3] = line[:, c.PAIR : c.PAIR + 3]
+    price[:, c.P_CONTEXT : c.P_CONTEXT + 3] = line[:, c.CONTEXT : c.CONTEXT + 3]
+    price[:lines] //= ranks
+    price[:, c.P_FIXED] = _with_joules(level.mixed, level.joule_mixed, lines)[:, 1]
+    price[:, c.P_SHARED] = _with_joules(level.shared_mixed, level.joule_shared_mixed, lines)[:, 1]
+    return price
 
 
 def _tables(level: StepTable, lines: int) -> list[Ints]:

@@ -103,7 +103,7 @@ def lead(w, v, first, last, total, most, t, st):  # type: ignore[no-untyped-def]
             gain = decode_slope(number, line, v, x, rank, g) - best_slope
             if gain > 0:
                 value = decode_line(flat, line, v, x, rank[g, N], s0, s1, s2) + shared_decode(flat, line, v, x, total)
-                most = min(most, (best - value) // gain + 1)
+                most = min(most, (best - value + gain - 1) // gain)  # where it draws level, it leads
     worker[w, BASE], worker[w, SLOPE] = best, best_slope
     worker[w, JOULE_BASE], worker[w, JOULE_SLOPE] = joules + shared_decode(flat, line, v, lines, total), growth
     return most

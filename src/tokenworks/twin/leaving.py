@@ -5,6 +5,7 @@ from __future__ import annotations
 from tokenworks.control.tournament import update
 from tokenworks.twin.cell import FINISHED, KV_AWARE
 from tokenworks.twin.columns import (
+    ALLOCATES,
     ARRIVAL,
     ASKED_S,
     BUCKET,
@@ -56,6 +57,7 @@ from tokenworks.twin.columns import (
 )
 from tokenworks.twin.compiled import compiled, hot
 from tokenworks.twin.prefix import drop_hashes
+from tokenworks.twin.sharing import settle_share
 from tokenworks.twin.statistics import bin_of
 
 KV_SCALE = 256  # costs of KV-aware routing are in 1/256 blocks
@@ -134,6 +136,8 @@ def leave_system(s, w, tick, status, st, books, pools, cache):  # type: ignore[n
     if status == FINISHED:
         slots[s, PRODUCED] = slots[s, OUTPUT]
         book_finish(s, tick, slots, g, books)
+        if g[ALLOCATES] == 1:
+            settle_share(s, w, st, books)
     if g[RECORD] == 1:
         write_log(s, w, tick, status, slots, books.log)
     if slots[s, HASHES] > 0:

@@ -30,6 +30,8 @@ class State(NamedTuple):
     phase: Ints  # (ranks, widest block) decode sequences by OFF modulo block
     slot: Ints  # (slots, REQUEST_COLUMNS)
     level_ticks: Ints  # (workers, levels)
+    meter: Ints  # (workers, METER_COLUMNS)
+    own: Ints  # (slots, OWN_COLUMNS) shares of requests in the system; one row where nothing is allocated
 
 
 class Books(NamedTuple):
@@ -43,6 +45,7 @@ class Books(NamedTuple):
     edges: Ints
     log: Ints  # (requests, LOG_COLUMNS), or (0, …)
     steps: Ints  # (capacity, STEP_COLUMNS): steps and leaps of the traced window
+    share: Ints  # (requests, SHARE_COLUMNS), or (0, …)
 
 
 class Cache(NamedTuple):
@@ -84,7 +87,7 @@ class Caps(NamedTuple):
     seen: Ints  # (workers, levels) level ticks at the last tick
 
 
-def new_state(tables: Tables, worker: Ints, slots: int) -> State:
+def new_state(tables: Tables, worker: Ints, slots: int, allocates: bool) -> State:
     number = tables.number[worker[:, c.VARIANT]]
     owner = np.repeat(np.arange(len(worker)), worker[:, c.RANK_COUNT])
     rank = np.zeros((len(owner), c.RANK_COLUMNS), np.int64)
@@ -102,6 +105,8 @@ def new_state(tables: Tables, worker: Ints, slots: int) -> State:
         np.zeros((len(owner), int(number[:, c.BLOCK].max())), np.int64),
         _slots(slots),
         np.zeros((len(worker), int(number[:, c.LEVELS].max())), np.int64),
+        np.zeros((len(worker), c.METER_COLUMNS), np.int64),
+        np.zeros((slots if allocates else 1, c.OWN_COLUMNS), np.int64),
     )
 
 
@@ -123,6 +128,7 @@ def new_books(service: Ints, variants: int, buckets: int, steps: int) -> Books:
         EDGES,
         np.zeros((0, c.LOG_COLUMNS), np.int64),
         np.zeros((steps, c.STEP_COLUMNS), np.int64),
+        np.zeros((0, c.SHARE_COLUMNS), np.int64),
     )
 
 

@@ -6,6 +6,7 @@ from tokenworks.twin.blocks import available, blocks_for, needed_now, needs, tak
 from tokenworks.twin.cell import TIMED_OUT
 from tokenworks.twin.columns import (
     AHEAD,
+    ALLOCATES,
     ALONE,
     ARRIVAL,
     BLOCK,
@@ -32,10 +33,12 @@ from tokenworks.twin.columns import (
     PLANS_AHEAD,
     PREFIX,
     RANK_COUNT,
+    RANK_WORKER,
     RELOAD,
     RESERVE,
     RESERVED,
     RUN_HEAD,
+    RUN_TAIL,
     RUNNING,
     SAMPLES,
     SERVICE,
@@ -56,6 +59,7 @@ from tokenworks.twin.leap import unseen
 from tokenworks.twin.leaving import leave_system
 from tokenworks.twin.prefix import pin, runs
 from tokenworks.twin.sequences import first_growth, join_decode, preempt
+from tokenworks.twin.sharing import join_share, stop_share
 from tokenworks.twin.step_cost import pairs
 from tokenworks.twin.waiting import dequeue, head_of, start_filling, start_running
 
@@ -72,6 +76,8 @@ def take_decode_blocks(g, v, t, st, cache, books):  # type: ignore[no-untyped-de
     while s >= 0:
         own, following = needs(st.slot, s, rank, number, v, g), st.slot[s, YOUNGER]
         while own > available(rank, number, v, g):
+            if st.g[ALLOCATES] == 1:
+                stop_share(rank[g, RUN_TAIL], rank[g, RANK_WORKER], v, number, st)
             if preempt(g, v, number, rank, st.slot, st.heap, st.phase, st.queue, cache, books.service) == s:
                 return True
         if own > 0:
@@ -169,6 +175,8 @@ def admit_ready(g, s, v, t, st):  # type: ignore[no-untyped-def]
     """A transferred request decodes at once; it may hold the block of its next token already. Returns its tokens."""
     number, rank, slots = t.number, st.rank, st.slot
     join_decode(g, s, v, number, t.rate, rank, slots, st.heap, st.phase)
+    if st.g[ALLOCATES] == 1:
+        join_share(s, rank[g, RANK_WORKER], v, number, st)
     if number[v, RESERVE] == 0:
         slots[s, EXTRA] = rank[g, D]
         rank[g, AHEAD] += slots[s, GOAL] % number[v, BLOCK] == 0

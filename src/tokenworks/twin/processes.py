@@ -10,7 +10,16 @@ import numpy as np
 
 from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
-from tokenworks.twin.cell import Cell, RequestLog, ServiceStats, TwinOptions, TwinResult, TwinTimeline, WorkerStats
+from tokenworks.twin.cell import (
+    Allocation,
+    Cell,
+    RequestLog,
+    ServiceStats,
+    TwinOptions,
+    TwinResult,
+    TwinTimeline,
+    WorkerStats,
+)
 from tokenworks.twin.simulate import simulate
 
 Stream = Callable[[], Requests | Iterable[Requests]]  # made anew in the process that runs the cell; must pickle
@@ -45,6 +54,7 @@ def merge(results: Sequence[TwinResult]) -> TwinResult:
         _workers([r.workers for r in results]),
         _timeline(timelines) if len(timelines) == len(results) else None,
         _log(logs) if len(logs) == len(results) else None,
+        allocation=_allocation(results),
     )
 
 
@@ -68,3 +78,17 @@ def _timeline(parts: Sequence[TwinTimeline]) -> TwinTimeline:
 
 def _log(parts: Sequence[RequestLog]) -> RequestLog:
     return RequestLog(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in RequestLog.__dataclass_fields__})
+
+
+def _allocation(results: Sequence[TwinResult]) -> Allocation | None:
+    """Requests and workers follow each other; workers are counted on."""
+    parts, start = [], 0
+    for result in results:
+        if result.allocation is None:
+            return None
+        columns = {n: getattr(result.allocation, n) for n in Allocation.__dataclass_fields__}
+        for name in ("prefill_worker", "worker"):
+            columns[name] = np.where(columns[name] >= 0, columns[name] + start, -1).astype(np.int32)
+        parts.append(columns)
+        start += len(result.workers.steps)
+    return Allocation(**{n: np.concatenate([p[n] for p in parts]) for n in Allocation.__dataclass_fields__})

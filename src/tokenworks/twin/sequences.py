@@ -7,6 +7,7 @@ import numpy as np
 from tokenworks.twin.blocks import held, phase_of
 from tokenworks.twin.columns import (
     AHEAD,
+    ALLOCATES,
     BEFORE,
     BELOW1,
     BELOW_SUM1,
@@ -40,6 +41,7 @@ from tokenworks.twin.columns import (
 from tokenworks.twin.compiled import compiled, hot, inlined
 from tokenworks.twin.heaps import pop, push, remove
 from tokenworks.twin.prefix import unpin
+from tokenworks.twin.sharing import cross_share
 from tokenworks.twin.step_cost import grown
 from tokenworks.twin.waiting import enqueue_front, stop_filling, stop_running
 
@@ -98,8 +100,9 @@ def leave_decode(g, s, v, number, rank, slots, heap, phase):  # type: ignore[no-
 
 
 @hot
-def cross_limits(g, v, number, rank, slots, heap):  # type: ignore[no-untyped-def]
+def cross_limits(g, w, v, number, rank, slots, st):  # type: ignore[no-untyped-def]
     """Sequences whose keys have reached a limit grow no more in that class."""
+    heap = st.heap
     for k in range(2):
         if number[v, LIMIT1 + k] == 0 or number[v, SPECULATES] == 1:
             continue
@@ -107,6 +110,8 @@ def cross_limits(g, v, number, rank, slots, heap):  # type: ignore[no-untyped-de
             s = pop(heap, rank, g, 1 + k, slots)
             rank[g, BELOW1 + 2 * k] -= 1
             rank[g, BELOW_SUM1 + 2 * k] -= slots[s, OFF]
+            if st.g[ALLOCATES] == 1:
+                cross_share(s, w, k + 1, number[v, LIMIT1 + k], st)
 
 
 @hot

@@ -12,12 +12,14 @@ from tokenworks.errors import InputError, UnsupportedError
 from tokenworks.events.requests import Requests
 from tokenworks.twin import columns as c
 from tokenworks.twin import kernel
+from tokenworks.twin.allocation import at_workers
 from tokenworks.twin.audit import audit, audit_timeline
 from tokenworks.twin.cell import Cell, TwinOptions, TwinResult
 from tokenworks.twin.feeding import Feeder
 from tokenworks.twin.layout import Ints, Pools, Tables, pack_pools, pack_services, pack_tables, pack_workers
 from tokenworks.twin.memory import Agenda, Books, Cache, Caps, State, grow_list, grow_rows, new_books, new_state
 from tokenworks.twin.prefix import rehash
+from tokenworks.twin.sharing import settle_rest
 from tokenworks.twin.unpacking import result_of
 
 UNLIMITED_LEAP = 1 << 40
@@ -50,7 +52,7 @@ class Run:
         self.cell, self.options = cell, options
         self.tables: Tables = pack_tables(cell.models)
         self.pools: Pools = pack_pools(cell)
-        self.state: State = new_state(self.tables, pack_workers(cell, self.tables, self.pools), SLOTS)
+        self.state: State = new_state(self.tables, pack_workers(cell, self.tables, self.pools), SLOTS, options.allocate)
         self.books: Books = new_books(pack_services(cell), len(self.tables.number), options.buckets, self._traced())
         hashed = any(m.prefix_cache for m in cell.models)
         self.feeder = Feeder(requests, len(cell.services), options.clients, hashed)
@@ -66,6 +68,7 @@ class Run:
         g[c.HORIZON], g[c.BUCKET], g[c.BUCKETS] = options.horizon_ticks, max(1, options.bucket_ticks), options.buckets
         g[c.WARMUP], g[c.MAX_LEAP], g[c.RECORD] = options.warmup_ticks, max_leap, int(options.record)
         g[c.TRACE_FROM], g[c.TRACE_TO] = options.trace_ticks
+        g[c.ALLOCATES] = int(options.allocate)
         g[c.SEED], g[c.TICK_STEP] = self.cell.seed, options.control_ticks
         g[c.TICK_NEXT] = options.control_ticks if self.cell.caps else c.NEVER
         g[c.NODES_FREE] = len(self.cache.node)
@@ -159,6 +162,8 @@ class Run:
         if self.feeder.count == 0:
             raise InputError("there are no requests to simulate")
         kernel.settle(self.tables, self.state, self.books, self.pools, self.cache, self.agenda)
+        if self.options.allocate:
+            settle_rest(at_workers(self.state), self.tables, self.state, self.books)
         audit(self.cell, self.tables, self.state, self.books, self.pools, self.cache)
         audit_timeline(self.cell, self.state, self.books, self.options)
 
@@ -194,10 +199,15 @@ class Run:
         if self.options.record and len(self.books.log) < self.feeder.count:
             log = grow_rows(self.books.log, max(self.feeder.count, 2 * len(self.books.log)))
             self.books = self.books._replace(log=log)
+        if self.options.allocate and len(self.books.share) < self.feeder.count:
+            share = grow_rows(self.books.share, max(self.feeder.count, 2 * len(self.books.share)))
+            self.books = self.books._replace(share=share)
 
     def _grow_slots(self) -> None:
         slot, head = grow_list(self.state.slot, int(self.state.g[c.SLOT_HEAD]), c.NEXT)
         self.state = self.state._replace(slot=slot)
+        if self.options.allocate:
+            self.state = self.state._replace(own=grow_rows(self.state.own, len(slot)))
         self.state.g[c.SLOT_HEAD] = head
         pending, moving = (grow_rows(rows, len(slot)) for rows in (self.agenda.pending, self.agenda.moving))
         self.agenda = self.agenda._replace(pending=pending, moving=moving)
@@ -224,4 +234,6 @@ class Run:
         end = self.options.horizon_ticks or int(self.state.g[c.LAST])
         if self.options.record and len(self.books.log) < self.feeder.length:
             self.books = self.books._replace(log=grow_rows(self.books.log, self.feeder.length))
+        if self.options.allocate and len(self.books.share) < self.feeder.length:
+            self.books = self.books._replace(share=grow_rows(self.books.share, self.feeder.length))
         return result_of(self.cell, self.tables, self.state, self.books, self.options, self.feeder.length, end)

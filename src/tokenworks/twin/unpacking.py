@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from tokenworks.errors import ConservationError
 from tokenworks.twin import columns as c
+from tokenworks.twin.allocation import allocation_of
 from tokenworks.twin.cell import (
     FINISHED,
     IN_SYSTEM,
@@ -35,7 +36,9 @@ def result_of(
     services = tuple(_service(s, books, int(inside[s])) for s in range(len(cell.services)))
     timeline = _timeline(cell, tables, books, options, end) if options.buckets else None
     steps = _steps(books, st) if len(books.steps) else None
-    return TwinResult(end, services, _workers(cell, st, end), timeline, log, steps)
+    workers = _workers(cell, st, end)
+    allocation = allocation_of(cell, st, books.share[:count], workers, end) if options.allocate else None
+    return TwinResult(end, services, workers, timeline, log, steps, allocation)
 
 
 def _steps(books: Books, st: State) -> StepLog:
