@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tokenworks.events.requests import Requests
@@ -96,9 +98,20 @@ def random_case(seed: int) -> tuple[Cell, Requests, TwinOptions]:
     )
 
 
-def differences(seed: int, max_leap: int = 1 << 40) -> list[str]:
+def linked(case: tuple[Cell, Requests, TwinOptions], seed: int) -> tuple[Cell, Requests, TwinOptions]:
+    """The case with requests that follow up to three earlier ones; arrivals in any order."""
+    cell, requests, options = case
+    rng, n = np.random.default_rng(seed), len(requests)
+    before = [np.unique(rng.integers(0, i, int(rng.choice([0, 1, 1, 2, 3])))) if i else [] for i in range(n)]
+    after_start = np.concatenate([[0], np.cumsum([len(b) for b in before])]).astype(np.int64)
+    after = np.concatenate([np.asarray(b, np.int64) for b in before])
+    follows = replace(requests, arrival=rng.permutation(requests.arrival), after_start=after_start, after=after)
+    return cell, follows, replace(options, clients=0)
+
+
+def differences(seed: int, max_leap: int = 1 << 40, links: bool = False) -> list[str]:
     """Every field in which kernel and reference disagree on a random case."""
-    cell, requests, options = random_case(seed)
+    cell, requests, options = linked(random_case(seed), seed) if links else random_case(seed)
     slow = Reference(cell, requests, options)
     end = slow.run()
     fast = simulate(cell, requests, options, max_leap)

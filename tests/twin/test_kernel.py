@@ -29,6 +29,13 @@ def test_single_steps_equal_leaps(seed):
     assert differences(seed, max_leap=1) == []
 
 
+@pytest.mark.parametrize("block", range(4))
+def test_requests_that_follow_others_come_when_these_have_left(block):
+    """Random graphs of predecessors, rejections, timeouts and horizons included, by ==."""
+    wrong = {seed: found for seed in range(block * 40, block * 40 + 40) if (found := differences(seed, links=True))}
+    assert not wrong
+
+
 @pytest.mark.prove
 def test_kernel_equals_reference_at_full_size():
     assert not [seed for seed in range(10_000, 13_000) if differences(seed)]

@@ -18,9 +18,14 @@ COLUMNS = ("arrival", "input_tokens", "output_tokens", "service", "session", "pr
 class Feeder:
     """Yields (chunk, hash starts, hashes) of at most CHUNK requests; raises InputError for what cannot be simulated."""
 
-    def __init__(self, requests: Requests | Iterable[Requests], services: int, clients: int, hashed: bool):
+    def __init__(
+        self, requests: Requests | Iterable[Requests], services: int, clients: int, hashed: bool, linked: bool
+    ):
         self.source: Iterator[Requests] = iter([requests] if isinstance(requests, Requests) else requests)
-        self.services, self.clients, self.hashed = services, clients, hashed
+        self.services, self.by_the_clock, self.hashed = services, not (clients or linked), hashed
+        self.most = (
+            len(requests) if linked and isinstance(requests, Requests) else CHUNK
+        )  # linked ones are all known at once
         self.unit_tokens = 0  # of the hashes, 0 before the first chunk that has any
         self.count, self._last = 0, 0
         self._whole = len(requests) if isinstance(requests, Requests) else 0
@@ -43,8 +48,10 @@ class Feeder:
                 if self.unit_tokens not in (0, requests.hash_block_tokens):
                     raise UnsupportedError("all prompt hashes of a run must cover the same number of tokens")
                 self.unit_tokens = requests.hash_block_tokens
-            for start in range(0, len(requests), CHUNK):
-                yield self._pack(requests, start, min(len(requests), start + CHUNK))
+            if len(requests.after_start) and self.most == CHUNK != len(requests):
+                raise UnsupportedError("requests that follow others must come as one stream, not in pieces")
+            for start in range(0, len(requests), self.most):
+                yield self._pack(requests, start, min(len(requests), start + self.most))
 
     def _pack(self, requests: Requests, start: int, stop: int) -> tuple[Ints, Ints, Ints]:
         chunk = np.empty((stop - start, c.CHUNK_COLUMNS), np.int64)
@@ -66,7 +73,7 @@ class Feeder:
 
     def _check(self, chunk: Ints) -> None:
         arrival = chunk[:, c.C_ARRIVAL]
-        if not self.clients and (arrival[0] < self._last or (np.diff(arrival) < 0).any()):
+        if self.by_the_clock and (arrival[0] < self._last or (np.diff(arrival) < 0).any()):
             raise InputError("requests must be sorted by arrival")
         if arrival.min() < 0 or chunk[:, c.C_INPUT].min() < 1 or chunk[:, c.C_OUTPUT].min() < 1:
             raise InputError("a request needs an arrival ≥ 0 and at least one input and one output token")

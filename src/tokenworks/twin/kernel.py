@@ -15,11 +15,13 @@ from tokenworks.twin.columns import (
     CLOCK,
     CURSOR,
     DONE,
+    ENDED_N,
     FIRST_RANK,
     HORIZON,
     IDLE,
     LAST,
     LEAP,
+    LINKED,
     MIXED_STEP,
     MODE,
     MORE,
@@ -99,13 +101,12 @@ def build_steps(t, st, cache, books, pools, agenda):  # type: ignore[no-untyped-
 
 
 @hot
-def load_slot(st, cache, agenda, arrival):  # type: ignore[no-untyped-def]
-    """The next request of the chunk into a slot."""
-    g, slots, row, i = st.g, st.slot, agenda.chunk, st.g[CURSOR]
+def load_slot(st, cache, agenda, i, arrival):  # type: ignore[no-untyped-def]
+    """Request ``i`` of the chunk into a slot."""
+    g, slots, row = st.g, st.slot, agenda.chunk
     s = g[SLOT_HEAD]
     g[SLOT_HEAD] = slots[s, c.NEXT]
     g[c.SLOTS_USED] += 1
-    g[CURSOR] += 1
     slots[s, c.ID], slots[s, c.ARRIVAL], slots[s, c.INPUT] = g[c.BASE_ID] + i, arrival, row[i, c.C_INPUT]
     slots[s, c.OUTPUT], slots[s, c.SERVICE] = row[i, c.C_OUTPUT], row[i, c.C_SERVICE]
     slots[s, c.SESSION], slots[s, c.PRIORITY] = row[i, c.C_SESSION], row[i, c.C_PRIORITY]
@@ -123,14 +124,14 @@ def load_slot(st, cache, agenda, arrival):  # type: ignore[no-untyped-def]
 
 
 @hot
-def shortage(st, agenda, cache):  # type: ignore[no-untyped-def]
-    """What is missing to take the next request of the chunk in, or DONE."""
+def shortage(i, st, agenda, cache):  # type: ignore[no-untyped-def]
+    """What is missing to take request ``i`` of the chunk in, or DONE."""
     g = st.g
-    if g[CURSOR] >= len(agenda.chunk):
+    if i >= len(agenda.chunk):
         return NEED_CHUNK
     if g[SLOT_HEAD] < 0:
         return NEED_SLOTS
-    count = agenda.hash_start[g[CURSOR] + 1] - agenda.hash_start[g[CURSOR]]
+    count = agenda.hash_start[i + 1] - agenda.hash_start[i]
     if g[c.PAGES_FREE] * c.PAGE_UNITS < count + c.PAGE_UNITS:
         return NEED_PAGES
     return DONE
@@ -141,7 +142,7 @@ def release(st, agenda, cache):  # type: ignore[no-untyped-def]
     """Closed loop: each completion lets the next request come, after its think time."""
     g = st.g
     while g[RELEASED] > 0:
-        lack = shortage(st, agenda, cache)
+        lack = shortage(g[CURSOR], st, agenda, cache)
         if lack == NEED_CHUNK and g[MORE] == 0:
             g[RELEASED] = 0
             return DONE
@@ -150,10 +151,25 @@ def release(st, agenda, cache):  # type: ignore[no-untyped-def]
         i = g[CURSOR]
         known = g[c.BASE_ID] + i < g[CLIENTS]
         arrival = agenda.chunk[i, c.C_ARRIVAL] if known else g[NOW] + agenda.chunk[i, c.C_THINK]
-        s = load_slot(st, cache, agenda, arrival)
+        s = load_slot(st, cache, agenda, i, arrival)
+        g[CURSOR] += 1
         push_event(agenda.pending, g, PENDING_N, arrival, st.slot[s, c.ID], s)
         g[RELEASED] -= 1
     return DONE
+
+
+@compiled
+def follow(st, books, agenda):  # type: ignore[no-untyped-def]
+    """Linked requests whose predecessors have all left come after their pause."""
+    g = st.g
+    for k in range(g[ENDED_N]):
+        i = books.ended[k]
+        for j in agenda.link[agenda.link_start[i] : agenda.link_start[i + 1]]:
+            agenda.missing[j] -= 1
+            if agenda.missing[j] == 0:
+                arrival = max(agenda.chunk[j, c.C_ARRIVAL], g[NOW] + agenda.chunk[j, c.C_THINK])
+                push_event(agenda.pending, g, PENDING_N, arrival, j, j)
+    g[ENDED_N] = 0
 
 
 @hot
@@ -162,7 +178,11 @@ def next_arrival(st, agenda, cache):  # type: ignore[no-untyped-def]
     g = st.g
     if g[CLIENTS] > 0:
         return (agenda.pending[0, 0] if g[PENDING_N] > 0 else NEVER), DONE
-    lack = shortage(st, agenda, cache)
+    if g[LINKED] > 0:
+        if g[PENDING_N] == 0:
+            return NEVER, DONE
+        return agenda.pending[0, 0], shortage(agenda.pending[0, 2], st, agenda, cache)
+    lack = shortage(g[CURSOR], st, agenda, cache)
     if lack == NEED_CHUNK and g[MORE] == 0:
         return NEVER, DONE
     return (NEVER if lack == NEED_CHUNK else agenda.chunk[g[CURSOR], c.C_ARRIVAL]), lack
@@ -173,7 +193,10 @@ def take_arrival(st, agenda, cache):  # type: ignore[no-untyped-def]
     """The slot of the request that arrives now."""
     if st.g[CLIENTS] > 0:
         return pop_event(agenda.pending, st.g, PENDING_N)
-    return load_slot(st, cache, agenda, agenda.chunk[st.g[CURSOR], c.C_ARRIVAL])
+    if st.g[LINKED] > 0:
+        return load_slot(st, cache, agenda, pop_event(agenda.pending, st.g, PENDING_N), st.g[NOW])
+    st.g[CURSOR] += 1
+    return load_slot(st, cache, agenda, st.g[CURSOR] - 1, agenda.chunk[st.g[CURSOR] - 1, c.C_ARRIVAL])
 
 
 @compiled
@@ -194,6 +217,8 @@ def run(t, st, books, pools, cache, agenda, caps, joules, votes):  # type: ignor
             lack = release(st, agenda, cache)
             if lack != DONE:
                 return lack
+        if g[ENDED_N] > 0:
+            follow(st, books, agenda)
         arrival, lack = next_arrival(st, agenda, cache)
         if lack != DONE:
             return lack

@@ -13,6 +13,7 @@ from tokenworks.twin.columns import (
     CACHED,
     CACHED_S,
     CLIENTS,
+    ENDED_N,
     FINISHED_S,
     FIRST,
     FREE_SLOT,
@@ -29,6 +30,7 @@ from tokenworks.twin.columns import (
     L_PRODUCED,
     L_STATUS,
     L_WORKER,
+    LINKED,
     NEXT,
     OUT_TOKENS,
     OUTPUT,
@@ -148,3 +150,6 @@ def leave_system(s, w, tick, status, st, books, pools, cache):  # type: ignore[n
     g[SLOTS_USED] -= 1
     if g[CLIENTS] > 0:
         g[RELEASED] += 1
+    if g[LINKED] > 0:
+        books.ended[g[ENDED_N]] = slots[s, ID]
+        g[ENDED_N] += 1

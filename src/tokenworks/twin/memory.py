@@ -45,6 +45,7 @@ class Books(NamedTuple):
     edges: Ints
     log: Ints  # (requests, LOG_COLUMNS), or (0, …)
     steps: Ints  # (capacity, STEP_COLUMNS): steps and leaps of the traced window
+    ended: Ints  # (slots,) requests that left since linked ones were last looked at
     share: Ints  # (requests, SHARE_COLUMNS), or (0, …)
 
 
@@ -64,10 +65,13 @@ class Agenda(NamedTuple):
     chunk: Ints  # (n, CHUNK_COLUMNS)
     hash_start: Ints  # (n + 1,)
     hashes: Ints
-    pending: Ints  # (slots, 3) heap of (tick, request, slot): clients' next requests
+    pending: Ints  # heap of (tick, request, slot): clients' next requests; (tick, request, request): linked ones
     moving: Ints  # (slots, 3) … KV transfers under way
     woken: Ints  # (workers,)
     times: Ints  # tournament over ready
+    link_start: Ints  # (requests + 1,) linked requests: where the followers of each begin in ``link``
+    link: Ints
+    missing: Ints  # (requests,) predecessors that have not left
 
 
 class Caps(NamedTuple):
@@ -117,7 +121,7 @@ def _slots(count: int) -> Ints:
     return slot
 
 
-def new_books(service: Ints, variants: int, buckets: int, steps: int) -> Books:
+def new_books(service: Ints, variants: int, buckets: int, steps: int, slots: int) -> Books:
     services = len(service)
     return Books(
         service,
@@ -128,6 +132,7 @@ def new_books(service: Ints, variants: int, buckets: int, steps: int) -> Books:
         EDGES,
         np.zeros((0, c.LOG_COLUMNS), np.int64),
         np.zeros((steps, c.STEP_COLUMNS), np.int64),
+        np.zeros(slots, np.int64),
         np.zeros((0, c.SHARE_COLUMNS), np.int64),
     )
 

@@ -46,6 +46,8 @@ class Request:
     status: int = c.WAITING
     preemptions: int = 0
     worker: int = -1
+    missing: int = 0  # predecessors that have not left
+    followers: list[int] = field(default_factory=list)
 
     @property
     def decoding(self) -> bool:
@@ -104,6 +106,7 @@ class Reference:
             for i, m in enumerate(cell.workers)
         ]
         self.requests = [self._request(requests, i) for i in range(len(requests))]
+        self._link(requests)
         self.turn = [0] * len(cell.services)
         self.rejected_full = [0] * len(cell.services)
         self.rejected_long = [0] * len(cell.services)
@@ -114,8 +117,16 @@ class Reference:
     def _queue_up(self) -> None:
         """Who comes by the clock, by (time, number), and who waits for a completion."""
         known = self.options.clients or len(self.requests)
-        self.coming = sorted(self.requests[:known], key=lambda r: (r.arrival, r.number))
+        first = [r for r in self.requests[:known] if not r.missing]
+        self.coming = sorted(first, key=lambda r: (r.arrival, r.number))
         self.later = self.requests[known:]
+
+    def _link(self, requests: Requests) -> None:
+        """Who waits for whom."""
+        for i in range(max(0, len(requests.after_start) - 1)):
+            for before in requests.after[requests.after_start[i] : requests.after_start[i + 1]]:
+                self.requests[i].missing += 1
+                self.requests[int(before)].followers.append(i)
 
     @staticmethod
     def _request(r: Requests, i: int) -> Request:
@@ -129,7 +140,7 @@ class Reference:
             r.timeout,
             r.think,
         )
-        return Request(i, *(int(column[i]) for column in columns))
+        return Request(i, *(int(column[i]) for column in columns))  # type: ignore[arg-type]
 
     # ------------------------------------------------------------------ events
 
@@ -160,12 +171,18 @@ class Reference:
             if worker.end is None:
                 worker.step = 0
 
-    def _release(self, now: int) -> None:
-        """Closed loop: one completion lets the next request come."""
+    def _release(self, now: int, left: Request) -> None:
+        """Closed loop: one completion lets the next request come. Linked ones come when all before them have left."""
         if self.later:
             request = self.later.pop(0)
             request.arrival = now + request.think
             bisect.insort(self.coming, request, key=lambda r: (r.arrival, r.number))
+        for i in left.followers:
+            request = self.requests[i]
+            request.missing -= 1
+            if not request.missing:
+                request.arrival = max(request.arrival, now + request.think)
+                bisect.insort(self.coming, request, key=lambda r: (r.arrival, r.number))
 
     def _arrive(self, request: Request, now: int) -> None:
         plan = self.cell.services[request.service]
@@ -174,7 +191,7 @@ class Reference:
         if plan.max_waiting and waiting >= plan.max_waiting:
             request.status, request.finish = c.REJECTED_QUEUE_FULL, now
             self.rejected_full[request.service] += 1
-            self._release(now)
+            self._release(now, request)
             return
         index = plan.workers[self._route(request)]
         worker = self.workers[index]
@@ -182,7 +199,7 @@ class Reference:
         if blocks > worker.model.kv_blocks:
             request.status, request.finish = c.REJECTED_TOO_LONG, now
             self.rejected_long[request.service] += 1
-            self._release(now)
+            self._release(now, request)
             return
         self.turn[request.service] += 1
         request.status, request.worker, request.goal = c.IN_SYSTEM, index, request.prompt
@@ -286,7 +303,7 @@ class Reference:
                 lost = rank.queue.pop(0)
                 lost.status, lost.finish = c.TIMED_OUT, now
                 self.timed_out[lost.service] += 1
-                self._release(now)
+                self._release(now, lost)
             if not rank.queue or rank.queue[0].arrival > seen:
                 break
             request = rank.queue[0]
@@ -416,7 +433,7 @@ class Reference:
         rank.running.remove(r)
         rank.free += r.held
         r.held, r.finish, r.status = 0, now, c.FINISHED
-        self._release(now)
+        self._release(now, r)
 
 
 def _at(table: np.ndarray, index: int) -> int:

@@ -85,6 +85,7 @@ class FeatureReference(Reference):
                     worker.service, worker.pool, worker.prefills_only = s, pool, only
         self.turns = {pool: 0 for plan in cell.services for pool in (plan.workers, plan.prefill, plan.decode)}
         self.requests = [self._prompt(requests, i) for i in range(len(requests))]
+        self._link(requests)
         self._queue_up()
         self.moving: list[tuple[int, int, Prompt]] = []
         self.owed = [0.0] * len(cell.caps)
@@ -215,7 +216,7 @@ class FeatureReference(Reference):
 
     def _lose(self, request: Any, status: int, now: int) -> None:
         request.status, request.finish = status, now
-        self._release(now)
+        self._release(now, request)
 
     @staticmethod
     def _too_long(worker: Any, tokens: int) -> bool:
@@ -443,7 +444,7 @@ class FeatureReference(Reference):
         rank.running.remove(r)
         self._free(rank, r)
         r.finish, r.status = now, c.FINISHED
-        self._release(now)
+        self._release(now, r)
 
     def _end_transfer(self, request: Any, now: int) -> None:
         """Blocks of the prefill worker are freed; the request decodes elsewhere."""

@@ -17,6 +17,7 @@ from tokenworks.twin.audit import audit, audit_timeline
 from tokenworks.twin.cell import Cell, TwinOptions, TwinResult
 from tokenworks.twin.feeding import Feeder
 from tokenworks.twin.layout import Ints, Pools, Tables, pack_pools, pack_services, pack_tables, pack_workers
+from tokenworks.twin.links import links_of
 from tokenworks.twin.memory import Agenda, Books, Cache, Caps, State, grow_list, grow_rows, new_books, new_state
 from tokenworks.twin.prefix import rehash
 from tokenworks.twin.sharing import settle_rest
@@ -53,13 +54,30 @@ class Run:
         self.tables: Tables = pack_tables(cell.models)
         self.pools: Pools = pack_pools(cell)
         self.state: State = new_state(self.tables, pack_workers(cell, self.tables, self.pools), SLOTS, options.allocate)
-        self.books: Books = new_books(pack_services(cell), len(self.tables.number), options.buckets, self._traced())
+        self.books: Books = new_books(
+            pack_services(cell), len(self.tables.number), options.buckets, self._traced(), SLOTS
+        )
         hashed = any(m.prefix_cache for m in cell.models)
-        self.feeder = Feeder(requests, len(cell.services), options.clients, hashed)
+        self.links = links_of(requests, options.clients)
+        self.feeder = Feeder(requests, len(cell.services), options.clients, hashed, linked=len(self.links.missing) > 0)
         self.cache = self._cache(hashed)
         self.caps = self._caps()
         self.agenda = self._agenda()
         self._scalars(max_leap)
+        if len(self.links.missing):
+            self._link()
+
+    def _link(self) -> None:
+        """Requests that follow nobody come by the clock. All are known, so that the others can be found when their time comes."""
+        g = self.state.g
+        self._next_chunk()
+        arrival = self.agenda.chunk[:, c.C_ARRIVAL]
+        first = np.flatnonzero(self.links.missing == 0)
+        first = first[np.argsort(arrival[first], kind="stable")]
+        pending = np.zeros((len(arrival), 3), np.int64)
+        pending[: len(first)] = np.stack([arrival[first], first, first], axis=1)  # sorted: a heap
+        self.agenda = self.agenda._replace(pending=pending)
+        g[c.LINKED], g[c.PENDING_N], g[c.MORE] = 1, len(first), 0
 
     def _scalars(self, max_leap: int) -> None:
         g, options = self.state.g, self.options
@@ -145,6 +163,7 @@ class Run:
             np.zeros((SLOTS, 3), np.int64),
             np.zeros(workers + 1, np.int64),
             times,
+            *self.links,
         )
 
     def play(self, stop: Callable[[], bool]) -> None:
@@ -209,8 +228,9 @@ class Run:
         if self.options.allocate:
             self.state = self.state._replace(own=grow_rows(self.state.own, len(slot)))
         self.state.g[c.SLOT_HEAD] = head
-        pending, moving = (grow_rows(rows, len(slot)) for rows in (self.agenda.pending, self.agenda.moving))
-        self.agenda = self.agenda._replace(pending=pending, moving=moving)
+        pending = grow_rows(self.agenda.pending, max(len(slot), len(self.agenda.pending)))
+        self.agenda = self.agenda._replace(pending=pending, moving=grow_rows(self.agenda.moving, len(slot)))
+        self.books = self.books._replace(ended=grow_rows(self.books.ended, len(slot)))
 
     def _grow_pages(self) -> None:
         g, old = self.state.g, len(self.cache.page)
