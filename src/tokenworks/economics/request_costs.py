@@ -39,7 +39,9 @@ class Rates:
 def request_costs(shares: Allocation, gpus: NDArray[np.integer], rates: Rates) -> RequestCosts:
     """``gpus``: those of each worker, shape (workers,). Raises InputError for negative rates."""
     if rates.usd_per_gpu_s < 0 or rates.usd_per_j < 0:
-        raise InputError(f"a GPU second at ${rates.usd_per_gpu_s} and a joule at ${rates.usd_per_j}: both must be 0 or more")
+        raise InputError(
+            f"a GPU second at ${rates.usd_per_gpu_s} and a joule at ${rates.usd_per_j}: both must be 0 or more"
+        )
     count, workers = len(shares.ticks), len(shares.idle_ticks)
     per_tick = float(rates.usd_per_gpu_s * MICRO / TICKS_PER_S)
     ideal = np.concatenate([
@@ -54,7 +56,9 @@ def request_costs(shares: Allocation, gpus: NDArray[np.integer], rates: Rates) -
 
 def _gpu_ticks(shares: Allocation, gpus: NDArray[np.integer]) -> NDArray[np.float64]:
     """GPU time of requests: each part of their worker time times the GPUs of that worker."""
-    early = np.where(shares.prefill_worker >= 0, gpus[shares.prefill_worker], 0) * shares.prefill_ticks.astype(np.float64)
+    early = np.where(shares.prefill_worker >= 0, gpus[shares.prefill_worker], 0) * shares.prefill_ticks.astype(
+        np.float64
+    )
     late = shares.ticks - shares.prefill_ticks
     found: NDArray[np.float64] = early + np.where(shares.worker >= 0, gpus[shares.worker], 0) * late
     return found
@@ -65,11 +69,13 @@ def total_micro_usd(shares: Allocation, gpus: NDArray[np.integer], rates: Rates)
     ticks = [0] * len(gpus)
     for w, rows in enumerate(zip(shares.idle_ticks, shares.lost_ticks, strict=True)):
         ticks[w] = sum(int(x) for x in rows)
-    for worker, share in ((shares.prefill_worker, shares.prefill_ticks), (shares.worker, shares.ticks - shares.prefill_ticks)):
+    for worker, share in (
+        (shares.prefill_worker, shares.prefill_ticks),
+        (shares.worker, shares.ticks - shares.prefill_ticks),
+    ):
         for w, part in enumerate(sums_by(worker, share, len(gpus))):
             ticks[w] += int(part)
     gpu_ticks = sum(int(g) * t for g, t in zip(gpus, ticks, strict=True))
     joules_u = sum(int(part.sum()) for part in (shares.energy_uj, shares.idle_uj, shares.lost_uj))
     usd = rates.usd_per_gpu_s * gpu_ticks / TICKS_PER_S + rates.usd_per_j * joules_u / MICRO
     return int((usd * MICRO).to_integral_value(ROUND_HALF_EVEN))
-

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
-from tokenworks.twin.cell import Allocation, Cell, PowerCap, RequestLog, ServicePlan, TwinOptions, TwinResult, WorkerStats
+from tokenworks.twin.cell import (
+    Allocation,
+    Cell,
+    PowerCap,
+    RequestLog,
+    ServicePlan,
+    TwinOptions,
+    TwinResult,
+    WorkerStats,
+)
 from tokenworks.twin.processes import Stream, merge, simulate_cells
 from tokenworks.workload.streams import chosen
 

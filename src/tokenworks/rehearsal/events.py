@@ -32,7 +32,9 @@ class RunKey:
     start_us: int = 0  # since 1970 UTC
     end_us: int = 0  # end of the run on its own clock: the time of what was still in the system
     first_seq: int = 0
-    columns: Mapping[str, Any] = field(default_factory=dict)  # of requests, instead of those made here: runs, agents, steps …
+    columns: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of requests, instead of those made here: runs, agents, steps …
 
 
 def usage_table(
@@ -53,7 +55,10 @@ def usage_table(
     came = np.flatnonzero(log.status != WAITING)
     _check(key, requests, log)
     made = {**_names(key, requests, came), **_tokens(requests, log, came), **_state(key, log, came)}
-    for name, values in (("energy_uj", None if shares is None else shares.energy_uj), ("cost_micro_usd", cost_micro_usd)):
+    for name, values in (
+        ("energy_uj", None if shares is None else shares.energy_uj),
+        ("cost_micro_usd", cost_micro_usd),
+    ):
         made[name] = pa.nulls(len(came), pa.int64()) if values is None else values[came]
     for name, values in key.columns.items():
         made[name] = pa.array(values).take(pa.array(came))

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from tokenworks.events.requests import Requests
-from tokenworks.twin import cell as c
 from tokenworks.twin.cell import Allocation, Cell, TwinOptions
 from tokenworks.twin.reference import FINE, _at, _keys
 from tokenworks.twin.reference_features import FeatureReference
@@ -208,7 +207,9 @@ class SharingReference(FeatureReference):
             lost_ticks[w], lost_uj[w] = lost[0], lost[1] + heat[-1]
             idle_ticks[w] = end - sum(t for t, _ in shares) - lost[0]
             idle_uj[w] = worker.joules + static - sum(j for _, j in shares) - sum(heat) - lost[1]
-        wide = [np.array(x, np.int64) for x in (ticks, early, dynamic, energy, idle_ticks, lost_ticks, idle_uj, lost_uj)]
+        wide = [
+            np.array(x, np.int64) for x in (ticks, early, dynamic, energy, idle_ticks, lost_ticks, idle_uj, lost_uj)
+        ]
         return Allocation(np.array(first, np.int32), np.array(last, np.int32), *wide)
 
     def _static(self, w: int, worker: Any, end: int) -> tuple[int, int]:
