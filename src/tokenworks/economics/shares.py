@@ -25,8 +25,9 @@ def largest_remainder(ideal: Floats, total: int) -> Ints:
         raise InputError("amounts to be rounded must be numbers from 0 to 2**53 micro-units")
     parts: Ints = np.floor(ideal).astype(np.int64)
     missing = total - int(parts.sum())
-    if not 0 <= missing <= int((ideal > parts).sum()):
-        raise InputError(f"amounts that sum to {float(ideal.sum()):.3f} cannot be rounded to a total of {total}")
+    whole = float(ideal.sum())
+    if not 0 <= missing <= int((ideal > parts).sum()) or abs(whole - total) >= 1 + 1e-12 * whole:
+        raise InputError(f"amounts that sum to {whole:.3f} cannot be rounded to a total of {total}")
     if missing:
         parts[_largest(ideal - parts, missing)] += 1
     return parts

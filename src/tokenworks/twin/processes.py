@@ -54,7 +54,7 @@ def merge(results: Sequence[TwinResult]) -> TwinResult:
         _workers([r.workers for r in results]),
         _timeline(timelines) if len(timelines) == len(results) else None,
         _log(logs) if len(logs) == len(results) else None,
-        allocation=_allocation(results),
+        allocation=_allocation(results, end),
     )
 
 
@@ -80,8 +80,9 @@ def _log(parts: Sequence[RequestLog]) -> RequestLog:
     return RequestLog(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in RequestLog.__dataclass_fields__})
 
 
-def _allocation(results: Sequence[TwinResult]) -> Allocation | None:
-    """Requests and workers follow each other; workers are counted on."""
+def _allocation(results: Sequence[TwinResult], end: int) -> Allocation | None:
+    """Requests and workers follow each other, workers are counted on; a cell that ended early idles to the end (its
+    joules, like its static draw, are those up to its own end)."""
     parts, start = [], 0
     for result in results:
         if result.allocation is None:
@@ -89,6 +90,7 @@ def _allocation(results: Sequence[TwinResult]) -> Allocation | None:
         columns = {n: getattr(result.allocation, n) for n in Allocation.__dataclass_fields__}
         for name in ("prefill_worker", "worker"):
             columns[name] = np.where(columns[name] >= 0, columns[name] + start, -1).astype(np.int32)
+        columns["idle_ticks"] = columns["idle_ticks"] + (end - result.end_ticks)
         parts.append(columns)
         start += len(result.workers.steps)
     return Allocation(**{n: np.concatenate([p[n] for p in parts]) for n in Allocation.__dataclass_fields__})

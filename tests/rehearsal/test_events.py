@@ -1,0 +1,71 @@
+"""Usage events of a run: one of each kind by hand, names, overrides, refusals."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tokenworks.errors import InputError
+from tokenworks.events.ledger_events import USAGE_COLUMNS
+from tokenworks.rehearsal.events import RunKey, usage_table
+from tokenworks.twin.cell import FINISHED, IN_SYSTEM, TIMED_OUT, WAITING, RequestLog
+from tokenworks.workload.generate import requests
+
+KEY = RunKey("run/7", ("chat",), ("llama",), ("acme",), start_us=1_000_000, end_us=50, first_seq=40)
+
+
+def log_of(*rows: tuple[int, ...]) -> RequestLog:
+    """Rows: arrival, first token, finish (ticks), status, produced, cached."""
+    arrival, first, finish, status, produced, cached = (np.array(x) for x in zip(*rows, strict=True))
+    zeros = np.zeros(len(rows), np.int32)
+    return RequestLog(arrival, first, finish, status.astype(np.int8), produced, cached, zeros, zeros)
+
+
+def load_of(count: int):
+    made = requests(np.zeros(count), np.full(count, 10), np.full(count, 5))
+    return replace(made, tenant=np.zeros(count, np.int32))
+
+
+def rows():
+    return log_of(
+        (0, 300_000, 2_000_000, FINISHED, 5, 4), (0, 300_000, -1, IN_SYSTEM, 2, 0), (0, -1, -1, IN_SYSTEM, 0, 0),
+        (100_000, -1, 900_000, TIMED_OUT, 0, 0), (-1, -1, -1, WAITING, 0, 0),
+    )  # fmt: skip
+
+
+def test_each_end_by_hand():
+    table = usage_table(KEY, load_of(5), rows())
+    assert {n: str(t) for n, t in zip(table.schema.names, table.schema.types, strict=True)} == {**USAGE_COLUMNS}
+    names = (
+        "id", "time_us", "input_fresh", "cache_read", "output_visible", "usage_status", "final", "failed", "ttft_us",
+        "duration_us",
+    )  # fmt: skip
+    assert list(zip(*(table[n].to_pylist() for n in names), strict=True)) == [
+        ("0", 1_000_020, 6, 4, 5, "final", True, False, 3, 20),
+        ("1", 1_000_050, 10, 0, 2, "partial", False, False, 3, None),
+        ("2", 1_000_050, None, None, 0, "partial", False, False, None, None),
+        ("3", 1_000_009, 0, 0, 0, "final", False, True, None, 8),
+    ]  # fmt: skip
+    assert table["seq"].to_pylist() == [40, 41, 42, 43]
+    assert set(table["source"].to_pylist()) == {"run/7"} and set(table["tenant"].to_pylist()) == {"acme"}
+    assert table["energy_uj"].null_count == table["cost_micro_usd"].null_count == 4
+
+
+def test_runs_and_steps_of_agents_replace_columns():
+    key = RunKey("r", ("chat",), ("llama",), ("acme",), columns={"run": np.array(list("abcde")), "step": np.arange(5)})
+    table = usage_table(key, load_of(5), rows())
+    assert (table["run"].to_pylist(), table["step"].to_pylist()) == (list("abcd"), [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("key", "count", "says"),
+    [
+        (KEY, 4, "4 requests but a log of 5"),
+        (RunKey("r", (), ()), 5, "service number 0"),
+        (RunKey("r", ("a",), ()), 5, "1 services but 0 models"),
+        (RunKey("r", ("a",), ("m",), ("t",), columns={"wrong": np.arange(5)}), 5, "no column 'wrong'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(key, count, says):
+    with pytest.raises(InputError, match=says):
+        usage_table(key, load_of(count), rows())
