@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-from tokenworks.cli import calibrate, catalog, check, estimate, init, invoice, price, run, schema, validate
+from tokenworks.cli import calibrate, catalog, check, estimate, init, invoice, pnl, price, run, schema, validate
 from tokenworks.errors import CatalogError, ConservationError, InputError
 
-VERBS = (init, check, run, estimate, catalog, validate, calibrate, price, invoice, schema)
+VERBS = (init, check, run, estimate, catalog, validate, calibrate, price, invoice, pnl, schema)
 
 
 def parser() -> argparse.ArgumentParser:
