@@ -10,10 +10,8 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-from tokenworks.cli import calibrate, catalog, check, estimate, init, reconcile, run, schema, taf, validate
-from tokenworks.errors import CatalogError, ConservationError, InputError
 
-VERBS = (init, check, run, estimate, catalog, validate, calibrate, schema, taf, reconcile)
+VERBS = (init, check, run, estimate, catalog, taf, price, invoice, reconcile, pnl, validate, calibrate, schema)
 
 
 def parser() -> argparse.ArgumentParser:

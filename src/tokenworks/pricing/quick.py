@@ -69,7 +69,7 @@ def _unit(price: Price, left: Floats, money: Floats) -> Floats:
 
 
 def _flat(price: Price, left: Floats, money: Floats) -> Floats:
-    return (left > 0) * float(price.price or 0)
+    return np.asarray((left > 0) * float(price.price or 0), np.float64)
 
 
 def _package(price: Price, left: Floats, money: Floats) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +22,15 @@ class _Exact(yaml.SafeLoader):
     """Numbers with a point become decimals of the very digits that the file shows."""
 
 
-_Exact.add_constructor("tag:yaml.org,2002:float", lambda loader, node: Decimal(str(node.value).replace("_", "")))
+def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Decimal | str:
+    """What is no plain decimal (.inf, 1:30) stays text and is refused where a number is wanted."""
+    try:
+        return Decimal(str(node.value).replace("_", ""))
+    except InvalidOperation:
+        return str(node.value)
+
+
+_Exact.add_constructor("tag:yaml.org,2002:float", _number)
 
 
 def read(path: str | Path, shape: type[Shape]) -> Shape:

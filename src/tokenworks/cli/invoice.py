@@ -1,0 +1,184 @@
+"""`tokenworks invoice draft|issue|credit|show`: from rated usage to a document that never changes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tokenworks.cli.ledger_tables import table_arguments, tables_of
+
+if TYPE_CHECKING:
+    from tokenworks.pricing.invoice import Invoice, LedgerRange
+
+VIEWS = ("json", "csv", "html", "pdf", "focus", "focus-1.2")
+
+
+def register(verbs: Any) -> None:
+    parser = verbs.add_parser("invoice", help="draft, issue, credit and show invoices")
+    kinds = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    drafted = kinds.add_parser("draft", help="rate a month of a tenant; nothing is final")
+    drafted.add_argument("plan", metavar="PLAN")
+    table_arguments(drafted)
+    drafted.add_argument("--tenant", required=True)
+    drafted.add_argument("--issuer", required=True, metavar="NAME")
+    drafted.add_argument("--issuer-address", default="")
+    drafted.add_argument(
+        "--ledger", required=True, metavar="FIRST:LAST:SHA256", help="range of the ledger and its hash"
+    )
+    drafted.add_argument(
+        "--after", metavar="INVOICE.json", help="the invoice of the month before: balances, corrections"
+    )
+    drafted.add_argument("--unpriced", choices=("error", "line"), default="error", help="usage without a price")
+    _output(drafted)
+    drafted.set_defaults(run=run_draft)
+    issued = kinds.add_parser("issue", help="give a draft its number; refused while the period is open")
+    issued.add_argument("draft", metavar="DRAFT.json")
+    issued.add_argument(
+        "--closed-until", required=True, metavar="TIME", help="up to when the ledger is closed, ISO 8601"
+    )
+    _final(issued)
+    issued.set_defaults(run=run_issue)
+    credited = kinds.add_parser("credit", help="take back an issued invoice or some of its lines")
+    credited.add_argument("invoice", metavar="NUMBER")
+    credited.add_argument("--reason", required=True)
+    credited.add_argument("--lines", metavar="N,N", help="numbers of lines (default: all)")
+    _final(credited)
+    credited.set_defaults(run=run_credit)
+    shown = kinds.add_parser("show", help="an invoice as JSON, CSV, HTML, PDF or FOCUS")
+    shown.add_argument("invoice", metavar="NUMBER")
+    shown.add_argument("--folder", default="invoices", metavar="FOLDER")
+    _output(shown)
+    shown.set_defaults(run=run_show)
+
+
+def _output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--as", dest="view", choices=VIEWS, default="json")
+    parser.add_argument("--output", metavar="FILE", help="default: standard output")
+
+
+def _final(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--number", required=True)
+    parser.add_argument("--date", required=True, metavar="YYYY-MM-DD", help="date on the document")
+    parser.add_argument("--folder", default="invoices", metavar="FOLDER", help="where issued ones are kept")
+
+
+def run_draft(args: argparse.Namespace) -> int:
+    from tokenworks.pricing.account import Accounts
+    from tokenworks.pricing.invoice import Issuer, after, draft
+    from tokenworks.pricing.plan import Plan
+    from tokenworks.pricing.rating import NOTHING, Terms, period_of
+    from tokenworks.pricing.reading import read
+
+    file = read(args.accounts, Accounts)
+    account = file.of(args.tenant)
+    terms = Terms(read(args.plan, Plan), account, period_of(account, args.month), file.rates, args.unpriced)
+    opening, closed = after(_file(args.after)) if args.after else (NOTHING, ())
+    issuer = Issuer(args.issuer, args.issuer_address)
+    _write(args, draft(terms, tables_of(args), _range(args.ledger), issuer, opening, closed))
+    return 0
+
+
+def run_issue(args: argparse.Namespace) -> int:
+    from tokenworks.pricing.invoice import issue
+    from tokenworks.pricing.shelf import put
+
+    path = put(Path(args.folder), issue(_file(args.draft), args.number, _day(args.date), _moment_us(args.closed_until)))
+    print(path)
+    return 0
+
+
+def run_credit(args: argparse.Namespace) -> int:
+    from tokenworks.pricing.invoice import credit
+    from tokenworks.pricing.shelf import every, get, put
+
+    folder = Path(args.folder)
+    lines = None if args.lines is None else [_whole(text) for text in args.lines.split(",")]
+    note = credit(get(folder, args.invoice), args.number, _day(args.date), args.reason, lines, every(folder))
+    print(put(folder, note))
+    return 0
+
+
+def run_show(args: argparse.Namespace) -> int:
+    from tokenworks.pricing.shelf import get
+
+    _write(args, get(Path(args.folder), args.invoice))
+    return 0
+
+
+def _write(args: argparse.Namespace, invoice: Invoice) -> None:
+    import sys
+
+    from tokenworks.report.files import write_whole
+
+    data = _view(args.view, invoice)
+    if args.output:
+        write_whole(Path(args.output), data)
+    else:
+        sys.stdout.buffer.write(data)
+
+
+def _view(view: str, invoice: Invoice) -> bytes:
+    from tokenworks.pricing.focus import to_focus_csv
+    from tokenworks.pricing.invoice import canonical
+    from tokenworks.pricing.invoice_csv import to_csv
+    from tokenworks.pricing.invoice_html import to_html
+    from tokenworks.pricing.invoice_pdf import to_pdf
+
+    if view.startswith("focus"):
+        return to_focus_csv(invoice, "1.2" if view == "focus-1.2" else "1.3")
+    return {"json": canonical, "csv": to_csv, "html": to_html, "pdf": to_pdf}[view](invoice)
+
+
+def _file(path: str) -> Invoice:
+    from tokenworks.errors import InputError
+    from tokenworks.pricing.invoice import read_invoice
+
+    try:
+        return read_invoice(Path(path).read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _range(text: str) -> LedgerRange:
+    from tokenworks.errors import InputError
+    from tokenworks.pricing.invoice import LedgerRange
+
+    first, _, rest = text.partition(":")
+    last, _, digest = rest.partition(":")
+    if len(digest) != 64:
+        raise InputError(f"{text!r} is no range of a ledger; write FIRST:LAST:SHA256")
+    return LedgerRange(_whole(first), _whole(last), digest)
+
+
+def _whole(text: str) -> int:
+    from tokenworks.errors import InputError
+
+    if not text.strip().isdecimal():
+        raise InputError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _day(text: str) -> Any:
+    from datetime import date
+
+    from tokenworks.errors import InputError
+
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{text!r} is no day; write for example 2026-03-01") from None
+
+
+def _moment_us(text: str) -> int:
+    from datetime import datetime
+
+    from tokenworks.errors import InputError
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{text!r} is no time; write for example 2026-03-01T00:00:00Z") from None
+    if moment.tzinfo is None:
+        raise InputError(f"{text!r} has no time zone; write for example 2026-03-01T00:00:00Z")
+    return int(moment.timestamp()) * 1_000_000
