@@ -37,6 +37,7 @@ class Context:
     tenant: str = ""
     provider: str = ""
     model: str = ""
+    time: str = ""  # RFC 3339, of records that state none (results of a batch)
     year: int | None = None  # of log lines that print month and day alone
     latest_us: int | None = None  # events that happened later are refused (a clock that runs ahead)
     input_tokens: Literal["inclusive", "exclusive"] = "inclusive"  # OTLP: do input tokens include cached ones?
