@@ -55,6 +55,13 @@ def test_metadata_of_the_answer_is_the_second_word_and_the_context_the_last():
     assert (event.tenant, event.root_run, event.run, event.final, event.source) == ("acme", "r", "r", True, "file-1")
 
 
+def test_what_users_write_into_metadata_moves_no_time_and_no_key():
+    """Naive: any key of the metadata is a field; a user's "time" or "source" then breaks or renames the event."""
+    event = one("openai", chat(USAGE, metadata={"time": "morning", "source": "leaflet", "failed": "no"}))
+    assert (event.time_us, event.source, event.failed) == (NOON_US, "openai", False)
+    assert event.tags == {"time": "morning", "source": "leaflet", "failed": "no"}
+
+
 def test_litellms_caller_knows_its_run_better_than_the_trace():
     metadata = {
         "user_api_key_hash": "hash",

@@ -366,6 +366,24 @@ def test_otlp_times_are_microseconds():
     assert event.id == "0af7651916cd43dd8448eb211c80319c/0000000000000001/1"
 
 
+def test_results_of_batches():
+    """The answer is one level deeper; read as a plain wrapper it would have no usage at all."""
+    answer = OPENAI["chat, cached and reasoning"][0]
+    line = {
+        "id": "batch_req_1",
+        "custom_id": "c",
+        "response": {"status_code": 200, "request_id": "r", "body": answer},
+        "error": None,
+    }
+    assert buckets(one("openai", line)) == (176, 1024, 0, 108, 192, 0)
+    message_ = ANTHROPIC["reads and writes beside the input"][0]["response"]
+    line = {"custom_id": "c", "result": {"type": "succeeded", "message": message_}}
+    event = one("anthropic", line, context=Context(tenant="acme", time="2026-03-01T12:00:00Z"))
+    assert (buckets(event), event.time_us) == ((2048, 1800, 248, 503, 0, 0), 1_772_366_400_000_000)
+    (found,) = read("anthropic", {"custom_id": "c", "result": {"type": "expired"}})
+    assert (found.kind, found.reason) == ("unrelated", "a batch's request expired: no model ran")
+
+
 def test_tools_that_the_provider_ran_are_costs_without_a_price():
     record = message(
         {"input_tokens": 1, "output_tokens": 1, "server_tool_use": {"web_search_requests": 3, "web_fetch_requests": 0}},

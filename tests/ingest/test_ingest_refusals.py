@@ -156,6 +156,25 @@ def test_one_bad_record_of_a_batch_leaves_the_others():
     assert json.loads(second.raw)["usage"]["prompt_tokens"] == -1
 
 
+def test_what_is_kept_can_be_read_again():
+    """A rejected record, mended (here by a context that names the tenant), gives the event that it would have given."""
+    batch = {
+        "openai": [
+            chat({"prompt_tokens": 1, "completion_tokens": 1}),
+            chat({"prompt_tokens": 2, "completion_tokens": 1}),
+        ],
+        "litellm": [payload(metadata={})],
+        "otlp": export(span("chat", 1, **use(1, 1)), span("execute_tool", 2), service__name="shop"),
+        "vllm": "INFO 03-01 12:00:00 [logger.py:45] Received request a: params: SamplingParams(n=1), lora_request: None.",
+    }
+    for format, records in batch.items():
+        kept = read(format, records, context=Context(year=2026, model="m"))
+        mended = Context(year=2026, model="m", tenant="t")
+        again = [event for item in kept for event in parse(format, item.raw.splitlines(), mended)]
+        assert [item.reason.split(":")[0] for item in kept] == ["no tenant"] * len(again)
+        assert again == read(format, records, context=mended)
+
+
 def test_an_unknown_format_names_the_others():
     with pytest.raises(InputError, match="native, cloudevents, openai, anthropic, litellm, otlp, vllm"):
         parse("csv", [])

@@ -94,6 +94,18 @@ def test_an_inference_span_around_another_one_is_a_parent():
     assert [e.kind for e in found if isinstance(e, Rejected)] == ["restated", "restated"]
 
 
+def test_an_engines_span_and_its_clients_in_two_exports():
+    """Naive: both are leaves of their own export. Whoever runs both says so, and the engine's is named as restated."""
+    context = Context(tenant="acme", engine_spans=False)
+    found = read(
+        "otlp",
+        export(span("chat", 1, **use(100, 10))),
+        export(span("", 3, 2, gen_ai__usage__prompt_tokens=100, gen_ai__request__model="llama")),
+        context=context,
+    )
+    assert [getattr(e, "kind", "usage") for e in found] == ["usage", "restated"]
+
+
 def test_an_agent_without_its_calls_is_named_and_not_billed():
     """Naive: it is skipped without a word. Its children may have come in another export."""
     (found,) = read("otlp", export(span("invoke_agent", 1, **use(200, 20))))

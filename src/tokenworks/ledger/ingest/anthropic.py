@@ -1,8 +1,9 @@
 """Usage records of Anthropic's shape: messages, and their streams.
 
-A line is a message as the API gave it, or a wrapper ``{"response": {…}}`` or ``{"stream": [event, …]}`` with tenant, run,
-time … beside it (a message has no time of its own). Input tokens *exclude* cache reads and cache creation: the three
-add up. Output tokens include thinking. What a compaction used is listed in ``iterations`` alone and is added.
+A line is a message as the API gave it, a wrapper ``{"response": {…}}`` or ``{"stream": [event, …]}`` with tenant, run,
+time … beside it (a message has no time of its own), or a line of a batch's results. Input tokens *exclude* cache reads
+and cache creation: the three add up. Output tokens include thinking. What a compaction used is listed in ``iterations``
+alone and is added.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ LIFETIMES = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
 
 def read(record: Record, raw: str, context: Context) -> Iterator[AnyEvent]:
     """Events of one line: its usage, and a cost event per kind of tool that the provider ran. Raises RefusedError."""
+    record = _of_batch(record)
     wrapper = record if "response" in record or "stream" in record else {}
     if "stream" in record:
         message = joined(sequence(record["stream"], "stream"))
@@ -36,6 +38,16 @@ def read(record: Record, raw: str, context: Context) -> Iterator[AnyEvent]:
     for name in sorted(tools):
         if number := count(tools, name):
             yield beside(usage, name.removesuffix("_requests"), number)
+
+
+def _of_batch(record: Record) -> Record:
+    """A line of a batch's results is a wrapper too. Raises RefusedError where no model ran for it."""
+    if "result" not in record or "custom_id" not in record:
+        return record
+    result = mapping(record["result"], "result")
+    if word(result, "type") != "succeeded":
+        raise RefusedError(f"a batch's request {word(result, 'type') or 'without a result'}: no model ran", "unrelated")
+    return {**record, "response": result.get("message")}
 
 
 def answer_of(message: Record, wrapper: Record) -> Answer:

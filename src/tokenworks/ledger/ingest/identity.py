@@ -24,6 +24,7 @@ PLACES = ("tenant", "root_run", "run", "parent_run", "agent")
 WORDS = ("service", "purpose", "conversation")
 NUMBERS = ("step", "attempt")
 FLAGS = ("final", "failed")
+SAID = (*PLACES, *WORDS, *NUMBERS, "final")  # what a record's own metadata may say; the rest is the log's to say
 OWN = (*PLACES, *WORDS, *NUMBERS, *FLAGS, "source", "time", "time_us", "provider", "request_model")
 
 
@@ -126,14 +127,15 @@ def said(wrapper: Record, metadata: Record) -> dict[str, Any]:
     """What is known of the run; the log's wrapper wins over the record's metadata. Text of the metadata that is no field
     of an event becomes a tag; the wrapper's tags are its `tags`."""
     metadata = mapping(metadata, "metadata")
-    about = {k: v for layer in (metadata, wrapper) for k, v in layer.items() if k in OWN and v is not None}
-    tags = {k: v for k, v in metadata.items() if k not in OWN and isinstance(v, str)}
+    about = {k: v for k, v in metadata.items() if k in SAID and v is not None}
+    about |= {k: v for k, v in wrapper.items() if k in OWN and v is not None}
+    tags = {k: v for k, v in metadata.items() if k not in SAID and isinstance(v, str)}
     return {**about, "tags": tags | {k: str(v) for k, v in mapping(wrapper.get("tags"), "tags").items()}}
 
 
 def _time(about: Record, own: Any, context: Context) -> int:
     stated = count(about, "time_us")
-    value = about.get("time", own)
+    value = about.get("time", context.time or None if own is None else own)
     if stated is None and value is None:
         raise RefusedError("no time: the record has none, and no `time` stands beside it")
     time_us = stated if stated is not None else micros(value, "time")

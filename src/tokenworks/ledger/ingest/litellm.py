@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from tokenworks.events.ledger_events import MICRO, AnyEvent
 from tokenworks.ledger.ingest.buckets import Buckets, check_total
-from tokenworks.ledger.ingest.identity import OWN, Answer, said, usage_event
+from tokenworks.ledger.ingest.identity import OWN, SAID, Answer, said, usage_event
 from tokenworks.ledger.ingest.openai import buckets_of, shown
 from tokenworks.ledger.ingest.records import Context, Record, RefusedError, count, mapping, sequence, word
 
@@ -82,8 +82,9 @@ def _about(record: Record, payload: Record) -> Record:
         "provider": word(payload, "custom_llm_provider"),
         "failed": word(payload, "status") == "failure",
     }
-    layers = (found, own, record if record is not payload else {})
-    about = {k: v for layer in layers for k, v in layer.items() if k in OWN and v not in (None, "")}
+    about = {k: v for k, v in {**found, **{k: own[k] for k in SAID if k in own}}.items() if v not in (None, "")}
+    if record is not payload:
+        about |= {k: v for k, v in record.items() if k in OWN and v not in (None, "")}
     return said({**about, "tags": tags}, own)
 
 

@@ -1,8 +1,8 @@
 """Usage records of OpenAI's shape: chat completions, completions, responses, and streams of chunks of any of them.
 
-A line is an answer as the API gave it, or a wrapper ``{"response": {…}}`` or ``{"stream": [chunk, …]}`` with tenant, run,
-time, attempt … beside it. Prompt tokens *include* cached ones and cache writes; completion tokens *include* reasoning
-and rejected predictions: subsets, never added on top.
+A line is an answer as the API gave it, a wrapper ``{"response": {…}}`` or ``{"stream": [chunk, …]}`` with tenant, run,
+time, attempt … beside it, or a line of a batch's results. Prompt tokens *include* cached ones and cache writes;
+completion tokens *include* reasoning and rejected predictions: subsets, never added on top.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def _response(record: Record) -> Record:
     response = record.get("response", record)
     if response is None:
         return {}
-    return mapping(response, "response")
+    response = mapping(response, "response")
+    return mapping(response["body"], "body") if "status_code" in response else response
 
 
 def answer_of(response: Record, wrapper: Record) -> Answer:

@@ -90,10 +90,10 @@ def _event(span: Span, tree: Tree, context: Context) -> UsageEvent | CostEvent:
         return _tool(span, tree, context)
     if span.operation in PARENTS or (span.inference and tree.restates(span)):
         raise RefusedError(_parent(span, tree), "restated")
+    if span.inference and not span.operation and not context.engine_spans:
+        raise RefusedError("an engine's span: by the context, the clients of this engine state its calls", "restated")
     if not span.inference:
-        raise RefusedError(
-            f"a span of no model ({span.operation or word(span.raw, 'name') or 'nameless'})", "unrelated"
-        )
+        raise RefusedError(f"a span of no model ({span.operation or span.name or 'nameless'})", "unrelated")
     return usage_event(_answer(span, context), _about(span, tree), span.raw, encode(span.raw), context, "otlp")
 
 

@@ -25,8 +25,9 @@ class Span:
     start_us: int | None
     end_us: int | None
     failed: bool
+    name: str
     values: Mapping[str, Any]
-    raw: Record = field(repr=False)
+    raw: Record = field(repr=False)  # an export request of this span alone, with its resource: it can be read again
 
     @property
     def operation(self) -> str:
@@ -46,17 +47,19 @@ def spans_of(export: Record) -> Iterator[Span | tuple[Record, RefusedError]]:
     """All spans of an export request, each broken one as what it was and why. Raises RefusedError for a broken request."""
     for group in sequence(export.get("resourceSpans", export.get("resource_spans")), "resourceSpans"):
         group = mapping(group, "resourceSpans")
-        resource = _plain(mapping(group.get("resource"), "resource").get("attributes"))
+        holder = mapping(group.get("resource"), "resource")
+        resource = _plain(holder.get("attributes"))
         for scope in sequence(group.get("scopeSpans", group.get("scope_spans")), "scopeSpans"):
             for span in sequence(mapping(scope, "scopeSpans").get("spans"), "spans"):
                 span = mapping(span, "span")
+                alone = {"resourceSpans": [{"resource": holder, "scopeSpans": [{"spans": [span]}]}]}
                 try:
-                    yield _span(span, resource)
+                    yield _span(span, resource, alone)
                 except RefusedError as why:
-                    yield span, why
+                    yield alone, why
 
 
-def _span(span: Record, resource: Record) -> Span:
+def _span(span: Record, resource: Record, alone: Record) -> Span:
     trace, own = word(span, "traceId", "trace_id"), word(span, "spanId", "span_id")
     if not trace or not own:
         raise RefusedError("a span lacks traceId or spanId")
@@ -70,7 +73,8 @@ def _span(span: Record, resource: Record) -> Span:
         end_us=_us(span, "endTimeUnixNano", "end_time_unix_nano"),
         failed=status in (2, "STATUS_CODE_ERROR") or bool(word(values, "error.type")),
         values=values,
-        raw=span,
+        name=word(span, "name"),
+        raw=alone,
     )
 
 

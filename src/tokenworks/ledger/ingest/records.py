@@ -37,9 +37,11 @@ class Context:
     tenant: str = ""
     provider: str = ""
     model: str = ""
+    time: str = ""  # RFC 3339, of records that state none (results of a batch)
     year: int | None = None  # of log lines that print month and day alone
     latest_us: int | None = None  # events that happened later are refused (a clock that runs ahead)
     input_tokens: Literal["inclusive", "exclusive"] = "inclusive"  # OTLP: do input tokens include cached ones?
+    engine_spans: bool = True  # OTLP: False where an engine's clients send spans of the same calls in other exports
 
 
 class RefusedError(ValueError):
