@@ -1,0 +1,149 @@
+"""Fits the coding agent to recorded sessions: tables of quantiles, and how quantities hang together.
+
+A session's own agent: how many calls it makes, how long its first prompt is, how fast its prompts grow and how long
+its answers are go together by a correlation of normal scores; call by call, growth and answers vary around their
+session's. A prompt that would grow beyond what agents let it is compacted, the likelier the longer it is.
+"""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+
+from tokenworks.workload.agents.recording import BLOCK_TOKENS, MAIN, STOPS, Floats, Ints, Recording
+
+SHARES = (0, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99, 0.995, 1)
+COMPACTED = 0.7  # a prompt shorter than this share of the one before was compacted
+CONTEXTS = (0, 50_000, 100_000, 130_000, 145_000, 160_000, 175_000, 200_000, 400_000)  # lower edges of classes of prompts
+Tables = dict[str, list[float]]
+
+
+def normal_scores(values: Floats) -> Floats:
+    """Ranks as values of a standard normal; equal values share a score."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    middle = np.cumsum(counts) - counts / 2
+    inverse = np.array([NormalDist().inv_cdf(share) for share in middle / len(values)])
+    return np.asarray(inverse[place])
+
+
+def table(values: Floats) -> list[float]:
+    """Quantiles at SHARES, to four digits."""
+    return [float(f"{value:.4g}") for value in np.quantile(values, SHARES)]
+
+
+class Steps:
+    """Pairs of consecutive requests of one agent, main agents or sub-agents."""
+
+    def __init__(self, r: Recording, main: bool):
+        rows = np.flatnonzero((r.agent == MAIN) == main)
+        key = r.session[rows] * 64 + r.agent[rows]
+        rows = rows[np.argsort(key, kind="stable")]
+        key = np.sort(key, kind="stable")
+        same = key[1:] == key[:-1]
+        self.rows, self.first = rows, rows[np.concatenate([[True], ~same])]
+        self.before, self.after = rows[:-1][same], rows[1:][same]
+        _, self.owner, self.counts = np.unique(key, return_inverse=True, return_counts=True)
+        self.owner_after = self.owner[1:][same]
+        self.growth = r.input_tokens[self.after] - r.input_tokens[self.before]
+        self.compacted = r.input_tokens[self.after] < COMPACTED * r.input_tokens[self.before]
+
+
+def fit(r: Recording) -> dict[str, Tables | list[float] | list[list[float]] | float]:
+    """Everything that `fitted.Fitted` reads, as it stands in the catalogue."""
+    own, sub = Steps(r, main=True), Steps(r, main=False)
+    found: dict[str, Tables | list[float] | list[list[float]] | float] = {
+        "shares": list(SHARES),
+        "main": _tables(r, own),
+        "sub_agents": _tables(r, sub),
+        "pauses": _pauses(r, own),
+        "reuse": _reuse(r, own),
+        "compaction": _compaction(r, own),
+        "subs_by_session": _subs(r),
+    }
+    return found | _dependence(r, own)
+
+
+def _tables(r: Recording, steps: Steps) -> Tables:
+    grown = ~steps.compacted
+    return {
+        "calls": table(steps.counts.astype(float)),
+        "first_input": table(r.input_tokens[steps.first].astype(float)),
+        "growth": table(steps.growth[grown].astype(float)),
+        "output": table(r.output_tokens[steps.rows].astype(float)),
+    }
+
+
+def _pauses(r: Recording, steps: Steps) -> Tables:
+    """After a call that asked for a tool, and after an answer (or a call whose end is not recorded)."""
+    think = r.think_s[steps.after]
+    known, tool = ~np.isnan(think), r.stop[steps.before] == STOPS.index("tool_use")
+    answers = float(f"{(~tool).mean():.4g}")
+    return {"after_tool_s": table(think[known & tool]), "after_answer_s": table(think[known & ~tool]), "answers": [answers]}
+
+
+def _reuse(r: Recording, steps: Steps) -> Tables:
+    """Shares of the prompt before that are not reused, where not all of its blocks are; and after a compaction."""
+    before = r.input_tokens[steps.before] // BLOCK_TOKENS * BLOCK_TOKENS
+    most = np.minimum(before, r.input_tokens[steps.after] // BLOCK_TOKENS * BLOCK_TOKENS)
+    lost = 1 - np.minimum(1, r.cache_read[steps.after] / most)
+    partly = (lost > 0) & ~steps.compacted
+    share = float(f"{partly[~steps.compacted].mean():.4g}")
+    return {"lost": table(lost[partly]), "lost_when_compacted": table(lost[steps.compacted]), "partly": [share]}
+
+
+def _compaction(r: Recording, steps: Steps) -> Tables:
+    """Chance by class of prompt, and what is left of it."""
+    before = r.input_tokens[steps.before]
+    group = np.searchsorted(CONTEXTS, before, side="right") - 1
+    hits = np.bincount(group, steps.compacted, minlength=len(CONTEXTS)) / np.maximum(1, np.bincount(group))
+    left = (r.input_tokens[steps.after] / before)[steps.compacted]
+    return {"from": list(CONTEXTS), "chance": [float(f"{h:.4g}") for h in hits], "left": table(left)}
+
+
+def _subs(r: Recording) -> list[float]:
+    """Share of sessions with 0, 1, 2 … sub-agents."""
+    counts = np.bincount(np.bincount(r.sub_session, minlength=len(r.trace)))
+    return [float(f"{share:.4g}") for share in counts / len(r.trace)]
+
+
+def _dependence(r: Recording, steps: Steps) -> dict[str, list[list[float]] | float]:
+    """Correlation of (calls, first prompt, growth, answers) between sessions, and the session's weight in a call's score."""
+    grown = ~steps.compacted
+    growth = normal_scores(steps.growth[grown].astype(float))
+    output = normal_scores(r.output_tokens[steps.rows].astype(float))
+    weight = {"growth": _weight(growth, steps.owner_after[grown]), "output": _weight(output, steps.owner)}
+    sessions = len(steps.counts)
+    scores = [normal_scores(steps.counts + 0.0), normal_scores(r.input_tokens[steps.first] + 0.0)]
+    means = [_means(growth, steps.owner_after[grown], sessions), _means(output, steps.owner, sessions)]
+    many = steps.counts >= 5  # means of a few calls are noise
+    matrix = np.corrcoef(np.array([*scores, *means])[:, many])
+    pairs = np.corrcoef(growth, output[_place(steps)][grown])[0, 1]
+    return {
+        "correlation": [[float(f"{x:.3f}") for x in row] for row in matrix],
+        "session_weight_growth": weight["growth"],
+        "session_weight_output": weight["output"],
+        "growth_by_output": float(f"{pairs:.3f}"),
+    }
+
+
+def _place(steps: Steps) -> Ints:
+    """Index among ``steps.rows`` of the request before each step."""
+    return np.searchsorted(np.arange(len(steps.rows)), np.flatnonzero(np.diff(steps.owner) == 0))
+
+
+def _means(scores: Floats, owner: Ints, sessions: int) -> Floats:
+    counts = np.maximum(1, np.bincount(owner, minlength=sessions))
+    return np.asarray(np.bincount(owner, scores, minlength=sessions) / counts)
+
+
+def _weight(scores: Floats, owner: Ints) -> float:
+    """√ of the variance between sessions in that of the scores (of unit variance): one-way analysis of variance."""
+    _, place, counts = np.unique(owner, return_inverse=True, return_counts=True)
+    means = np.bincount(place, scores) / counts
+    n, k = len(scores), len(counts)
+    within = ((scores - means[place]) ** 2).sum() / (n - k)
+    between = (counts * (means - scores.mean()) ** 2).sum() / (k - 1)
+    size = (n - (counts**2).sum() / n) / (k - 1)
+    share = max(0.0, (between - within) / size) / (within + max(0.0, (between - within) / size))
+    return float(f"{np.sqrt(share):.3f}")
