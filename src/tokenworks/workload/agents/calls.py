@@ -64,7 +64,9 @@ def joined_calls(parts: Sequence[Calls]) -> Calls:
     """Runs one after the other."""
     before = np.cumsum([0, *(len(p) for p in parts[:-1])])
     edges = np.cumsum([0, *(len(p.before) for p in parts[:-1])])
-    columns = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Calls) if f.name not in APART}
+    columns = {
+        f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Calls) if f.name not in APART
+    }
     starts = [p.before_start[:-1] + edge for p, edge in zip(parts, edges, strict=True)]
     last = edges[-1] + len(parts[-1].before)
     return Calls(

@@ -8,15 +8,34 @@ session's. A prompt that would grow beyond what agents let it is compacted, the 
 from __future__ import annotations
 
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
 from tokenworks.workload.agents.recording import BLOCK_TOKENS, MAIN, STOPS, Floats, Ints, Recording
 
-SHARES = (0, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99, 0.995, 1)
+SHARES = (
+    0, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5,
+    0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99, 0.995, 0.998, 0.999, 1,
+)  # fmt: skip
+OUTERMOST = 0.0005  # share at either end that a table leaves out: a single record there would stand for many
+FRESH_START = 30_000  # tokens: a session whose first prompt is shorter begins with little but its head
 COMPACTED = 0.7  # a prompt shorter than this share of the one before was compacted
-CONTEXTS = (0, 50_000, 100_000, 130_000, 145_000, 160_000, 175_000, 200_000, 400_000)  # lower edges of classes of prompts
+CONTEXTS = (
+    0,
+    50_000,
+    100_000,
+    130_000,
+    145_000,
+    160_000,
+    175_000,
+    200_000,
+    400_000,
+)  # lower edges of classes of prompts
+USUAL_LIMIT = 200_000  # tokens of context of the usual models; sessions with longer prompts had a model with more
+PLACES = (0, 1, 2, 3, 5, 8, 12, 20, 40, 80)  # lower edges of classes of steps by their number in the session
 Tables = dict[str, list[float]]
+Found = dict[str, Any]  # as TOML has it
 
 
 def normal_scores(values: Floats) -> Floats:
@@ -29,7 +48,8 @@ def normal_scores(values: Floats) -> Floats:
 
 def table(values: Floats) -> list[float]:
     """Quantiles at SHARES, to four digits."""
-    return [float(f"{value:.4g}") for value in np.quantile(values, SHARES)]
+    at = np.clip(SHARES, OUTERMOST, 1 - OUTERMOST)
+    return [float(f"{value:.4g}") for value in np.quantile(values, at)]
 
 
 class Steps:
@@ -49,16 +69,17 @@ class Steps:
         self.compacted = r.input_tokens[self.after] < COMPACTED * r.input_tokens[self.before]
 
 
-def fit(r: Recording) -> dict[str, Tables | list[float] | list[list[float]] | float]:
+def fit(r: Recording) -> Found:
     """Everything that `fitted.Fitted` reads, as it stands in the catalogue."""
     own, sub = Steps(r, main=True), Steps(r, main=False)
-    found: dict[str, Tables | list[float] | list[list[float]] | float] = {
+    found: Found = {
         "shares": list(SHARES),
         "main": _tables(r, own),
         "sub_agents": _tables(r, sub),
         "pauses": _pauses(r, own),
         "reuse": _reuse(r, own),
         "compaction": _compaction(r, own),
+        "second": _second(r, own),
         "subs_by_session": _subs(r),
     }
     return found | _dependence(r, own)
@@ -74,12 +95,24 @@ def _tables(r: Recording, steps: Steps) -> Tables:
     }
 
 
+def _second(r: Recording, steps: Steps) -> Tables:
+    """Growth from the first prompt of a session to its second, where the first is short and where it is not."""
+    begins = np.isin(steps.before, steps.first) & ~steps.compacted
+    short = r.input_tokens[steps.before] < FRESH_START
+    growth = steps.growth.astype(float)
+    return {"below": [FRESH_START], "short": table(growth[begins & short]), "long": table(growth[begins & ~short])}
+
+
 def _pauses(r: Recording, steps: Steps) -> Tables:
     """After a call that asked for a tool, and after an answer (or a call whose end is not recorded)."""
     think = r.think_s[steps.after]
     known, tool = ~np.isnan(think), r.stop[steps.before] == STOPS.index("tool_use")
     answers = float(f"{(~tool).mean():.4g}")
-    return {"after_tool_s": table(think[known & tool]), "after_answer_s": table(think[known & ~tool]), "answers": [answers]}
+    return {
+        "after_tool_s": table(think[known & tool]),
+        "after_answer_s": table(think[known & ~tool]),
+        "answers": [answers],
+    }
 
 
 def _reuse(r: Recording, steps: Steps) -> Tables:
@@ -93,12 +126,26 @@ def _reuse(r: Recording, steps: Steps) -> Tables:
 
 
 def _compaction(r: Recording, steps: Steps) -> Tables:
-    """Chance by class of prompt, and what is left of it."""
+    """Chance by class of prompt, in sessions within the usual limit and beyond it, and what is left of a prompt."""
     before = r.input_tokens[steps.before]
-    group = np.searchsorted(CONTEXTS, before, side="right") - 1
-    hits = np.bincount(group, steps.compacted, minlength=len(CONTEXTS)) / np.maximum(1, np.bincount(group))
+    longest = np.zeros(len(steps.counts))
+    np.maximum.at(longest, steps.owner, r.input_tokens[steps.rows])
+    wide = longest > USUAL_LIMIT
     left = (r.input_tokens[steps.after] / before)[steps.compacted]
-    return {"from": list(CONTEXTS), "chance": [float(f"{h:.4g}") for h in hits], "left": table(left)}
+    found: Tables = {"from": list(CONTEXTS), "left": table(left), "limit": [USUAL_LIMIT]}
+    group = np.searchsorted(CONTEXTS, before, side="right") - 1
+    for name, some in (("chance", ~wide[steps.owner_after]), ("chance_beyond", wide[steps.owner_after])):
+        found[name] = _shares(group[some], steps.compacted[some])
+    first = np.searchsorted(CONTEXTS, r.input_tokens[steps.first], side="right") - 1
+    found["beyond"] = _shares(first, wide)
+    return found
+
+
+def _shares(group: Ints, hit: np.typing.NDArray[np.bool_]) -> list[float]:
+    """Share of hits in each class of prompts."""
+    most = len(CONTEXTS)
+    counts = np.maximum(1, np.bincount(group, minlength=most))
+    return [float(f"{share:.4g}") for share in np.bincount(group, hit, minlength=most) / counts]
 
 
 def _subs(r: Recording) -> list[float]:
@@ -107,24 +154,36 @@ def _subs(r: Recording) -> list[float]:
     return [float(f"{share:.4g}") for share in counts / len(r.trace)]
 
 
-def _dependence(r: Recording, steps: Steps) -> dict[str, list[list[float]] | float]:
+def _dependence(r: Recording, steps: Steps) -> Found:
     """Correlation of (calls, first prompt, growth, answers) between sessions, and the session's weight in a call's score."""
     grown = ~steps.compacted
+    owner, sessions = steps.owner_after[grown], len(steps.counts)
     growth = normal_scores(steps.growth[grown].astype(float))
     output = normal_scores(r.output_tokens[steps.rows].astype(float))
-    weight = {"growth": _weight(growth, steps.owner_after[grown]), "output": _weight(output, steps.owner)}
-    sessions = len(steps.counts)
+    place = np.concatenate([np.arange(count - 1) for count in steps.counts])[grown]
+    group = np.searchsorted(PLACES, place, side="right") - 1
+    early = np.bincount(group, growth) / np.bincount(group)
+    usual = growth - early[group]
+    weight = {"growth": _weight(usual, owner), "output": _weight(output, steps.owner)}
     scores = [normal_scores(steps.counts + 0.0), normal_scores(r.input_tokens[steps.first] + 0.0)]
-    means = [_means(growth, steps.owner_after[grown], sessions), _means(output, steps.owner, sessions)]
+    means = [_means(usual, owner, sessions), _means(output, steps.owner, sessions)]
     many = steps.counts >= 5  # means of a few calls are noise
     matrix = np.corrcoef(np.array([*scores, *means])[:, many])
     pairs = np.corrcoef(growth, output[_place(steps)][grown])[0, 1]
     return {
+        "early_from": list(PLACES),
+        "early_growth": [float(f"{x:.3f}") for x in early],
+        "by_call": [float(f"{x:.3f}") for x in _by_call(scores[0], steps.counts, matrix[0, 2:])],
         "correlation": [[float(f"{x:.3f}") for x in row] for row in matrix],
         "session_weight_growth": weight["growth"],
         "session_weight_output": weight["output"],
         "growth_by_output": float(f"{pairs:.3f}"),
     }
+
+
+def _by_call(calls: Floats, counts: Ints, correlations: Floats) -> Floats:
+    """Mean scores of growth and answers where every call counts, not every session: those of long sessions weigh more."""
+    return np.asarray(correlations * float((calls * counts).sum() / counts.sum()))
 
 
 def _place(steps: Steps) -> Ints:

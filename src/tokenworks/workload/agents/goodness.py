@@ -10,6 +10,8 @@ from tokenworks.workload.agents.calls import Calls
 from tokenworks.workload.agents.ratios import Ratios, input_per_output, ratio_of_sessions
 from tokenworks.workload.agents.recording import BLOCK_TOKENS, Floats, Ints, Recording
 
+MOST_AGENTS = 1024  # of a session
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -40,10 +42,10 @@ def of_calls(calls: Calls) -> Sample:
 
 def _sample(session: Ints, agent: Ints, inputs: Ints, read: Ints, outputs: Ints, pause: Floats) -> Sample:
     order = np.lexsort((agent, session))  # stable: an agent's requests stand together, in their order
-    columns = [column[order] for column in (session, agent, inputs, read, outputs, pause)]
-    key = columns[0] * 64 + columns[1]
+    key = session[order] * MOST_AGENTS + agent[order]
     first = np.concatenate([[True], key[1:] != key[:-1]])
-    return Sample(columns[0], columns[1] == 0, first, *columns[2:])
+    lead = agent[order] == 0
+    return Sample(session[order], lead, first, inputs[order], read[order], outputs[order], pause[order])
 
 
 def quantities(s: Sample) -> dict[str, Floats]:

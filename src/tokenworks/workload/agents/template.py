@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from tokenworks.catalog import loader
@@ -70,6 +71,8 @@ def template_of(entry: Entry) -> Template:
         raise CatalogError(f"agents/{entry.id}: no phase is seen: a run must show its user something")
     if phases[0].team or phases[-1].team:
         raise CatalogError(f"agents/{entry.id}: a run begins and ends with its lead, not with a team")
+    if any(a.team and b.team and a.team != b.team for a, b in pairwise(phases)):
+        raise CatalogError(f"agents/{entry.id}: a team follows a team: the lead must take the first one's answers")
     return Template(
         entry.id,
         entry.name,

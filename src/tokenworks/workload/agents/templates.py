@@ -26,7 +26,7 @@ class Figures(TypedDict):
 
 def templates() -> list[Figures]:
     """Every template of the catalogue, by name: those in phases exactly, the fitted one by the sums it is fitted to."""
-    from tokenworks.workload.agents.fitted import fitted_ids, fitted_means
+    from tokenworks.workload.agents.tables import fitted_ids, fitted_means
 
     means = {name: mean_tokens(layout_of(name)) for name in template_ids()}
     means |= {name: fitted_means(name) for name in fitted_ids()}
