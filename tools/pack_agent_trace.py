@@ -76,7 +76,7 @@ def packed(rows: list[Row]) -> dict[str, np.ndarray]:
         "think_ds": times(sent, "think_time", 10),
         "ttft_cs": times(sent, "ttft", 100),
         "sub_session": np.array([traces.index(r["trace"]) for r in marks], np.int16),
-        "sub_start_ms": np.array([whole(float(r["t_s"]), 1000) for r in marks], np.int64),
+        "sub_noted_ms": np.array([whole(float(r["t_s"]), 1000) for r in marks], np.int64),
         "sub_duration_ms": np.array(
             [-1 if r["extra"]["duration_ms"] is None else r["extra"]["duration_ms"] for r in marks]
         ),

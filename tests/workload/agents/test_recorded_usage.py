@@ -51,13 +51,13 @@ def test_steps_count_from_one_without_gaps(events):
 
 
 def test_times(events):
-    """trace_0001's second request was sent after 19 s and took 9.19 s; trace_0003's first sub-agent began at 134.227 s and
-    its first request took 2.81 s."""
+    """trace_0001's second request was sent after 19 s and took 9.19 s; trace_0003's first sub-agent had its result
+    at 134.227 s after 126.015 s, and its first request took 2.81 s."""
     by_id = {e.id: e for e in events}
     first = Begin().first_us
     assert by_id["session-0001/0/2"].time_us == first + 28_190_000
     assert by_id["session-0001/0/2"].duration_us == 9_190_000
-    assert by_id["session-0003/1/1"].time_us == first + 2 * 3_600_000_000 + 137_037_000
+    assert by_id["session-0003/1/1"].time_us == first + 2 * 3_600_000_000 + (134_227_000 - 126_015_000 + 2_810_000)
 
 
 def test_unknown_durations_stay_unknown(events):

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tokenworks.workload.agents.recorded_times import pauses_s
 from tokenworks.workload.agents.recording import BLOCK_TOKENS, MAIN, STOPS, Floats, Ints, Recording
 
 SHARES = (
@@ -104,15 +105,12 @@ def _second(r: Recording, steps: Steps) -> Tables:
 
 
 def _pauses(r: Recording, steps: Steps) -> Tables:
-    """After a call that asked for a tool, and after an answer (or a call whose end is not recorded)."""
-    think = r.think_s[steps.after]
-    known, tool = ~np.isnan(think), r.stop[steps.before] == STOPS.index("tool_use")
-    answers = float(f"{(~tool).mean():.4g}")
-    return {
-        "after_tool_s": table(think[known & tool]),
-        "after_answer_s": table(think[known & ~tool]),
-        "answers": [answers],
-    }
+    """After a call that asked for a tool (or whose end is not recorded), and after an answer; in whole seconds."""
+    pause, known = (column[steps.after] for column in pauses_s(r))
+    answer = r.stop[steps.before] == STOPS.index("end_turn")
+    rounded = np.rint(pause)
+    tables = {"after_tool_s": table(rounded[known & ~answer]), "after_answer_s": table(rounded[known & answer])}
+    return {**tables, "answers": [float(f"{answer[known].mean():.4g}")]}
 
 
 def _reuse(r: Recording, steps: Steps) -> Tables:

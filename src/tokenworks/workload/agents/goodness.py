@@ -8,6 +8,7 @@ import numpy as np
 
 from tokenworks.workload.agents.calls import Calls
 from tokenworks.workload.agents.ratios import Ratios, input_per_output, ratio_of_sessions
+from tokenworks.workload.agents.recorded_times import pauses_s
 from tokenworks.workload.agents.recording import BLOCK_TOKENS, Floats, Ints, Recording
 
 MOST_AGENTS = 1024  # of a session
@@ -30,7 +31,9 @@ class Sample:
 
 
 def of_recording(r: Recording) -> Sample:
-    return _sample(r.session, r.agent, r.input_tokens, r.cache_read, r.output_tokens, r.think_s)
+    pause, known = pauses_s(r)
+    pause = np.where(known, np.rint(pause), np.nan)
+    return _sample(r.session, r.agent, r.input_tokens, r.cache_read, r.output_tokens, pause)
 
 
 def of_calls(calls: Calls) -> Sample:

@@ -42,9 +42,10 @@ class Begin:
 def recorded_usage(begin: Begin = Begin(), recording: Recording | None = None) -> Iterator[UsageEvent]:
     """49,334 events in the order of the recording, each with the same (source, id) every time."""
     r = recording or load_recording()
-    last, at_us, steps = r.last_of_session(), _ends_us(r, begin), _steps(r)
-    for row in range(len(r)):
-        session, agent = int(r.session[row]), int(r.agent[row])
+    last, at_us, steps = r.last_of_session(), _ends_us(r, begin), steps_of(r)
+    read, fresh, output = r.cache_read.tolist(), r.fresh.tolist(), r.output_tokens.tolist()
+    first_us, whole_us = _us(r.ttft_s), _us(r.api_s)
+    for row, (session, agent) in enumerate(zip(r.session.tolist(), r.agent.tolist(), strict=True)):
         root = f"session-{r.trace[session]:04d}"
         yield UsageEvent(
             source=SOURCE,
@@ -62,13 +63,13 @@ def recorded_usage(begin: Begin = Begin(), recording: Recording | None = None) -
             model=r.models[r.model[row]],
             purpose="final" if last[row] else PURPOSES[STOPS[r.stop[row]]],
             conversation=root,
-            input_fresh=int(r.input_tokens[row] - r.cache_read[row]),
-            cache_read=int(r.cache_read[row]),
-            output_visible=int(r.output_tokens[row]),
+            input_fresh=fresh[row],
+            cache_read=read[row],
+            output_visible=output[row],
             usage_source="provider",
             final=bool(last[row]),
-            ttft_us=_us(float(r.ttft_s[row])),
-            duration_us=_us(float(r.api_s[row])),
+            ttft_us=first_us[row],
+            duration_us=whole_us[row],
         )
 
 
@@ -79,7 +80,7 @@ def recorded_usage_table(begin: Begin = Begin()) -> pa.Table:
     return usage_table(recorded_usage(begin))
 
 
-def _steps(r: Recording) -> np.typing.NDArray[np.int64]:
+def steps_of(r: Recording) -> np.typing.NDArray[np.int64]:
     """Number of a request within its agent's run, from 1."""
     begins = np.flatnonzero((np.diff(r.session, prepend=-1) != 0) | (np.diff(r.agent, prepend=-1) != 0))
     steps, counts = np.zeros(len(r), np.int64), dict[tuple[int, int], int]()
@@ -93,11 +94,16 @@ def _steps(r: Recording) -> np.typing.NDArray[np.int64]:
 
 def _ends_us(r: Recording, begin: Begin) -> np.typing.NDArray[np.int64]:
     """When each answer ended (began to be asked for, where its duration is not recorded)."""
-    second = r.start_s + np.nan_to_num(r.api_s)
-    sub = r.agent > 0
+    second = begins_s(r) + np.nan_to_num(r.api_s)
+    return begin.first_us + r.session * (begin.gap_s * MICRO) + np.rint(second * MICRO).astype(np.int64)
+
+
+def begins_s(r: Recording) -> np.typing.NDArray[np.float64]:
+    """Seconds from the beginning of its session to each request, those of sub-agents too."""
+    second, sub = r.start_s.copy(), r.agent > 0
     starts = dict(zip(_keys(r), r.sub_start_s, strict=True))
     second[sub] += [starts[key] for key in zip(r.session[sub].tolist(), r.agent[sub].tolist(), strict=True)]
-    return begin.first_us + r.session * (begin.gap_s * MICRO) + np.rint(second * MICRO).astype(np.int64)
+    return second
 
 
 def _keys(r: Recording) -> list[tuple[int, int]]:
@@ -106,5 +112,5 @@ def _keys(r: Recording) -> list[tuple[int, int]]:
     return list(zip(r.sub_session.tolist(), seen.tolist(), strict=True))
 
 
-def _us(seconds: float) -> int | None:
-    return None if np.isnan(seconds) else round(seconds * MICRO)
+def _us(seconds: np.typing.NDArray[np.float64]) -> list[int | None]:
+    return [None if s != s else round(s * MICRO) for s in seconds.tolist()]

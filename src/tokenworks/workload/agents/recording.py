@@ -58,7 +58,9 @@ class Recording:
     tool_tokens: Ints  # by session: descriptions of tools at the head of every prompt
     system_tokens: Ints  # by session: the system prompt after them
     sub_session: Ints  # by sub-agent: its session
-    sub_start_s: Floats
+    sub_noted_s: (
+        Floats  # when its marker was written: when its result came, or where its duration is not known, its start
+    )
     sub_duration_s: Floats
 
     def __len__(self) -> int:
@@ -73,6 +75,11 @@ class Recording:
     def fresh(self) -> Ints:
         """Input tokens that had to be computed."""
         return self.input_tokens - self.cache_read
+
+    @property
+    def sub_start_s(self) -> Floats:
+        """Seconds from the beginning of the session to each sub-agent: within 1.2 s after the lead's request before it."""
+        return self.sub_noted_s - np.nan_to_num(self.sub_duration_s)
 
     @property
     def sums(self) -> Sums:
@@ -114,7 +121,7 @@ def load_recording() -> Recording:
         tool_tokens=whole["tool_tokens"],
         system_tokens=whole["system_tokens"],
         sub_session=whole["sub_session"],
-        sub_start_s=whole["sub_start_ms"] / 1000,
+        sub_noted_s=whole["sub_noted_ms"] / 1000,
         sub_duration_s=_known(whole["sub_duration_ms"], 1000),
     )
 
