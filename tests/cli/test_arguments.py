@@ -16,7 +16,7 @@ RUN = ["run", "laptop", "--quiet", "--set", "run.horizon=1 min", "--set", "run.w
         ("services.chat.slo.ttft_p95.x=1", "ttft_p95 is a single value"),
         ("services.5.tp=1", "no entry '5'; known are chat"),
         ("services.chat.slo={a: [}", "is not valid YAML"),
-        ("workload.0.trace=null", "give either a trace, a mix or arrivals"),
+        ("workload.0.trace=null", "give either a trace, a mix, arrivals or agents"),
     ],
 )
 def test_what_cannot_be_set_is_named(path, said, tmp_path, monkeypatch, capsys):

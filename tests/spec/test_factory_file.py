@@ -72,7 +72,7 @@ MESSAGES = [
     (("site:\n", "site:\n  cooling: air\n"), "systems[0].system: gb200-nvl72 draws 125 kW a rack and needs liquid cooling; this site is cooled by air, at most 50 kW a rack. What would fit: superpod-b200-su (41.6 kW), "),
     (("site:\n", "site:\n  rack_limit: 60 kW\n"), "systems[0].system: gb200-nvl72 draws 125 kW; a rack of this site may draw 60 kW. What would fit: superpod-b200-su (41.6 kW)"),
     (("    workers: 9\n", "    workers: 9\n    workers: 3\n"), "factory.yaml:12:5  services[0].workers: this key stands twice"),
-    (("trace: azure-2023-conversation, ", ""), "factory.yaml:16:5  workload[0]: give either a trace, a mix or arrivals"),
+    (("trace: azure-2023-conversation, ", ""), "factory.yaml:16:5  workload[0]: give either a trace, a mix, arrivals or agents"),
     (("factory: tulsa", "factory: [tulsa"), "not valid YAML"),
     (("gb200-nvl72}", "gb200-nvl73}"), 'factory.yaml:5:24  systems[0].system: no system "gb200-nvl73". Did you mean gb200-nvl72'),
     (("seed: 7", "seed: -1"), "factory.yaml:17:27  run.seed: -1 is too small: at least 0"),

@@ -67,6 +67,10 @@ def rate_text(load: Workload) -> str:
         return f", {counted(shape.requests, 'request')}"
     if load.scale.kind != "factor":
         return f", {scale}"
+    if load.runs_s is not None:
+        from tokenworks.spec.agents import runs_text
+
+        return f", {runs_text(load.runs_s * load.scale.value)}"
     rate_s = f", {shape.rate_s * load.scale.value:g} req/s" if shape and shape.rate_s else ""
     return rate_s or (f", {scale} of the recorded rate" if load.scale.value != 1 else "")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tokenworks import catalog
 from tokenworks.catalog import UnknownEntryError
+from tokenworks.spec.agents import RECORDED
 from tokenworks.spec.factory import Factory, Pool, Service, System
 from tokenworks.spec.site_checks import Finding, power, rack
 
@@ -195,6 +196,8 @@ def _workloads(factory: Factory) -> Iterator[Finding]:
     for i, load in enumerate(factory.workload):
         if load.service not in names:
             yield ("workload", i, "service"), f"no service {load.service!r}; known are {', '.join(names)}"
+        if load.agents not in (None, RECORDED):
+            yield from _lookup("agents", str(load.agents), ("workload", i, "agents"))
     loaded = {load.service for load in factory.workload}
     for i, name in enumerate(names):
         if name not in loaded:

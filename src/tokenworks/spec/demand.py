@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
+from tokenworks.spec.agents import Answers, Runs
 from tokenworks.spec.part import Count, MisfitError, Name, Part
 from tokenworks.spec.quantities import Dwell, Offset, Pause, Portion
 
@@ -198,6 +199,11 @@ class Workload(Part):
     )
     mix: str | None = Field(None, description="ServeGen client mix: a shipped one or a folder of client files")
     arrivals: Arrivals | None = Field(None, description="arrival process, in place of a trace or a mix")
+    agents: Name | None = Field(
+        None, description="agent of the catalogue whose runs ask, or coding-sessions: the recorded ones; needs runs"
+    )
+    runs_s: Runs | None = Field(None, alias="runs", description="runs of agents that begin, mean of a Poisson process")
+    answers: Answers | None = Field(None, description="how fast agents are thought to get answers; none: 1 s and 20 ms")
     sessions: Sessions | None = Field(None, description="conversations; arrivals then are those of their turns")
     scale: Scaled = Field(
         Scale(kind="factor", value=1.0), description="70% of sustainable, 2x or 12 req/s; of the mean"
@@ -214,15 +220,20 @@ class Workload(Part):
     def source(self) -> str:
         """Where its requests come from, in a word."""
         kind = self.arrivals.kind if self.arrivals else ""
-        return self.trace or self.mix or (f"conversations ({kind})" if self.sessions else kind)
+        return self.trace or self.mix or (f"agents ({self.agents})" if self.agents else "") or (f"conversations ({kind})" if self.sessions else kind)
 
     @model_validator(mode="after")
     def _one_source(self) -> Workload:
-        if sum(given is not None for given in (self.trace, self.mix, self.arrivals)) != 1:
-            raise ValueError("give either a trace, a mix or arrivals")
+        if sum(given is not None for given in (self.trace, self.mix, self.arrivals, self.agents)) != 1:
+            raise ValueError("give either a trace, a mix, arrivals or agents")
+        if self.agents is None and (self.runs_s is not None or self.answers):
+            given = ("runs", self.runs_s), ("answers", self.answers)
+            raise MisfitError(*((key, "belongs to agents") for key, value in given if value is not None))
+        if self.agents is not None and self.runs_s is None:
+            raise MisfitError(("runs", "agents need runs: how many begin (2 per minute)"))
         if self.arrivals is None and (self.input_lengths or self.output_lengths):
             given = ("input", self.input_lengths), ("output", self.output_lengths)
-            said = "a trace or a mix has its own lengths: leave this out"
+            said = "a trace, a mix or agents have their own lengths: leave this out"
             raise MisfitError(*((key, said) for key, lengths in given if lengths))
         if self.arrivals is not None and self.offset_s:
             raise MisfitError(("offset", "an offset belongs to a trace or a mix"))

@@ -15,6 +15,7 @@ from tokenworks.events.requests import Requests
 from tokenworks.spec.demand import COUNTED, Arrivals, Lengths, Workload
 from tokenworks.workload import arrivals as renewal
 from tokenworks.workload import lengths, modulated
+from tokenworks.workload.agents.stream import agent_requests, calls_per_run
 from tokenworks.workload.arrivals import Floats
 from tokenworks.workload.copies import scaled
 from tokenworks.workload.lengths import Draw, Histogram, Ints
@@ -44,6 +45,8 @@ def base_rate_s(load: Workload) -> float:
         return load_trace(load.trace).rate_s
     if load.mix is not None:
         return load_mix(load.mix).rate_s
+    if load.agents is not None:
+        return (load.runs_s or 0.0) * calls_per_run(load.agents)
     return load.arrivals.rate_s or 0.0 if load.arrivals else 0.0
 
 
@@ -73,7 +76,10 @@ def stream(
     """Requests of workload ``number`` up to the horizon (inf: without end), at ``rate_s`` requests per second in the
     mean, sorted by arrival. The run begins ``start_s`` seconds after midnight."""
     rng = _generators(seed, number)
-    made = _source(load, rate_s, horizon_s, start_s, chunk, rng)
+    if load.agents is not None:
+        made = agent_requests(load, rate_s, seed, number, rng(ARRIVAL))
+    else:
+        made = _source(load, rate_s, horizon_s, start_s, chunk, rng)
     tenants, space = rng(TENANT), np.uint64(number % 128 << WORKLOAD_BITS)
     for given in until(made, horizon_s):
         n = len(given)
