@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -33,8 +34,8 @@ class Now(msgspec.Struct):
 class Appender:
     """Lives inside one transaction. ``add`` takes events as they come; ``finish`` seals them as one batch."""
 
-    def __init__(self, store: Store, now: Now):
-        self._store, self._now = store, now
+    def __init__(self, store: Store, now: Now, segments: Path | None):
+        self._store, self._now, self._segments = store, now, segments
         self._seq = now.head.last_seq if now.head else 0
         self._batch = now.head.batch + 1 if now.head else 1
         self._entries: list[bytes] = []
@@ -133,7 +134,7 @@ class Appender:
 
     def _reverse(self, event: Prepared) -> Receipt:
         """Adds what takes another event back: a copy of it, and its sums with the other sign."""
-        target = target_of(self._store, self._now.sources, event)
+        target = target_of(self._store, self._segments, self._now.sources, event)
         if not isinstance(target, Target):
             return Receipt("refused", note=target)
         why = refusal(target)

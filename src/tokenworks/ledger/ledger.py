@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -121,7 +121,7 @@ class Ledger:
     def _transaction(self) -> Iterator[Appender]:
         try:
             with self.store.writing():
-                yield Appender(self.store, self._now())
+                yield Appender(self.store, self._now(), self.segments)
         except BaseException:
             self._sources = None  # numbers that it gave out never were
             raise
@@ -142,21 +142,88 @@ class Ledger:
         self.store.insert("batches", 7, list(msgspec.structs.astuple(batch)))
         return batch
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A transaction for what is no group of events."""
+        with self._writing:
+            self._sources = None
+            with self.store.writing():
+                yield
+
     def close_period(self, from_us: int, to_us: int, tenant: str = "") -> Period:
         """Fixes the ledger range and hash of [from_us, to_us), µs UTC, of one tenant or all ("")."""
-        with self._writing, self.store.writing():
-            before = periods.closed(self.store)
+        with self.writing():
+            before, head = periods.closed(self.store), self.head()
             periods.require_free(before, from_us, to_us, tenant)
-            head = self.head()
             period = Period(len(before) + 1, tenant, from_us, to_us, head.last_seq if head else 0, 0)
             note = msgspec.json.encode(period, order="deterministic").decode()
             batch = self.link("close", 0, body_hash(()), note)
             periods.insert(self.store, period, batch)
-            return msgspec.structs.replace(period, batch=batch.batch, link=batch.link.hex())
+        self.store.sync()
+        return msgspec.structs.replace(period, batch=batch.batch, link=batch.link.hex())
 
     def periods(self) -> list[Period]:
         """The closed ones, in the order of closing."""
         return periods.closed(self.store)
+
+    def marks(self) -> list[tuple[int, str, int | None, int]]:
+        """What was unusual: (seq, ``late`` or ``ahead``, closed period, events), in ledger order."""
+        return [(seq, mark, period, events) for seq, mark, period, events in self.store.rows("SELECT * FROM marks ORDER BY seq, mark")]
+
+    def seal(self, keep: int = 0) -> int:
+        """Moves all but the newest ``keep`` events into Parquet segments; returns how many moved."""
+        from tokenworks.ledger.sealing import seal
+
+        return seal(self, keep)
+
+    def append_segment(self, run_key: str, columns: Mapping[str, object] | pa.Table) -> Receipt:
+        """Stores many usage events as one sealed segment under one key; see ``bulk.append_segment``."""
+        from tokenworks.ledger.bulk import append_segment
+
+        return append_segment(self, run_key, columns)
+
+    def usage_table(
+        self, from_us: int = 0, to_us: int = 2**63 - 1, *, tenant: str | None = None, last_seq: int | None = None
+    ) -> pa.Table:
+        """USAGE_COLUMNS of events with times in [from_us, to_us), live and sealed, in ledger order up to ``last_seq``."""
+        from tokenworks.ledger.reading import table
+
+        return table(self, "usage", from_us, to_us, tenant, last_seq)
+
+    def cost_table(
+        self, from_us: int = 0, to_us: int = 2**63 - 1, *, tenant: str | None = None, last_seq: int | None = None
+    ) -> pa.Table:
+        """COST_COLUMNS, likewise."""
+        from tokenworks.ledger.reading import table
+
+        return table(self, "cost", from_us, to_us, tenant, last_seq)
+
+    def outcome_table(
+        self, from_us: int = 0, to_us: int = 2**63 - 1, *, tenant: str | None = None, last_seq: int | None = None
+    ) -> pa.Table:
+        """OUTCOME_COLUMNS, likewise."""
+        from tokenworks.ledger.reading import table
+
+        return table(self, "outcome", from_us, to_us, tenant, last_seq)
+
+    def query(self, sql: str) -> pa.Table:
+        """One SELECT (DuckDB) over the views usage, cost and outcome."""
+        from tokenworks.ledger.reading import query
+
+        return query(self, sql)
+
+    def verify(self) -> Verdict:
+        """Recomputes the chain from what is stored."""
+        from tokenworks.ledger.verify import verify
+
+        return verify(self)
+
+    def batches(self) -> Iterator[Batch]:
+        """The chain from its first link."""
+        last = 0
+        while rows := self.store.rows("SELECT * FROM batches WHERE batch > ? ORDER BY batch LIMIT 10000", (last,)):
+            yield from map(_batch, rows)
+            last = rows[-1][0]
 
     def close(self) -> None:
         self.store.close()
