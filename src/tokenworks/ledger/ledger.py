@@ -98,21 +98,22 @@ class Ledger:
 
     def _careful(self, taken: list[Prepared]) -> list[Receipt]:
         try:
-            with self._transaction() as appender:
-                receipts = appender.careful(taken)
-                appender.finish()
-            return receipts
+            return self._carefully(taken)
         except OverflowError:
             return self._singly(taken)
 
+    def _carefully(self, taken: list[Prepared]) -> list[Receipt]:
+        with self._transaction() as appender:
+            receipts = appender.careful(taken)
+            appender.finish()
+        return receipts
+
     def _singly(self, taken: list[Prepared]) -> list[Receipt]:
         """Each event in a transaction of its own, so that only the one whose sums overflow is refused."""
-        receipts = []
+        receipts: list[Receipt] = []
         for event in taken:
             try:
-                with self._transaction() as appender:
-                    receipts += appender.careful([event])
-                    appender.finish()
+                receipts += self._carefully([event])
             except OverflowError as error:
                 receipts.append(Receipt("refused", note=str(error)))
         return receipts

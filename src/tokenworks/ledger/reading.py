@@ -31,7 +31,7 @@ def table(
         if value is not None:
             terms.append(term)
             values.append(value)
-    with connect(ledger, (from_us, to_us)) as base:
+    with connect(ledger, (kind,), (from_us, to_us)) as base:
         names = ", ".join(KINDS[kind][1])
         found = base.sql(f"SELECT {names} FROM {kind} WHERE {' AND '.join(terms)} ORDER BY seq", params=values)
         return found.to_arrow_table().cast(arrow_schema(kind))
@@ -41,7 +41,8 @@ def query(ledger: Ledger, sql: str) -> pa.Table:
     """One SELECT over the views usage, cost, outcome, usage_sums and cost_sums. InputError where it is anything else."""
     import duckdb
 
-    with connect(ledger, ALL_TIME) as base:
+    with connect(ledger, tuple(KINDS), ALL_TIME) as base:
+        _sums_views(base, ledger)
         try:
             statements = base.extract_statements(sql)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
@@ -51,8 +52,8 @@ def query(ledger: Ledger, sql: str) -> pa.Table:
             raise InputError(f"query: {error}") from error
 
 
-def connect(ledger: Ledger, times: tuple[int, int]) -> duckdb.DuckDBPyConnection:
-    """A database in memory that sees the ledger as it is now, and no other file."""
+def connect(ledger: Ledger, kinds: tuple[str, ...], times: tuple[int, int]) -> duckdb.DuckDBPyConnection:
+    """A database in memory with a view per kind of the ledger as it is now; it reads the segments and no other file."""
     import duckdb
 
     base = duckdb.connect()
@@ -63,8 +64,7 @@ def connect(ledger: Ledger, times: tuple[int, int]) -> duckdb.DuckDBPyConnection
     if files:
         base.execute(f"SET allowed_paths = {[str(path) for path in files]}")
     base.execute("SET enable_external_access = false")
-    _sums_views(base, ledger, [str(path) for path in files if path.name.endswith("-sums.parquet")])
-    for kind in KINDS:
+    for kind in kinds:
         sealed = [str(path) for path in files if path.name.endswith(f"-{kind}.parquet")]
         union = f" UNION ALL SELECT * FROM read_parquet({sealed})" if sealed else ""
         base.execute(f"CREATE VIEW {kind} AS {select_sql(kind, 'live')}{union}")
@@ -72,8 +72,10 @@ def connect(ledger: Ledger, times: tuple[int, int]) -> duckdb.DuckDBPyConnection
     return base
 
 
-def _sums_views(base: duckdb.DuckDBPyConnection, ledger: Ledger, sealed: list[str]) -> None:
+def _sums_views(base: duckdb.DuckDBPyConnection, ledger: Ledger) -> None:
     """Views over the roll-ups: of single events from the database, of bulk segments from their files."""
+    files = [path for segment in segments(ledger.store) for path in _paths(ledger, segment)]
+    sealed = [str(path) for path in files if path.name.endswith("-sums.parquet")]
     for name, cell, sums in (("usage_sums", USAGE_CELL, USAGE_SUMS), ("cost_sums", COST_CELL, COST_SUMS)):
         columns = ", ".join((*cell, *sums))
         base.register(f"{name}_live", sums_table(ledger.store.rows(f"SELECT {columns} FROM {name}"), cell, sums))

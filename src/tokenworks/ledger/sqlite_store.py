@@ -23,6 +23,7 @@ ROWS_AT_ONCE = 256  # rows of one INSERT: one call into SQLite, so one release o
 TIDY_BYTES = 64 << 20  # of log, after which ``tidy`` moves it into the file
 SMALL_PAGES = 1024  # of log, that a writer may wait for
 CHECKPOINT_PAGES = 65_536  # of log, after which a commit does it itself where nobody tidies
+CONSTRAINT_DATATYPE = 3091  # SQLITE_CONSTRAINT_DATATYPE, which Python's module does not name
 CACHE_KIB = 262_144  # pages of the key index kept in memory
 
 
@@ -129,7 +130,7 @@ class SqliteStore:
         try:
             self._many(f"INTO {table}", width, flat, conflict)
         except sqlite3.IntegrityError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_DATATYPE:  # the sum became a float
+            if error.sqlite_errorcode == CONSTRAINT_DATATYPE:  # the sum became a float
                 raise OverflowError(f"a sum of {table} leaves int64") from error
             raise
 
