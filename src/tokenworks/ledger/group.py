@@ -7,12 +7,14 @@ not keep the next group from being stored.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import TypeAlias
 
+from tokenworks.errors import OutputError
 from tokenworks.events.ledger_events import AnyEvent
 from tokenworks.ledger.ledger import Ledger
 from tokenworks.ledger.prepare import Prepared, prepare
@@ -90,7 +92,13 @@ class GroupCommit:
         """A syncing thread: one sync per group, after its commit."""
         while (group := self._committed.get()) is not None:
             self._loop.call_soon_threadsafe(_answer, *self._synced(*group))
+            self._tidy()
         self._committed.put(None)  # for the next syncing thread
+
+    def _tidy(self) -> None:
+        """A failure here loses nothing and shows at the next commit, which then does this work itself."""
+        with contextlib.suppress(OutputError):
+            self._ledger.tidy()
 
     def _synced(self, futures: Futures, answer: Answer) -> tuple[Futures, Answer]:
         try:

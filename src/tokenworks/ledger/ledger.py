@@ -36,6 +36,7 @@ class Ledger:
     def __init__(self, store: Store, segments: Path | None, clock: Clock):
         self.store, self.segments, self.clock = store, segments, clock
         self._writing = threading.RLock()
+        self._tidying = threading.Lock()
         self._sources: Sources | None = None
 
     @classmethod
@@ -142,6 +143,14 @@ class Ledger:
         batch = next_batch(self.head(), kind, count, body, note)
         self.store.insert("batches", 7, list(msgspec.structs.astuple(batch)))
         return batch
+
+    def tidy(self) -> None:
+        """Housekeeping that a writer under load should not have to wait for; call it from a thread now and then."""
+        if self._tidying.acquire(blocking=False):
+            try:
+                self.store.tidy(self._writing)
+            finally:
+                self._tidying.release()
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -72,7 +72,7 @@ class _Stored:
 
     def __init__(self, ledger: Ledger):
         self._ledger, self._store = ledger, ledger.store
-        self._rows = _all_rows(ledger)
+        self._rows = all_rows(ledger)
         self._next: Row | None = next(self._rows, None)
 
     def require_body(self, batch: Batch) -> int:
@@ -133,7 +133,7 @@ class _Stored:
             raise _Broken(batches, f"event {self._next[0]} is in no batch", self._next[0])
 
 
-def _all_rows(ledger: Ledger) -> Iterator[Row]:
+def all_rows(ledger: Ledger) -> Iterator[Row]:
     """(seq, payload, copy) of all single events, sealed first, in order."""
     last = 0
     for segment in segments(ledger.store, "WHERE kind = 'seal'"):
