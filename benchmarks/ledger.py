@@ -59,7 +59,9 @@ class Bare:
         self._base = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         for pragma in ("journal_mode=WAL", "synchronous=FULL"):
             self._base.execute(f"PRAGMA {pragma}")
-        self._base.execute("CREATE TABLE events (source TEXT, id TEXT, payload BLOB, PRIMARY KEY (source, id)) WITHOUT ROWID")
+        self._base.execute(
+            "CREATE TABLE events (source TEXT, id TEXT, payload BLOB, PRIMARY KEY (source, id)) WITHOUT ROWID"
+        )
         self._waiting: list = []
         self._busy = False
         self._encode = msgspec.json.Encoder().encode
@@ -165,7 +167,11 @@ def with_keys(folder: Path, args, random: bool) -> dict:
     with Ledger.open(path) as ledger:
         rate, p99 = asyncio.run(drive(GroupCommit(ledger), args.events, random))
     name = "durable_events_s_at_50m" + ("_uuid4" if random else "")
-    found = {name: round(rate), "keys": args.keys, f"share_of_empty{'_uuid4' if random else ''}": round(rate / empty, 3)}
+    found = {
+        name: round(rate),
+        "keys": args.keys,
+        f"share_of_empty{'_uuid4' if random else ''}": round(rate / empty, 3),
+    }
     return {**found, f"{name}_p99_ms": round(p99, 1), "file_gb": round(path.stat().st_size / 1e9, 2)}
 
 

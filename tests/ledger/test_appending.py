@@ -64,7 +64,14 @@ def test_one_batch_may_hold_the_same_event_twice(opened):
 
 def test_ids_that_look_alike_are_not_the_same(opened):
     plain = "0190b2b0-7c1e-7abc-8def-0123456789ab"
-    ids = [plain, plain.upper(), plain.replace("-", ""), f"{plain} ", "\xff" * 8, "0190b2b0 7c1e 7abc 8def 0123456789ab"]
+    ids = [
+        plain,
+        plain.upper(),
+        plain.replace("-", ""),
+        f"{plain} ",
+        "\xff" * 8,
+        "0190b2b0 7c1e 7abc 8def 0123456789ab",
+    ]
     with opened() as ledger:
         events = [usage(1, id=name) for name in ids] + [usage(1, id=plain, source="other")]
         assert {receipt.status for receipt in ledger.append(events)} == {"stored"}
@@ -92,7 +99,10 @@ def test_an_unknown_event_or_a_reversal_cannot_be_reversed(opened):
         assert [receipt.status for receipt in receipts] == ["refused", "stored", "refused"]
         assert "no event" in receipts[0].note
         assert "itself a reversal" in receipts[2].note
-        assert [receipt.status for receipt in ledger.append([usage(77), reversal(3, usage(77))])] == ["stored", "stored"]
+        assert [receipt.status for receipt in ledger.append([usage(77), reversal(3, usage(77))])] == [
+            "stored",
+            "stored",
+        ]
 
 
 def test_a_reversal_lands_in_its_own_hour_of_the_sums(opened):
@@ -105,7 +115,9 @@ def test_a_reversal_lands_in_its_own_hour_of_the_sums(opened):
 
 def test_unknown_is_not_zero(opened):
     with opened() as ledger:
-        ledger.append([usage(1, cache_read=None, energy_uj=None), usage(2, cost_micro_usd=None), usage(3, cache_write=None)])
+        ledger.append(
+            [usage(1, cache_read=None, energy_uj=None), usage(2, cost_micro_usd=None), usage(3, cache_write=None)]
+        )
         row = next(iter(sums(ledger).values()))
         assert (row["unmeasured"], row["unpowered"], row["uncosted"]) == (2, 1, 1)
         rows = ledger.usage_table().to_pylist()
@@ -186,7 +198,12 @@ events = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=8, report_multiple_bugs=False, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8,
+    report_multiple_bugs=False,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(st.lists(st.lists(events, max_size=8), max_size=4), st.integers(0, 3))
 def test_against_a_dictionary(tmp_path_factory, batches, sealed_after):
     """Independent reference: a dictionary of what each key should hold. Rows, sums and chain must agree with it."""

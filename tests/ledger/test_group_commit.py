@@ -14,7 +14,9 @@ def test_each_producer_hears_of_its_own_event(opened):
     async def main(ledger):
         async with GroupCommit(ledger) as group:
             first = await asyncio.gather(*(group.submit(usage(n)) for n in range(200)))
-            mixed = await asyncio.gather(group.submit(usage(5)), group.submit(usage(6, run="x")), group.submit(usage(900)))
+            mixed = await asyncio.gather(
+                group.submit(usage(5)), group.submit(usage(6, run="x")), group.submit(usage(900))
+            )
             with pytest.raises(InputError, match="input_fresh"):
                 await group.submit(usage(1, input_fresh=-1))
         return first, mixed

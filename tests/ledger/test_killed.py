@@ -21,7 +21,15 @@ def killed(place: str, tmp_path: Path, first: int, after_s: float) -> set[int]:
     heard = tmp_path / f"heard-{first}"
     here = Path(__file__).parent
     path = os.pathsep.join([str(here), str(here.parents[1] / "src")])
-    command = [sys.executable, str(here / "killed_writer.py"), place, str(tmp_path / "segments"), str(first), str(EVENTS), str(heard)]
+    command = [
+        sys.executable,
+        str(here / "killed_writer.py"),
+        place,
+        str(tmp_path / "segments"),
+        str(first),
+        str(EVENTS),
+        str(heard),
+    ]
     child = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
     try:
         while not (heard.exists() and heard.stat().st_size):
@@ -56,7 +64,9 @@ def require_whole(place: str, tmp_path: Path, stored: int) -> None:
     with Ledger.open(place, segments=tmp_path / "segments", read_only=True) as ledger:
         verdict = ledger.verify()
         assert verdict.sound, verdict.reason
-        found = ledger.query("SELECT count(*) AS n, count(DISTINCT id) AS ids, sum(input_fresh)::BIGINT AS t FROM usage")
+        found = ledger.query(
+            "SELECT count(*) AS n, count(DISTINCT id) AS ids, sum(input_fresh)::BIGINT AS t FROM usage"
+        )
         tokens = sum(100 + n for n in range(stored))
         assert found.to_pylist() == [{"n": stored, "ids": stored, "t": tokens}]
         sums = ledger.query("SELECT sum(events)::BIGINT AS n, sum(input_fresh)::BIGINT AS t FROM usage_sums")

@@ -28,7 +28,9 @@ def test_keys_and_reversals_reach_into_sealed_segments(opened):
         receipts = ledger.append([usage(1), usage(2, input_fresh=1), reversal(3, usage(2)), reversal(4, usage(2))])
         assert [receipt.status for receipt in receipts] == ["duplicate", "conflict", "stored", "refused"]
         assert ledger.seal() == 1
-        assert ledger.query("SELECT sum(sign * input_fresh)::BIGINT AS tokens FROM usage").to_pylist() == [{"tokens": 101}]
+        assert ledger.query("SELECT sum(sign * input_fresh)::BIGINT AS tokens FROM usage").to_pylist() == [
+            {"tokens": 101}
+        ]
         assert ledger.verify().sound
 
 
@@ -66,7 +68,9 @@ def test_a_bulk_segment_is_stored_once(opened):
         assert table["seq"].to_pylist() == list(range(1, 9))
         assert table["input_fresh"].to_pylist() == [101, 0, 1, 2, 3, 4, 5, 102]
         assert table["energy_uj"].to_pylist() == [7, *[None] * 6, 7]
-        total = ledger.query("SELECT sum(events)::INT AS n, sum(input_fresh)::INT AS t, sum(unpowered)::INT AS u FROM usage_sums")
+        total = ledger.query(
+            "SELECT sum(events)::INT AS n, sum(input_fresh)::INT AS t, sum(unpowered)::INT AS u FROM usage_sums"
+        )
         assert total.to_pylist() == [{"n": 8, "t": 218, "u": 6}]
         ledger.seal()
         assert ledger.usage_table() == table

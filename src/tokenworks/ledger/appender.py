@@ -178,4 +178,6 @@ class Appender:
 def _met(seq: int, stored: bytes, short: bytes) -> Receipt:
     if stored == short:
         return Receipt("duplicate", seq)
-    return Receipt("conflict", seq, note=f"its key holds another payload at {seq}; correct it by reversal and a new event")
+    return Receipt(
+        "conflict", seq, note=f"its key holds another payload at {seq}; correct it by reversal and a new event"
+    )

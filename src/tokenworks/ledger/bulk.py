@@ -38,7 +38,7 @@ def append_segment(ledger: Ledger, run_key: str, columns: Mapping[str, object] |
     ``cache_read`` and ``output_visible`` are needed, the others default as in UsageEvent; ``source`` becomes
     ``run_key``, ``id`` (default: the row number) should be unique in it. InputError where a column does not fit.
     """
-    folder = folder_of(ledger)
+    folder_of(ledger)  # raises where there is none, before any work
     table = bulk_table(columns)
     content = content_hash(table)
     sums = _sums(table)
@@ -58,7 +58,9 @@ def _met(store: Store, sources: Sources, run_key: str, short: bytes) -> Receipt 
     )
     if not rows:
         if sources.find(run_key):
-            return Receipt("refused", note=f"{run_key!r} is the source of single events; a segment needs a key of its own")
+            return Receipt(
+                "refused", note=f"{run_key!r} is the source of single events; a segment needs a key of its own"
+            )
         return None
     seq = rows[0][0]
     if bytes(rows[0][1]) != short:
@@ -67,9 +69,7 @@ def _met(store: Store, sources: Sources, run_key: str, short: bytes) -> Receipt 
     return Receipt("duplicate", seq, last_seq=last)
 
 
-def _store(
-    ledger: Ledger, sources: Sources, run_key: str, table: pa.Table, content: bytes, sums: pa.Table
-) -> Receipt:
+def _store(ledger: Ledger, sources: Sources, run_key: str, table: pa.Table, content: bytes, sums: pa.Table) -> Receipt:
     """Files, key, link and marks, in the transaction that is open."""
     import pyarrow.compute as pc
 
@@ -122,7 +122,11 @@ def _sums(table: pa.Table) -> pa.Table:
     known = [*BUCKETS, "energy_uj", "cost_micro_usd"]
     adding = [("events", "sum(sign)")] + [(name, f"coalesce(sum(sign * {name}), 0)") for name in known]
     nobody = " OR ".join(f"{name} IS NULL" for name in BUCKETS)
-    for name, unknown in (("unmeasured", nobody), ("unpowered", "energy_uj IS NULL"), ("uncosted", "cost_micro_usd IS NULL")):
+    for name, unknown in (
+        ("unmeasured", nobody),
+        ("unpowered", "energy_uj IS NULL"),
+        ("uncosted", "cost_micro_usd IS NULL"),
+    ):
         adding.append((name, f"coalesce(sum(sign) FILTER ({unknown}), 0)"))
     columns = ", ".join(f"CAST({sql} AS BIGINT) AS {name}" for name, sql in adding)
     with duckdb.connect() as base:

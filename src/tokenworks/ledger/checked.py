@@ -55,10 +55,11 @@ check = _CHECK.decode
 
 def read(payload: bytes) -> AnyEvent:
     """An event from JSON; ValueError (msgspec's) where it is none, or has fields that the schema does not know."""
-    _CHECK.decode(payload)
-    return _READ.decode(payload)
+    check(payload)
+    return trusted(payload)
 
 
 def trusted(payload: bytes) -> AnyEvent:
     """An event from bytes that the ledger itself stored."""
-    return _READ.decode(payload)
+    event: AnyEvent = _READ.decode(payload)
+    return event

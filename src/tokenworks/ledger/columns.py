@@ -54,13 +54,15 @@ def select_sql(kind: str, relation: str) -> str:
     """The query that makes the columns of a kind out of a relation like ``live_table``'s."""
     event, columns = KINDS[kind]
     defaults = {field.name: field.default for field in msgspec.structs.fields(event)}
-    shape = {name: "JSON" if name == "tags" else SQL_TYPES[alias] for name, alias in columns.items() if name in defaults}
+    shape = {
+        name: "JSON" if name == "tags" else SQL_TYPES[alias] for name, alias in columns.items() if name in defaults
+    }
     names = ", ".join(f"{_column(name, defaults)} AS {name}" for name in columns)
     return (
         f"SELECT {names} FROM (SELECT seq, copy, body, from_json(body, '{msgspec.json.encode(shape).decode()}') AS e,"
         f" CASE WHEN copy IS NULL THEN NULL ELSE from_json(payload, '{_ENVELOPE}') END AS r"
         f" FROM (SELECT *, coalesce(copy, payload) AS body FROM {relation})"
-        f" WHERE starts_with(body, '{{\"type\":\"{kind}\",'))"
+        f' WHERE starts_with(body, \'{{"type":"{kind}",\'))'
     )
 
 

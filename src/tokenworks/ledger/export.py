@@ -29,7 +29,9 @@ def export(ledger: Ledger, form: str, out: str) -> dict[str, int]:
 
 def _lines(ledger: Ledger, out: Path) -> int:
     if ledger.store.rows("SELECT count(*) FROM segments WHERE kind = 'bulk'") != [(0,)]:
-        raise OutputError(f"ledger {ledger.store.place}: it has bulk segments, which JSON Lines cannot hold; use parquet")
+        raise OutputError(
+            f"ledger {ledger.store.place}: it has bulk segments, which JSON Lines cannot hold; use parquet"
+        )
     draft, count = out.with_name(f".{out.name}.draft"), 0
     try:
         with draft.open("wb") as file:

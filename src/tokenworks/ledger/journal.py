@@ -34,7 +34,12 @@ class Segment(msgspec.Struct, frozen=True):
 def segments(store: Store, where: str = "", parameters: tuple[Any, ...] = ()) -> list[Segment]:
     """All segments in their order, or those of a condition."""
     rows = store.rows(f"SELECT * FROM segments {where} ORDER BY segment", parameters)
-    return [Segment(*row[:7], files=msgspec.json.decode(row[7], type=list[SegmentFile])) for row in rows]
+    return [_segment(row) for row in rows]
+
+
+def _segment(row: Row) -> Segment:
+    number, kind, first, last, from_us, to_us, batch, files = row
+    return Segment(number, kind, first, last, from_us, to_us, batch, msgspec.json.decode(files, type=list[SegmentFile]))
 
 
 def journal_table(path: Path) -> pa.Table:

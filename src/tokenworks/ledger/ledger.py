@@ -178,7 +178,10 @@ class Ledger:
 
     def marks(self) -> list[tuple[int, str, int | None, int]]:
         """What was unusual: (seq, ``late`` or ``ahead``, closed period, events), in ledger order."""
-        return [(seq, mark, period, events) for seq, mark, period, events in self.store.rows("SELECT * FROM marks ORDER BY seq, mark")]
+        return [
+            (seq, mark, period, events)
+            for seq, mark, period, events in self.store.rows("SELECT * FROM marks ORDER BY seq, mark")
+        ]
 
     def seal(self, keep: int = 0) -> int:
         """Moves all but the newest ``keep`` events into Parquet segments; returns how many moved."""
@@ -241,7 +244,9 @@ class Ledger:
     def __enter__(self) -> Ledger:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 

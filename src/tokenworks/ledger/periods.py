@@ -36,7 +36,10 @@ def closed(store: Store) -> list[Period]:
         "SELECT p.period, p.tenant, p.from_us, p.to_us, p.last_seq, p.batch, b.link"
         " FROM periods p JOIN batches b ON b.batch = p.batch ORDER BY p.period"
     )
-    return [Period(*row[:6], link=bytes(row[6]).hex()) for row in rows]
+    return [
+        Period(period, tenant, from_us, to_us, last_seq, batch, bytes(link).hex())
+        for period, tenant, from_us, to_us, last_seq, batch, link in rows
+    ]
 
 
 def require_free(others: list[Period], from_us: int, to_us: int, tenant: str) -> None:

@@ -16,7 +16,7 @@ from tokenworks.ledger.store import KeyTaken, Row
 from tokenworks.ledger.tables import POSTGRES, VERSION, create
 
 if TYPE_CHECKING:
-    import psycopg
+    from psycopg import Connection
 
 LOCK = 0x746F6B656E77  # "tokenw"; with the schema's hash it names one ledger of the database
 MOST_PARAMETERS = 60_000  # the protocol ends at 65,535
@@ -30,7 +30,7 @@ class PostgresStore:
         self.place = _without_password(url)
         psycopg = _driver()
         try:
-            self._base: psycopg.Connection[Any] = psycopg.connect(self._url, autocommit=True, connect_timeout=10)
+            self._base: Connection[Any] = psycopg.connect(self._url, autocommit=True, connect_timeout=10)
         except psycopg.OperationalError as error:
             raise InputError(f"ledger {self.place}: no server answers there: {str(error).strip()}") from error
         with self._said():
@@ -69,7 +69,8 @@ class PostgresStore:
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         with self._said():
-            return self._base.execute(_in_its_words(sql), parameters).fetchall()
+            found: list[Row] = self._base.execute(_in_its_words(sql), parameters).fetchall()
+            return found
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         self._base.execute(_in_its_words(sql), parameters)

@@ -26,6 +26,7 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
     source: str
     key: bytes
     time_us: int
+    tenant: str
     payload: bytes  # canonical JSON
     sha256: bytes
     cell: Cell | None = None  # 4 parts: usage; 5: cost; None: adds up nowhere
@@ -43,12 +44,11 @@ def prepare(event: AnyEvent) -> Prepared:
     if b"\\u0000" in payload:
         raise InputError(f"event {event.source!r} {event.id!r}: a NUL character cannot be stored")
     key, digest, time_us = key_of(event.id), sha256(payload).digest(), event.time_us
-    kind = type(event)
-    if kind is UsageEvent:
+    if isinstance(event, UsageEvent):
         cell: Cell = (event.tenant, event.root_run, event.model, time_us // HOUR_US)
-        return Prepared(event.source, key, time_us, payload, digest, cell, usage_sums(event))
-    if kind is CostEvent:
+        return Prepared(event.source, key, time_us, event.tenant, payload, digest, cell, usage_sums(event))
+    if isinstance(event, CostEvent):
         cell = (event.tenant, event.meter, time_us // HOUR_US, event.unit, event.currency)
-        return Prepared(event.source, key, time_us, payload, digest, cell, cost_sums(event))
-    target = (event.of_source, event.of_id) if kind is Reversal else None
-    return Prepared(event.source, key, time_us, payload, digest, None, (), target)
+        return Prepared(event.source, key, time_us, event.tenant, payload, digest, cell, cost_sums(event))
+    target = (event.of_source, event.of_id) if isinstance(event, Reversal) else None
+    return Prepared(event.source, key, time_us, event.tenant, payload, digest, None, (), target)

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 ALL_TIME = (0, 2**63 - 1)
 
 
-def table(
-    ledger: Ledger, kind: str, from_us: int, to_us: int, tenant: str | None, last_seq: int | None
-) -> pa.Table:
+def table(ledger: Ledger, kind: str, from_us: int, to_us: int, tenant: str | None, last_seq: int | None) -> pa.Table:
     """Rows of one kind with times in [from_us, to_us), in ledger order; ``last_seq`` leaves out what came later."""
     terms: list[str] = ["time_us >= ?", "time_us < ?"]
     values: list[Any] = [from_us, to_us]

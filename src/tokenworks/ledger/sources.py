@@ -34,4 +34,6 @@ class Sources:
         return number
 
     def refusal(self, source: str) -> str:
-        return f"{source!r} names a bulk segment; single events need a source of their own" if source in self.bulk else ""
+        return (
+            f"{source!r} names a bulk segment; single events need a source of their own" if source in self.bulk else ""
+        )

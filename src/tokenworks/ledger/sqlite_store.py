@@ -103,9 +103,12 @@ class SqliteStore:
         """Moves a long log into the file: most of it beside the writer, the rest while he waits."""
         if os.fstat(self._log).st_size < TIDY_BYTES:
             return
-        with _said(self.place), closing(
-            sqlite3.connect(self._path, isolation_level=None, timeout=0)  # a reader in the way: next time
-        ) as side:
+        with (
+            _said(self.place),
+            closing(
+                sqlite3.connect(self._path, isolation_level=None, timeout=0)  # a reader in the way: next time
+            ) as side,
+        ):
             for _ in range(4):
                 _, pages, moved = side.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 if pages - moved < SMALL_PAGES:

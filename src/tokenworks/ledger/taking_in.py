@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tokenworks.errors import InputError
 from tokenworks.ledger.checked import read
 from tokenworks.ledger.prepare import Prepared, prepare
 from tokenworks.ledger.quarantine import Aside, release, set_aside, waiting
 from tokenworks.ledger.receipt import Receipt
-
-from tokenworks.errors import InputError
 
 if TYPE_CHECKING:
     from tokenworks.ledger.ledger import Ledger

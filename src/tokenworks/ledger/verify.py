@@ -99,7 +99,9 @@ class _Stored:
         """Finds the event of a broken batch that is missing, strange or changed."""
         for expected, (seq, payload, copy) in enumerate(rows, batch.first_seq):
             if seq != expected:
-                raise _Broken(batch.batch, f"event {min(seq, expected)} of batch {batch.batch} is missing or strange", expected)
+                raise _Broken(
+                    batch.batch, f"event {min(seq, expected)} of batch {batch.batch} is missing or strange", expected
+                )
             if not _has_key(self._store, seq, payload):
                 raise _Broken(batch.batch, f"event {seq} of batch {batch.batch} is not what was stored", seq)
             if copy is not None and not _has_key(self._store, _reversed_seq(self._store, seq), copy):
