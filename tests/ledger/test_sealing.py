@@ -96,7 +96,7 @@ def test_the_way_a_segment_is_held_in_memory_does_not_matter(opened):
         ({"cache_read": np.array([1, 2, 3, 4, 5, -6])}, "-6 is below 0"), ({"colour": "red"}, "no column 'colour'"),
         ({"cache_read": np.ones(5, int)}, "one length"), ({"tenant": ["a", None] * 3}, "missing"),
         ({"input_fresh": np.full(6, 0.5)}, "input_fresh"), ({"step": np.full(6, 2**40)}, "step"),
-        ({"energy_uj": np.full(6, 2**62)}, "int64"),
+        ({"energy_uj": np.full(6, 2**62), "time_us": np.full(6, T0)}, "int64"),
     ],
 )  # fmt: skip
 def test_a_segment_that_does_not_fit_leaves_nothing(opened, tmp_path, wrong, said):

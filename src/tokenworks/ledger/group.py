@@ -54,7 +54,7 @@ class GroupCommit:
 
     async def submit(self, event: AnyEvent) -> Receipt:
         """Returns when the event is durable (or refused); raises OutputError where the disk refuses its group."""
-        future = self._loop.create_future()
+        future: asyncio.Future[Receipt] = self._loop.create_future()
         self._waiting.append((prepare(event), future))
         if self._idle:
             self._idle = False
@@ -76,7 +76,7 @@ class GroupCommit:
         futures: Futures = []
 
         def more() -> Sequence[Prepared]:
-            chunk = []
+            chunk: list[Prepared] = []
             while self._waiting and len(chunk) < CHUNK and len(futures) < MOST:
                 event, future = self._waiting.popleft()
                 chunk.append(event)

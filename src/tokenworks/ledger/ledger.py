@@ -144,6 +144,12 @@ class Ledger:
         self.store.insert("batches", 7, list(msgspec.structs.astuple(batch)))
         return batch
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What reads more than once sees one state in here. Not for use inside ``writing``."""
+        with self._writing, self.store.snapshot():
+            yield
+
     def tidy(self) -> None:
         """Housekeeping that a writer under load should not have to wait for; call it from a thread now and then."""
         if self._tidying.acquire(blocking=False):

@@ -61,6 +61,12 @@ class PostgresStore:
             self._take_lock()
             yield
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with self._said(), self._base.transaction():
+            self.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield
+
     def sync(self) -> None:
         """Nothing to do: a commit returns when it is on the server's disk."""
 

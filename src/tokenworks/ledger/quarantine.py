@@ -26,7 +26,7 @@ def set_aside(ledger: Ledger, lines: Sequence[Aside]) -> int:
     if not lines:
         return 0
     with ledger.writing():
-        known = {row[0] for row in _rows(ledger, "content")}
+        known = {line.content for line in waiting(ledger)}
         last = ledger.store.rows("SELECT coalesce(max(number), 0) FROM quarantine")[0][0]
         fresh = {line.content: line for line in lines if line.content not in known}
         for number, line in enumerate(fresh.values(), last + 1):
@@ -38,7 +38,9 @@ def set_aside(ledger: Ledger, lines: Sequence[Aside]) -> int:
 
 def waiting(ledger: Ledger) -> list[Aside]:
     """What is kept aside, in the order it came."""
-    return [Aside(*row) for row in _rows(ledger, "origin, line, reason, content, number")]
+    columns = "origin, line, reason, content, number"
+    rows = ledger.store.rows(f"SELECT {columns} FROM quarantine WHERE state = 'waiting' ORDER BY number")
+    return [Aside(origin, line, reason, bytes(content), number) for origin, line, reason, content, number in rows]
 
 
 def release(ledger: Ledger, numbers: Iterable[int]) -> None:
@@ -47,8 +49,3 @@ def release(ledger: Ledger, numbers: Iterable[int]) -> None:
         for number in numbers:
             ledger.store.run("UPDATE quarantine SET state = 'taken in' WHERE number = ?", (number,))
     ledger.store.sync()
-
-
-def _rows(ledger: Ledger, columns: str) -> list[tuple[object, ...]]:
-    rows = ledger.store.rows(f"SELECT {columns} FROM quarantine WHERE state = 'waiting' ORDER BY number")
-    return [tuple(bytes(value) if isinstance(value, memoryview) else value for value in row) for row in rows]

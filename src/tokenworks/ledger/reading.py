@@ -29,7 +29,9 @@ def table(ledger: Ledger, kind: str, from_us: int, to_us: int, tenant: str | Non
         if value is not None:
             terms.append(term)
             values.append(value)
-    with connect(ledger, (kind,), (from_us, to_us)) as base:
+    with ledger.snapshot():
+        base = connect(ledger, (kind,), (from_us, to_us))
+    with base:
         names = ", ".join(KINDS[kind][1])
         found = base.sql(f"SELECT {names} FROM {kind} WHERE {' AND '.join(terms)} ORDER BY seq", params=values)
         return found.to_arrow_table().cast(arrow_schema(kind))
@@ -39,8 +41,10 @@ def query(ledger: Ledger, sql: str) -> pa.Table:
     """One SELECT over the views usage, cost, outcome, usage_sums and cost_sums. InputError where it is anything else."""
     import duckdb
 
-    with connect(ledger, tuple(KINDS), ALL_TIME) as base:
+    with ledger.snapshot():
+        base = connect(ledger, tuple(KINDS), ALL_TIME)
         _sums_views(base, ledger)
+    with base:
         try:
             statements = base.extract_statements(sql)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:

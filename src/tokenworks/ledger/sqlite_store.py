@@ -91,6 +91,15 @@ class SqliteStore:
                     self._base.execute("ROLLBACK")
                 raise
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with _said(self.place):
+            self._base.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._base.execute("ROLLBACK")
+
     def sync(self) -> None:
         """After a failed sync nobody knows what the disk holds: nothing more is written until it is opened again."""
         try:

@@ -21,6 +21,9 @@ class Store(Protocol):
     def writing(self) -> AbstractContextManager[None]:
         """One transaction, the only one that writes; rolled back by any error. Durable after ``sync``."""
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        """A transaction whose queries all see one state, whatever others store or seal meanwhile."""
+
     def sync(self) -> None:
         """Returns when everything committed before is on the disk. OutputError where the disk fails."""
 

@@ -41,6 +41,11 @@ class _Broken(Exception):  # noqa: N818 - carries the verdict out of the walk
 
 def verify(ledger: Ledger) -> Verdict:
     """Walks all batches, live and sealed, then counts the keys."""
+    with ledger.snapshot():
+        return _walk(ledger)
+
+
+def _walk(ledger: Ledger) -> Verdict:
     batches = events = 0
     try:
         stored = _Stored(ledger)
