@@ -10,8 +10,25 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
+from tokenworks.cli import (
+    calibrate,
+    catalog,
+    check,
+    estimate,
+    init,
+    invoice,
+    ledger,
+    pnl,
+    price,
+    reconcile,
+    run,
+    schema,
+    taf,
+    validate,
+)
+from tokenworks.errors import CatalogError, ConservationError, InputError
 
-VERBS = (init, check, run, estimate, catalog, taf, price, invoice, reconcile, pnl, validate, calibrate, schema)
+VERBS = (init, check, run, estimate, catalog, ledger, taf, price, invoice, reconcile, pnl, validate, calibrate, schema)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,1 +1,7 @@
-"""The ledger: append-only token events, exactly once; what is read into it and what is read out of it."""
+"""Append-only events, each exactly once for ever: durable when acknowledged, tamper-evident, sealed into segments."""
+
+from tokenworks.ledger.group import GroupCommit
+from tokenworks.ledger.ledger import Ledger
+from tokenworks.ledger.receipt import Receipt
+
+__all__ = ["GroupCommit", "Ledger", "Receipt"]

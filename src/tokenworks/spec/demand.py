@@ -220,7 +220,12 @@ class Workload(Part):
     def source(self) -> str:
         """Where its requests come from, in a word."""
         kind = self.arrivals.kind if self.arrivals else ""
-        return self.trace or self.mix or (f"agents ({self.agents})" if self.agents else "") or (f"conversations ({kind})" if self.sessions else kind)
+        return (
+            self.trace
+            or self.mix
+            or (f"agents ({self.agents})" if self.agents else "")
+            or (f"conversations ({kind})" if self.sessions else kind)
+        )
 
     @model_validator(mode="after")
     def _one_source(self) -> Workload:

@@ -1,0 +1,138 @@
+"""Bulk segments: many usage events at once, under one key, written straight into a sealed segment.
+
+For the twin, which makes a million events a second. A segment is stored whole or not at all; the same key with the same
+content is a duplicate, with other content a conflict. Its events have no keys of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tokenworks.errors import InputError
+from tokenworks.events.ledger_events import BUCKETS
+from tokenworks.ledger.bulk_columns import bulk_table, content_hash, with_places
+from tokenworks.ledger.chain import body_hash
+from tokenworks.ledger.files import write_parquet
+from tokenworks.ledger.keys import key_of
+from tokenworks.ledger.prepare import HASH_BYTES, HOUR_US
+from tokenworks.ledger.receipt import Receipt
+from tokenworks.ledger.sealing import folder_of
+from tokenworks.ledger.sources import Sources
+from tokenworks.ledger.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tokenworks.ledger.ledger import Ledger
+
+SOURCE = "tokenworks:segments"  # of the keys of bulk segments
+
+
+def append_segment(ledger: Ledger, run_key: str, columns: Mapping[str, object] | pa.Table) -> Receipt:
+    """Stores usage columns (``events.ledger_events.USAGE_COLUMNS`` by name) as one segment, durably.
+
+    A column is an array, or one value for all rows; ``time_us``, ``tenant``, ``model``, ``input_fresh``,
+    ``cache_read`` and ``output_visible`` are needed, the others default as in UsageEvent; ``source`` becomes
+    ``run_key``, ``id`` (default: the row number) should be unique in it. InputError where a column does not fit.
+    """
+    folder_of(ledger)  # raises where there is none, before any work
+    table = bulk_table(columns)
+    content = content_hash(table)
+    sums = _sums(table)
+    with ledger.writing():
+        sources = Sources(ledger.store)
+        met = _met(ledger.store, sources, run_key, content[:HASH_BYTES])
+        if met is None:
+            met = _store(ledger, sources, run_key, table, content, sums)
+    ledger.store.sync()
+    return met
+
+
+def _met(store: Store, sources: Sources, run_key: str, short: bytes) -> Receipt | None:
+    """What a key that is taken answers."""
+    rows = store.rows(
+        "SELECT seq, sha256 FROM keys WHERE source = ? AND id = ?", (sources.find(SOURCE) or 0, key_of(run_key))
+    )
+    if not rows:
+        if sources.find(run_key):
+            return Receipt(
+                "refused", note=f"{run_key!r} is the source of single events; a segment needs a key of its own"
+            )
+        return None
+    seq = rows[0][0]
+    if bytes(rows[0][1]) != short:
+        return Receipt("conflict", seq, note=f"the key {run_key!r} holds another segment, at {seq}")
+    last = store.rows("SELECT last_seq FROM segments WHERE kind = 'bulk' AND first_seq = ?", (seq,))[0][0]
+    return Receipt("duplicate", seq, last_seq=last)
+
+
+def _store(ledger: Ledger, sources: Sources, run_key: str, table: pa.Table, content: bytes, sums: pa.Table) -> Receipt:
+    """Files, key, link and marks, in the transaction that is open."""
+    import pyarrow.compute as pc
+
+    store, head = ledger.store, ledger.head()
+    first = head.last_seq + 1 if head else 1
+    last = first + table.num_rows - 1
+    name, whole = f"{first:012}-{last:012}", with_places(table, run_key, first)
+    files = [
+        write_parquet(folder_of(ledger), f"{name}-usage.parquet", "usage", whole, use_dictionary=_WORDS),
+        write_parquet(folder_of(ledger), f"{name}-sums.parquet", "sums", sums),
+    ]
+    listed = msgspec.json.encode(files).decode()
+    key = msgspec.json.encode(run_key).decode()
+    note = f'{{"run_key":{key},"content":"{content.hex()}","files":{listed}}}'
+    batch = ledger.link("segment", table.num_rows, body_hash(bytes.fromhex(file.sha256) for file in files), note)
+    store.insert("keys", 4, [sources.number(SOURCE), key_of(run_key), first, content[:HASH_BYTES]])
+    sources.insert(run_key, bulk=True)
+    times = pc.min_max(table["time_us"]).as_py()
+    number = 1 + store.rows("SELECT coalesce(max(segment), 0) FROM segments")[0][0]
+    store.insert("segments", 8, [number, "bulk", first, last, times["min"], times["max"], batch.batch, listed])
+    return Receipt("stored", first, batch.batch, _late(ledger, table, first), last)
+
+
+_WORDS = [
+    "source", "tenant", "root_run", "run", "parent_run", "agent", "service", "provider", "model", "operation", "purpose",
+    "usage_source", "usage_status", "tags",
+]  # fmt: skip
+
+
+def _late(ledger: Ledger, table: pa.Table, first: int) -> str:
+    """Marks rows of closed periods, by period."""
+    import pyarrow.compute as pc
+
+    notes = []
+    for period in ledger.periods():
+        inside = pc.and_(pc.greater_equal(table["time_us"], period.from_us), pc.less(table["time_us"], period.to_us))
+        if period.tenant:
+            inside = pc.and_(inside, pc.equal(table["tenant"].cast("string"), period.tenant))
+        count = pc.sum(inside).as_py()
+        if count:
+            ledger.store.insert("marks", 4, [first, f"late {period.period}", period.period, count])
+            notes.append(f"late: {count} of {period}")
+    return "; ".join(notes)
+
+
+def _sums(table: pa.Table) -> pa.Table:
+    """The segment's roll-up, grouped by DuckDB: it may have as many cells as events, so it stays a file, too."""
+    import duckdb
+
+    known = [*BUCKETS, "energy_uj", "cost_micro_usd"]
+    adding = [("events", "sum(sign)")] + [(name, f"coalesce(sum(sign * {name}), 0)") for name in known]
+    nobody = " OR ".join(f"{name} IS NULL" for name in BUCKETS)
+    for name, unknown in (
+        ("unmeasured", nobody),
+        ("unpowered", "energy_uj IS NULL"),
+        ("uncosted", "cost_micro_usd IS NULL"),
+    ):
+        adding.append((name, f"coalesce(sum(sign) FILTER ({unknown}), 0)"))
+    columns = ", ".join(f"CAST({sql} AS BIGINT) AS {name}" for name, sql in adding)
+    with duckdb.connect() as base:
+        base.register("segment", table)
+        sql = f"SELECT tenant, root_run, model, time_us // {HOUR_US} AS hour, {columns} FROM segment GROUP BY ALL"
+        try:
+            return base.sql(sql).to_arrow_table()
+        except duckdb.ConversionException as error:
+            raise InputError(f"segment: a sum leaves int64 ({error})") from error

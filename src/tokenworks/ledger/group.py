@@ -1,0 +1,118 @@
+"""Group commit: many producers, each waiting for its own acknowledgement, share transactions and syncs.
+
+The loop prepares events, one thread stores them in groups, others sync the disk and answer. What waits for a sync does
+not keep the next group from being stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Sequence
+from queue import SimpleQueue
+from typing import TypeAlias
+
+from tokenworks.errors import OutputError
+from tokenworks.events.ledger_events import AnyEvent
+from tokenworks.ledger.ledger import Ledger
+from tokenworks.ledger.prepare import Prepared, prepare
+from tokenworks.ledger.receipt import Receipt
+
+CHUNK = 64  # events stored while others are still being prepared
+MOST = 4096  # events of one group
+SYNCERS = 2
+
+Futures: TypeAlias = list["asyncio.Future[Receipt]"]
+Answer: TypeAlias = list[Receipt] | Exception
+
+
+class GroupCommit:
+    """For producers of one event loop. Use as ``async with GroupCommit(ledger) as group: await group.submit(event)``."""
+
+    def __init__(self, ledger: Ledger):
+        self._ledger = ledger
+        self._waiting: deque[tuple[Prepared, asyncio.Future[Receipt]]] = deque()
+        self._wake: SimpleQueue[bool] = SimpleQueue()
+        self._committed: SimpleQueue[tuple[Futures, Answer] | None] = SimpleQueue()
+        self._idle = True
+        self._threads = [threading.Thread(target=self._write, name="ledger-writer", daemon=True)]
+        self._threads += [threading.Thread(target=self._sync, name="ledger-sync", daemon=True) for _ in range(SYNCERS)]
+
+    async def __aenter__(self) -> GroupCommit:
+        self._loop = asyncio.get_running_loop()
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Waits for what is under way; what nobody awaits any more is stored all the same."""
+        self._wake.put(False)
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+
+    async def submit(self, event: AnyEvent) -> Receipt:
+        """Returns when the event is durable (or refused); raises OutputError where the disk refuses its group."""
+        future: asyncio.Future[Receipt] = self._loop.create_future()
+        self._waiting.append((prepare(event), future))
+        if self._idle:
+            self._idle = False
+            self._wake.put(True)
+        return await future
+
+    def _write(self) -> None:
+        """The writer's thread. ``_idle`` is set before the last look, so that no event is left behind."""
+        while self._wake.get():
+            self._idle = True
+            while self._waiting:
+                self._committed.put(self._commit())
+        while self._waiting:
+            self._committed.put(self._commit())
+        self._committed.put(None)
+
+    def _commit(self) -> tuple[Futures, Answer]:
+        """Stores chunks while producers hand in more."""
+        futures: Futures = []
+
+        def more() -> Sequence[Prepared]:
+            chunk: list[Prepared] = []
+            while self._waiting and len(chunk) < CHUNK and len(futures) < MOST:
+                event, future = self._waiting.popleft()
+                chunk.append(event)
+                futures.append(future)
+            return chunk
+
+        try:
+            return futures, self._ledger.commit_from(more)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the producers of this group must hear it
+            return futures, error
+
+    def _sync(self) -> None:
+        """A syncing thread: one sync per group, after its commit."""
+        while (group := self._committed.get()) is not None:
+            self._loop.call_soon_threadsafe(_answer, *self._synced(*group))
+            self._tidy()
+        self._committed.put(None)  # for the next syncing thread
+
+    def _tidy(self) -> None:
+        """A failure here loses nothing and shows at the next commit, which then does this work itself."""
+        with contextlib.suppress(OutputError):
+            self._ledger.tidy()
+
+    def _synced(self, futures: Futures, answer: Answer) -> tuple[Futures, Answer]:
+        try:
+            self._ledger.store.sync()
+        except Exception as error:  # noqa: BLE001 - as above
+            return futures, error
+        return futures, answer
+
+
+def _answer(futures: Futures, answer: Answer) -> None:
+    for place, future in enumerate(futures):
+        if future.done():
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer[place])

@@ -1,0 +1,54 @@
+"""What the producer's side does once per event: check it, make its canonical bytes and hash, say where it adds up."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TypeAlias
+
+import msgspec
+
+from tokenworks.errors import InputError
+from tokenworks.events.ledger_events import AnyEvent, CostEvent, Reversal, UsageEvent
+from tokenworks.ledger.checked import check
+from tokenworks.ledger.keys import key_of
+from tokenworks.ledger.sums import Sums, cost_sums, usage_sums
+
+Cell: TypeAlias = tuple[str | int, ...]  # where an event adds up: the key of a roll-up row
+
+HOUR_US = 3_600_000_000
+HASH_BYTES = 16  # of the payload's SHA-256, kept with the key for ever
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Prepared(msgspec.Struct, frozen=True, gc=False):
+    """An event ready to store."""
+
+    source: str
+    key: bytes
+    time_us: int
+    tenant: str
+    payload: bytes  # canonical JSON
+    sha256: bytes
+    cell: Cell | None = None  # 4 parts: usage; 5: cost; None: adds up nowhere
+    sums: Sums = ()
+    target: tuple[str, str] | None = None  # (source, id) of what a reversal takes back
+
+
+def prepare(event: AnyEvent) -> Prepared:
+    """Canonical bytes, hash and sums of one event. InputError where the event is outside its limits."""
+    try:
+        payload = _encode(event)
+        check(payload)
+    except (ValueError, TypeError, OverflowError) as error:  # msgspec's errors are ValueErrors
+        raise InputError(f"event {event.source!r} {event.id!r}: {error}") from error
+    if b"\\u0000" in payload:
+        raise InputError(f"event {event.source!r} {event.id!r}: a NUL character cannot be stored")
+    key, digest, time_us = key_of(event.id), sha256(payload).digest(), event.time_us
+    if isinstance(event, UsageEvent):
+        cell: Cell = (event.tenant, event.root_run, event.model, time_us // HOUR_US)
+        return Prepared(event.source, key, time_us, event.tenant, payload, digest, cell, usage_sums(event))
+    if isinstance(event, CostEvent):
+        cell = (event.tenant, event.meter, time_us // HOUR_US, event.unit, event.currency)
+        return Prepared(event.source, key, time_us, event.tenant, payload, digest, cell, cost_sums(event))
+    target = (event.of_source, event.of_id) if isinstance(event, Reversal) else None
+    return Prepared(event.source, key, time_us, event.tenant, payload, digest, None, (), target)

@@ -1,0 +1,39 @@
+"""Sources as small numbers: the first part of each event's key."""
+
+from __future__ import annotations
+
+from tokenworks.ledger.store import Store
+
+
+class Sources:
+    """What a transaction knows of sources; forgotten when it fails, for then its new numbers never were."""
+
+    def __init__(self, store: Store):
+        self._store = store
+        rows = store.rows("SELECT source, number, bulk FROM sources")
+        self._numbers: dict[str, int] = {source: number for source, number, _ in rows}
+        self.bulk: set[str] = {source for source, _, bulk in rows if bulk}
+
+    def current(self) -> bool:
+        """Whether nobody else added one since."""
+        return bool(self._store.rows("SELECT count(*) FROM sources")[0][0] == len(self._numbers))
+
+    def number(self, source: str) -> int:
+        """Of a source; a new one is added."""
+        return self._numbers.get(source) or self.insert(source, bulk=False)
+
+    def find(self, source: str) -> int | None:
+        return self._numbers.get(source)
+
+    def insert(self, source: str, *, bulk: bool) -> int:
+        number = len(self._numbers) + 1
+        self._store.insert("sources", 3, [number, source, int(bulk)])
+        self._numbers[source] = number
+        if bulk:
+            self.bulk.add(source)
+        return number
+
+    def refusal(self, source: str) -> str:
+        return (
+            f"{source!r} names a bulk segment; single events need a source of their own" if source in self.bulk else ""
+        )
