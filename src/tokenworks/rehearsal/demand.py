@@ -80,7 +80,7 @@ def demands(made: Plant) -> tuple[list[float], list[Source], list[str]]:
         service = names.index(load.service)
         if not sustainable[service]:
             sustainable[service] = sustainable_rate_s(made, service, load)
-        rate = _rate(load, sustainable[service])
+        rate = rate_of(load, sustainable[service])
         streams.append(partial(stream_of, made, i, rate))
         notes.append(_note(load, rate, sustainable[service]))
     return sustainable, streams, notes
@@ -137,7 +137,8 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _rate(load: Workload, sustainable: float) -> float:
+def rate_of(load: Workload, sustainable: float) -> float:
+    """Requests per second of a workload, by its scale."""
     base = base_rate_s(load)
     if load.scale.kind == "sustainable":
         return load.scale.value * sustainable

@@ -28,9 +28,10 @@ def play(
     requests: Requests | Iterator[Requests] | Source,
     stop: Stop = lambda: False,
     window_s: tuple[float, float] = (0.0, 0.0),
+    metered: bool = False,
 ) -> TwinResult:
-    """The twin over the factory's horizon, keeping the steps that end in the window. Several cells need the requests
-    whole, or what makes their stream."""
+    """The twin over the factory's horizon, keeping the steps that end in the window, and of a ``metered`` play every request
+    with its share of time and energy. Several cells need the requests whole, or what makes their stream."""
     run = made.factory.run
     options = TwinOptions(
         horizon_ticks=ticks(run.horizon_s),
@@ -39,7 +40,8 @@ def play(
         buckets=BUCKETS,
         warmup_ticks=ticks(run.warmup_s),
         clients=clients(made),
-        record=run.record_requests,
+        record=run.record_requests or metered,
+        allocate=metered,
         trace_ticks=(ticks(window_s[0]), ticks(window_s[1])),
     )
     if run.cells > 1:

@@ -10,7 +10,9 @@ from tokenworks.economics.account import account
 from tokenworks.events.requests import Requests
 from tokenworks.events.results import RunResult
 from tokenworks.physics.worker_model import TICKS_PER_S
-from tokenworks.rehearsal.demand import as_one, demands, stream_of
+from tokenworks.rehearsal.agents import AgentDemand, agent_demand, has_agents
+from tokenworks.rehearsal.demand import Source, as_one, demands, rate_of, stream_of
+from tokenworks.rehearsal.metering import Metered, metered
 from tokenworks.rehearsal.plant import BUCKETS, Plant, plant, ticks
 from tokenworks.rehearsal.play import NothingDoneError, Stop, outcome, play
 from tokenworks.rehearsal.use import physical_run
@@ -33,6 +35,7 @@ class Rehearsal:
     steps: StepLog | None  # of the traced window
     made: Plant
     sustainable_s: tuple[float, ...]  # requests per second, by service
+    metered: Metered | None = None  # of a factory that agents ask
 
 
 def run_factory(factory: Factory, progress: Progress = lambda _: None) -> RunResult:
@@ -58,10 +61,11 @@ def rehearse(
     if stop():
         raise NothingDoneError
     progress("running the twin")
+    demand = _agents(made, sources, sustainable)
     offered = as_one(sources)
-    requests = offered.for_run(factory.run)
+    requests = demand.requests if demand else offered.for_run(factory.run)
     kept = requests if isinstance(requests, Requests) else offered.head
-    twin = play(made, requests, stop, window_s)
+    twin = play(made, requests, stop, window_s, metered=demand is not None)
     done, twin = _until(made, twin)
     progress("doing the books")
     result = outcome(done, twin, kept, sustainable, notes)
@@ -70,7 +74,18 @@ def rehearse(
     idle = "" if stop() else _price_of_idleness(made, progress, stop)
     result = replace(result, trace_note="; ".join(filter(None, [result.trace_note, idle])))
     services = tuple(s.name for s in factory.services)
-    return Rehearsal(result, kept, twin.log, services, _worker_names(made), twin.steps, made, tuple(sustainable))
+    meters = metered(made, twin, demand, result) if demand else None
+    log = twin.log if factory.run.record_requests else None
+    return Rehearsal(result, kept, log, services, _worker_names(made), twin.steps, made, tuple(sustainable), meters)
+
+
+def _agents(made: Plant, sources: list[Source], sustainable: list[float]) -> AgentDemand | None:
+    """The requests of a factory that agents ask; None for any other."""
+    if not has_agents(made.factory):
+        return None
+    names = [s.name for s in made.factory.services]
+    rates = [rate_of(load, sustainable[names.index(load.service)]) for load in made.factory.workload]
+    return agent_demand(made, sources, rates)
 
 
 def _worker_names(made: Plant) -> tuple[str, ...]:

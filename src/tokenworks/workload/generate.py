@@ -80,16 +80,21 @@ def stream(
         made = agent_requests(load, rate_s, seed, number, rng(ARRIVAL))
     else:
         made = _source(load, rate_s, horizon_s, start_s, chunk, rng)
-    tenants, space = rng(TENANT), np.uint64(number % 128 << WORKLOAD_BITS)
+    tenants = rng(TENANT)
     for given in until(made, horizon_s):
-        n = len(given)
-        yield replace(
-            given,
-            service=np.full(n, service, np.int16),
-            tenant=_tenant(given, load.tenants, tenants),
-            priority=np.full(n, load.priority, np.int8),
-            block_hash=given.block_hash + space,
-        )
+        yield owned(given, load, service, number, tenants)
+
+
+def owned(given: Requests, load: Workload, service: int, number: int, tenants: np.random.Generator) -> Requests:
+    """The requests as those of workload ``number``: service, tenants, priority, hashes in a name space of their own."""
+    n, space = len(given), np.uint64(number % 128 << WORKLOAD_BITS)
+    return replace(
+        given,
+        service=np.full(n, service, np.int16),
+        tenant=_tenant(given, load.tenants, tenants),
+        priority=np.full(n, load.priority, np.int8),
+        block_hash=given.block_hash + space,
+    )
 
 
 def _generators(seed: int, number: int) -> Callable[[int], np.random.Generator]:

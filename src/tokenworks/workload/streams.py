@@ -15,7 +15,8 @@ from tokenworks.events.requests import Requests
 TICKS_PER_S = 10**11
 NEVER = 7e18  # ticks: 2.2 years, and a run lasts 2 at most
 HASHES = ("block_start", "block_hash", "hash_block_tokens")
-COLUMNS = tuple(name for name in Requests.__dataclass_fields__ if name not in HASHES)
+LINKS = ("after_start", "after")
+COLUMNS = tuple(name for name in Requests.__dataclass_fields__ if name not in HASHES + LINKS)
 
 
 def in_ticks(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -54,11 +55,26 @@ def chosen(made: Requests, rows: NDArray[np.int64]) -> Requests:
     counts = np.diff(made.block_start)[rows]
     hashes = made.block_hash[ranges(made.block_start[:-1][rows], counts)]
     columns = {name: getattr(made, name)[rows] for name in COLUMNS}
-    return replace(made, **columns, block_start=bounds(counts), block_hash=hashes)
+    return replace(made, **columns, **_links(made, rows), block_start=bounds(counts), block_hash=hashes)
+
+
+def _links(made: Requests, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+    """Who follows whom among some rows. Raises InputError where a row follows one that is left out."""
+    if not len(made.after_start):
+        return {}
+    counts = np.diff(made.after_start)[rows]
+    place = np.full(len(made), -1)
+    place[rows] = np.arange(len(rows))
+    after = place[made.after[ranges(made.after_start[:-1][rows], counts)]]
+    if (after < 0).any():
+        raise InputError("requests that follow others must be taken with those that they follow")
+    return {"after_start": bounds(counts), "after": after}
 
 
 def part(made: Requests, start: int, stop: int) -> Requests:
     """Rows from ``start`` to before ``stop``, without a copy."""
+    if len(made.after_start):
+        return chosen(made, np.arange(start, stop))
     edges = made.block_start[start : stop + 1]
     columns = {name: getattr(made, name)[start:stop] for name in COLUMNS}
     hashes = made.block_hash[edges[0] : edges[-1]]
@@ -76,7 +92,13 @@ def joined(parts: Sequence[Requests]) -> Requests:
     columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in COLUMNS}
     start = bounds(np.concatenate([np.diff(p.block_start) for p in parts]))
     hashes = np.concatenate([p.block_hash for p in parts])
-    return Requests(**columns, block_start=start, block_hash=hashes, hash_block_tokens=max(sizes, default=0))
+    made = Requests(**columns, block_start=start, block_hash=hashes, hash_block_tokens=max(sizes, default=0))
+    if not any(len(p.after_start) for p in parts):
+        return made
+    follows = [np.diff(p.after_start) if len(p.after_start) else np.zeros(len(p), np.int64) for p in parts]
+    before = np.cumsum([0, *(len(p) for p in parts[:-1])])
+    after = np.concatenate([p.after + first for p, first in zip(parts, before, strict=True)])
+    return replace(made, after_start=bounds(np.concatenate(follows)), after=after)
 
 
 def regrouped(stream: Iterable[Requests], size: int) -> Iterator[Requests]:

@@ -1,0 +1,93 @@
+"""What a rehearsal metered: usage events of every call with its share of joules and dollars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tokenworks.economics.request_costs import Rates, RequestCosts, request_costs
+from tokenworks.events.results import RunResult
+from tokenworks.physics.worker_model import TICKS_PER_S
+from tokenworks.rehearsal.agents import AgentDemand
+from tokenworks.rehearsal.events import TICKS_PER_US, RunKey, usage_table
+from tokenworks.rehearsal.plant import Plant
+from tokenworks.twin.cell import FINISHED, IN_SYSTEM, WAITING, RequestLog, TwinResult
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BY_THE_JOULE = ("energy", "demand charge")
+MICRO = 1_000_000
+
+
+@dataclass(frozen=True)
+class Metered:
+    """Usage events of a run, and what its factory cost beside them."""
+
+    usage: pa.Table  # USAGE_COLUMNS
+    costs: RequestCosts
+    unused_micro: int  # of GPUs that no service uses
+
+
+def metered(made: Plant, twin: TwinResult, demand: AgentDemand, result: RunResult) -> Metered:
+    """Raises AssertionError where the run kept no log or divided no costs."""
+    assert twin.log is not None
+    assert twin.allocation is not None
+    gpus = np.array([made.models[model].gpus for model in made.cell.workers])
+    costs = request_costs(twin.allocation, gpus, _rates(made, twin, result))
+    factory = made.factory
+    key = RunKey(
+        source=f"twin/{factory.name}/{factory.run.seed}",
+        services=tuple(s.name for s in factory.services),
+        models=tuple(s.model for s in factory.services),
+        tenants=tenant_names(made, demand),
+        end_us=twin.end_ticks // TICKS_PER_US,
+        first_seq=1,
+        columns=_columns(demand, twin.log),
+    )
+    usage = usage_table(key, demand.requests, twin.log, twin.allocation, costs.requests)
+    whole = round(result.money.total_usd * MICRO)
+    return Metered(usage, costs, whole - costs.total)
+
+
+def tenant_names(made: Plant, demand: AgentDemand) -> tuple[str, ...]:
+    most = int(demand.requests.tenant.max(initial=0))
+    return tuple(f"tenant-{number + 1:02d}" for number in range(most + 1))
+
+
+def _rates(made: Plant, twin: TwinResult, result: RunResult) -> Rates:
+    """Dollars of the run by GPU second and by joule of the workers' boards, so that they pay for all of it but what GPUs
+    that nobody uses cost."""
+    horizon_s = Decimal(twin.end_ticks) / TICKS_PER_S
+    energy = sum(Decimal(str(part.value)) for part in result.money.parts if part.label in BY_THE_JOULE)
+    rest = Decimal(str(result.money.total_usd)) - energy
+    assert twin.allocation is not None
+    shares = twin.allocation
+    joules = Decimal(sum(int(part.sum()) for part in (shares.energy_uj, shares.idle_uj, shares.lost_uj))) / MICRO
+    return Rates(max(Decimal(0), rest / (made.gpus * horizon_s)), energy / joules if joules else Decimal(0))
+
+
+def _columns(demand: AgentDemand, log: RequestLog) -> dict[str, object]:
+    """Answers by kind: tokens are made as reasoning, then tool calls, then what is visible; a cut one keeps this order."""
+    own = demand.columns
+    made = log.produced.astype(np.int64)
+    done = log.status == FINISHED
+    reasoning = np.minimum(own["reasoning"], made)
+    tool = np.minimum(own["tool"], made - reasoning)
+    names = ("root_run", "run", "parent_run", "agent", "purpose", "step", "attempt")
+    failed = (own["unused"] & done) | (_ended(log) & ~done)
+    return {
+        **{name: own[name] for name in names},
+        "final": own["final"] & done & ~own["unused"],
+        "failed": failed,
+        "output_reasoning": reasoning,
+        "output_tool": tool,
+        "output_visible": made - reasoning - tool,
+    }
+
+
+def _ended(log: RequestLog) -> np.typing.NDArray[np.bool_]:
+    return (log.status != IN_SYSTEM) & (log.status != WAITING)
