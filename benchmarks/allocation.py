@@ -12,12 +12,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from twin import worker_model, workload
-
 from tokenworks.events.requests import Requests
 from tokenworks.rehearsal.events import RunKey, usage_table
 from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions, TwinResult
 from tokenworks.twin.simulate import simulate
+from twin import worker_model, workload
 
 
 def seconds(do: Callable[[], object], times: int) -> float:

@@ -47,7 +47,8 @@ def test_each_end_by_hand():
         ("3", 1_000_009, 0, 0, 0, "final", False, True, None, 8),
     ]  # fmt: skip
     assert table["seq"].to_pylist() == [40, 41, 42, 43]
-    assert set(table["source"].to_pylist()) == {"run/7"} and set(table["tenant"].to_pylist()) == {"acme"}
+    assert set(table["source"].to_pylist()) == {"run/7"}
+    assert set(table["tenant"].to_pylist()) == {"acme"}
     assert table["energy_uj"].null_count == table["cost_micro_usd"].null_count == 4
 
 

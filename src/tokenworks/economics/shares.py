@@ -26,7 +26,7 @@ def largest_remainder(ideal: Floats, total: int) -> Ints:
     parts: Ints = np.floor(ideal).astype(np.int64)
     missing = total - int(parts.sum())
     whole = float(ideal.sum())
-    if not 0 <= missing <= int((ideal > parts).sum()) or abs(whole - total) >= 1 + 1e-12 * whole:
+    if not 0 <= missing <= int((ideal > parts).sum()) or abs(whole - total) > 0.75 + 1e-12 * whole:
         raise InputError(f"amounts that sum to {whole:.3f} cannot be rounded to a total of {total}")
     if missing:
         parts[_largest(ideal - parts, missing)] += 1

@@ -105,14 +105,15 @@ class SharingReference(FeatureReference):
         """Those of the longest line; a key of one of several ranks in lock-step costs its part of the mean rank."""
         x, table, ranks = self._longest(worker), worker.table, worker.model.ranks
         fixed = _at(table.mixed[x], 1) + _at(table.shared_mixed[x], 1)
-        return Prices(worker.fine, *([int(a) // ranks for a in of[x]] for of in (table.context, table.pair)), fixed)
+        context, pair = ([int(a) // ranks for a in of[x]] for of in (table.context, table.pair))
+        return Prices(worker.fine, context, pair, fixed)
 
     def _joule_prices(self, worker: Any) -> Prices:
         table = worker.table
         busy = sum(self._tokens(worker, rank) > 0 for rank in worker.ranks)
         fixed = busy * _at(table.joule_mixed, 1) + _at(table.joule_shared_mixed, 1)
-        lists = ([int(a) for a in of] for of in (table.joule_context, table.joule_pair))
-        return Prices(worker.joule_fine, *lists, fixed)
+        context, pair = ([int(a) for a in of] for of in (table.joule_context, table.joule_pair))
+        return Prices(worker.joule_fine, context, pair, fixed)
 
     def _tokens(self, worker: Any, rank: Any) -> int:
         n, tokens, *_ = self._census(worker.model, rank, worker.mixed)
