@@ -40,7 +40,7 @@ def text(found: ProfitAndLoss) -> str:
     lines = [f"{'month':<9}{'revenue':>16}{'costs':>16}{'margin':>16}{'cash':>16}{'sum of cash':>16}"]
     for m in found.months:
         row = (sum(m.revenue.values()), sum(m.costs.values()), m.margin, m.cash, m.cumulative)
-        lines.append(f"{m.month:<9}" + "".join(f"{money(v) if v else '0.00':>16}" for v in row))  # type: ignore[arg-type]
+        lines.append(f"{m.month:<9}" + "".join(f"{money(v) if v else '0.00':>16}" for v in row))
     irr = "none" if found.irr_year is None else f"{found.irr_year:.1%}"
     lines.append(
         f"NPV ${money(found.npv_usd)}, IRR {irr} a year, paid back {found.payback_month or 'not in these months'}"
