@@ -16,7 +16,7 @@ from tokenworks.events.ledger_events import (
     UsageEvent,
 )
 from tokenworks.ledger.ingest.buckets import check_total
-from tokenworks.ledger.ingest.records import LARGEST, Context, Record, RefusedError
+from tokenworks.ledger.ingest.records import LARGEST, Context, Record, RefusedError, encode
 
 KINDS: dict[str, type[AnyEvent]] = {
     "usage": UsageEvent,
@@ -25,6 +25,9 @@ KINDS: dict[str, type[AnyEvent]] = {
     "reversal": Reversal,
 }
 FIELDS = {name: {"type", *kind.__struct_fields__} for name, kind in KINDS.items()}
+INTEGERS = {
+    kind: [f.name for f in msgspec.structs.fields(kind) if f.type in (int, int | None)] for kind in KINDS.values()
+}
 NEVER_NEGATIVE = (*INPUT, *OUTPUT, "step", "attempt", "ttft_us", "duration_us", "energy_uj", "time_us")
 
 
@@ -37,10 +40,12 @@ def read(record: Record, raw: str, context: Context) -> Iterator[AnyEvent]:
     if unknown and kind in ("outcome", "reversal"):
         raise RefusedError(f"a {kind} event has no field {', '.join(unknown)}, and nowhere to keep it")
     if unknown and not record.get("raw"):
-        record = {**record, "raw": raw}
-    named = {"source": context.source, "tenant": context.tenant}
+        record = {**record, "raw": raw or encode(record)}
+    for name in ("source", "tenant"):
+        if name not in record and getattr(context, name):
+            record = {**record, name: getattr(context, name)}
     try:
-        event = msgspec.convert({**{k: v for k, v in named.items() if v}, **record}, KINDS[kind])
+        event = msgspec.convert(record, KINDS[kind])
     except msgspec.ValidationError as error:
         raise RefusedError(str(error)) from None
     check(event, context)
@@ -52,11 +57,13 @@ def check(event: AnyEvent, context: Context) -> None:
     for name in ("source", "id", "tenant"):
         if not getattr(event, name):
             raise RefusedError(f"{name} is empty")
-    for name in event.__struct_fields__:
+    for name in INTEGERS[type(event)]:
         value = getattr(event, name)
-        if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
+        if value is None or 0 <= value <= LARGEST:
+            continue
+        if not -LARGEST <= value <= LARGEST:
             raise RefusedError(f"{name} is {value}, above the largest integer of the ledger ({LARGEST})")
-        if name in NEVER_NEGATIVE and value is not None and value < 0:
+        if name in NEVER_NEGATIVE:
             raise RefusedError(f"{name} is {value}, below zero")
     if isinstance(event, UsageEvent):
         _check_usage(event)
