@@ -220,20 +220,17 @@ class Workload(Part):
     def source(self) -> str:
         """Where its requests come from, in a word."""
         kind = self.arrivals.kind if self.arrivals else ""
-        return (
-            self.trace
-            or self.mix
-            or (f"agents ({self.agents})" if self.agents else "")
-            or (f"conversations ({kind})" if self.sessions else kind)
-        )
+        if self.agents:
+            return f"agents ({self.agents})"
+        return self.trace or self.mix or (f"conversations ({kind})" if self.sessions else kind)
 
     @model_validator(mode="after")
     def _one_source(self) -> Workload:
         if sum(given is not None for given in (self.trace, self.mix, self.arrivals, self.agents)) != 1:
             raise ValueError("give either a trace, a mix, arrivals or agents")
         if self.agents is None and (self.runs_s is not None or self.answers):
-            given = ("runs", self.runs_s), ("answers", self.answers)
-            raise MisfitError(*((key, "belongs to agents") for key, value in given if value is not None))
+            pair = ("runs", self.runs_s is not None), ("answers", self.answers is not None)
+            raise MisfitError(*((key, "belongs to agents") for key, there in pair if there))
         if self.agents is not None and self.runs_s is None:
             raise MisfitError(("runs", "agents need runs: how many begin (2 per minute)"))
         if self.arrivals is None and (self.input_lengths or self.output_lengths):

@@ -1,0 +1,30 @@
+"""docs/agents.md shows what the catalogue and the recording hold."""
+
+from pathlib import Path
+
+from tokenworks.catalog import loader
+from tokenworks.workload.agents.recording import SUMS
+from tokenworks.workload.agents.templates import templates
+
+PAGE = (Path(__file__).parents[2] / "docs" / "agents.md").read_text()
+
+
+def test_figures_of_the_fit():
+    told = loader.load("agents", "coding-agent").extra["goodness"]
+    for key, value in told["kolmogorov_smirnov"].items():
+        assert f"| {key.removesuffix(', s')} | {value:.3f} |" in PAGE
+    assert f"{told['input_generated_over_recorded']:.3f} of the recorded input" in PAGE
+    assert f"{told['output_generated_over_recorded']:.3f} of the output" in PAGE
+
+
+def test_figures_of_the_templates():
+    for figures in templates():
+        row = next(line for line in PAGE.splitlines() if line.startswith(f"| {figures['name']} "))
+        cells = [float(cell.replace(",", "")) for cell in row.split("|")[2:5]]
+        told = (figures["total_tokens"], figures["visible_tokens"], figures["taf"])
+        assert all(abs(cell / value - 1) < 1e-3 for cell, value in zip(cells, told, strict=True))
+
+
+def test_sums_of_the_recording():
+    for value in (SUMS.input, SUMS.cache_read, SUMS.output, SUMS.requests):
+        assert f"{value:,}" in PAGE
