@@ -16,8 +16,8 @@ from tokenworks.ledger import Ledger
 EVENTS = 3000  # of one round
 
 
-def killed(place: str, tmp_path: Path, first: int, after_s: float) -> set[int]:
-    """Runs the writer, kills it a while after it began, returns the acknowledged numbers."""
+def killed(place: str, tmp_path: Path, first: int, after: int, rest_s: float) -> set[int]:
+    """Runs the writer, kills it a moment after so many acknowledgements; returns the acknowledged numbers."""
     heard = tmp_path / f"heard-{first}"
     here = Path(__file__).parent
     path = os.pathsep.join([str(here), str(here.parents[1] / "src")])
@@ -32,10 +32,10 @@ def killed(place: str, tmp_path: Path, first: int, after_s: float) -> set[int]:
     ]
     child = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
     try:
-        while not (heard.exists() and heard.stat().st_size):
-            assert child.poll() is None, "the writer did not start"
-            time.sleep(0.01)
-        time.sleep(after_s)
+        while not heard.exists() or heard.read_bytes().count(b"\n") <= after:
+            assert child.poll() is None, "the writer ended by itself"
+            time.sleep(0.002)
+        time.sleep(rest_s)
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait()
@@ -48,7 +48,7 @@ def rounds(place: str, tmp_path: Path, count: int, seed: int) -> tuple[int, int]
     dice, before_retry = random.Random(seed), 0
     for number in range(count):
         first = number * EVENTS
-        heard = killed(place, tmp_path, first, dice.uniform(0.0, 0.4))
+        heard = killed(place, tmp_path, first, dice.randrange(EVENTS // 2), dice.uniform(0.0, 0.02))
         before_retry += len(heard)
         with Ledger.open(place, segments=tmp_path / "segments") as ledger:
             acknowledged = ledger.append(usage(n) for n in sorted(heard))

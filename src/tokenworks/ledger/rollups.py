@@ -8,8 +8,6 @@ from tokenworks.ledger.prepare import Cell
 from tokenworks.ledger.store import Store
 from tokenworks.ledger.sums import COST_CELL, COST_SUMS, USAGE_CELL, USAGE_SUMS, Sums
 
-MOST = 2**63 - 1
-
 
 def _conflict(table: str, cell: tuple[str, ...], sums: tuple[str, ...]) -> str:
     adding = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in sums)
@@ -26,8 +24,6 @@ def write(store: Store, cells: dict[Cell, Sums]) -> None:
     cost: list[Any] = []
     for cell, sums in cells.items():
         (usage if len(cell) == len(USAGE_CELL) else cost).extend((*cell, *sums))
-        if max(sums) > MOST or min(sums) < -MOST:
-            raise OverflowError("a sum of the group leaves int64")
     if usage:
         store.upsert("usage_sums", len(USAGE_CELL) + len(USAGE_SUMS), usage, _USAGE)
     if cost:

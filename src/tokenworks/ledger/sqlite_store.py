@@ -19,7 +19,7 @@ from tokenworks.ledger.store import KeyTaken, Row
 from tokenworks.ledger.tables import SQLITE, VERSION, create
 from tokenworks.ledger.writer_lock import WriterLock
 
-ROWS_AT_ONCE = 256  # rows of one INSERT: one call into SQLite, so one release of the interpreter lock
+ROWS_AT_ONCE = (256, 64, 16, 1)  # rows of one INSERT: few calls release the lock rarely, few sizes compile rarely
 TIDY_BYTES = 64 << 20  # of log, after which ``tidy`` moves it into the file
 SMALL_PAGES = 1024  # of log, that a writer may wait for
 CHECKPOINT_PAGES = 65_536  # of log, after which a commit does it itself where nobody tidies
@@ -27,7 +27,7 @@ CONSTRAINT_DATATYPE = 3091  # SQLITE_CONSTRAINT_DATATYPE, which Python's module 
 CACHE_KIB = 262_144  # pages of the key index kept in memory
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=256)
 def _insert_sql(table: str, width: int, rows: int, conflict: str) -> str:
     row = f"({','.join('?' * width)})"
     return f"INSERT {table} VALUES {','.join([row] * rows)} {conflict}"
@@ -53,7 +53,7 @@ class SqliteStore:
         with _said(self.place):
             uri = f"{path.resolve().as_uri()}?mode={'ro' if read_only else 'rwc'}"
             base = sqlite3.connect(
-                uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=1024, timeout=30
+                uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=30
             )
             base.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
             base.execute("PRAGMA temp_store=MEMORY")
@@ -149,10 +149,12 @@ class SqliteStore:
             raise
 
     def _many(self, table: str, width: int, flat: list[Any], conflict: str) -> None:
-        step = ROWS_AT_ONCE * width
-        for start in range(0, len(flat), step):
-            part = flat if len(flat) <= step else flat[start : start + step]
-            self._base.execute(_insert_sql(table, width, len(part) // width, conflict), part)
+        start, rows = 0, len(flat) // width
+        for size in ROWS_AT_ONCE:
+            sql, step = _insert_sql(table, width, size, conflict), size * width
+            while rows >= size:
+                self._base.execute(sql, flat[start : start + step])
+                start, rows = start + step, rows - size
 
     def close(self) -> None:
         self._base.close()
