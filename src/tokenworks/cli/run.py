@@ -12,7 +12,9 @@ from tokenworks.cli.arguments import site_argument
 
 if TYPE_CHECKING:
     from tokenworks.events.results import RunResult
+    from tokenworks.pricing.plan import Plan
     from tokenworks.rehearsal import Rehearsal
+    from tokenworks.spec.factory import Factory
 
 
 def register(verbs: Any) -> None:
@@ -39,6 +41,9 @@ def register(verbs: Any) -> None:
     parser.add_argument(
         "--trace", metavar="FROM:TO", help="steps and requests of a window for ui.perfetto.dev, e.g. 60s:65s"
     )
+    parser.add_argument(
+        "--plan", metavar="PLAN", help="price plan (YAML) that agents' usage is billed under: revenue and margin"
+    )
     parser.set_defaults(run=run)
 
 
@@ -59,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
     factory = load(args.file, site=args.site)
     if args.set:
         factory = factory.replace_all({path: value_of(text) for path, text in pairs_of(args.set, "--set")})
+    plan = plan_of(args.plan, factory)
     changes = pairs_of(args.what_if, "--what-if")
     for path, value in changes:
         factory.replace(path, value)  # what is wrong is said before anything runs
@@ -78,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
         "result.json",
         *(["trace.json"] if args.trace else []),
         *(["requests.parquet", "timeline.parquet"] if keep else []),
+        *(["agents.html", "usage.parquet"] if done.metered else []),
     ]
     result = replace(result, files=tuple(str(folder / name) for name in names))
     written = {"report.html": page(result).encode(), "result.json": to_json(result).encode()}
@@ -86,12 +93,45 @@ def run(args: argparse.Namespace) -> int:
     if done.log is not None and keep:
         written["requests.parquet"] = parquet_bytes(requests_table(done.requests, done.log, done.result))
         written["timeline.parquet"] = parquet_bytes(timeline_table(done.result))
+    agents = ""
+    if done.metered is not None:
+        pages, agents = agent_files(done, plan)
+        written |= pages
     write_together({folder / name: data for name, data in written.items()})
     if args.json:
         print(to_json(result))
     elif not args.quiet:
         print_report(result)
+        print(agents, end="")
     return 130 if result.interrupted or stop() else 0
+
+
+def plan_of(path: str | None, factory: Factory) -> Plan | None:
+    """The price plan. Raises InputError for one that nothing is metered for."""
+    from tokenworks.errors import InputError
+    from tokenworks.pricing.plan import Plan
+    from tokenworks.pricing.reading import read
+    from tokenworks.rehearsal.agents import has_agents
+
+    if path is None:
+        return None
+    if not has_agents(factory):
+        raise InputError("--plan bills what agents use: no workload of this factory has agents")
+    return read(path, Plan)
+
+
+def agent_files(done: Rehearsal, plan: Plan | None) -> tuple[dict[str, bytes], str]:
+    """The page of agents and their usage events, and what the terminal says of them."""
+    from tokenworks.rehearsal.agent_report import agent_figures
+    from tokenworks.report.agent_page import agent_page
+    from tokenworks.report.agent_text import agent_text
+    from tokenworks.report.tables import parquet_bytes
+
+    assert done.metered is not None
+    note = f"{done.result.horizon_s:,.0f} s of factory time, seed {done.result.seed}"
+    found = agent_figures(f"{done.result.factory}: agents", note, done.metered, plan)
+    pages = {"agents.html": agent_page(found).encode(), "usage.parquet": parquet_bytes(done.metered.usage)}
+    return pages, agent_text(found)
 
 
 def print_report(result: RunResult) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BY_THE_JOULE = ("energy", "demand charge")
 MICRO = 1_000_000
+BEGIN_US = 1_767_225_600 * MICRO  # the virtual clock begins on 2026-01-01 UTC
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def metered(made: Plant, twin: TwinResult, demand: AgentDemand, result: RunResul
         services=tuple(s.name for s in factory.services),
         models=tuple(s.model for s in factory.services),
         tenants=tenant_names(made, demand),
+        start_us=BEGIN_US,
         end_us=twin.end_ticks // TICKS_PER_US,
         first_seq=1,
         columns=_columns(demand, twin.log),
