@@ -1,6 +1,7 @@
 """Agents in a rehearsal: calls wait for calls, every token and dollar is metered, and what a plan earns is said."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_calls_follow_what_they_wait_for(done):
     assert len(runs) > 20
     for calls in runs.values():
         calls.sort()
-        for (_, _, ended, _), (_, _, time, took) in zip(calls, calls[1:], strict=False):
+        for (_, _, ended, _), (_, _, time, took) in pairwise(calls):
             assert time - took >= ended - 1
     assert {r["parent_run"] for r in rows if r["agent"].endswith("researcher")} <= {r["root_run"] for r in rows}
 
