@@ -29,6 +29,7 @@ def agent_figures(title: str, note: str, meters: Metered, plan: Plan | None = No
     """Amplification is of runs that ended: what others will show nobody knows yet. Money is of everything. Raises InputError
     where the plan has no price for what was used."""
     ended, left = _ended(meters.usage)
+    agent = _most_amplified(ended)
     none = schema(COST_COLUMNS).empty_table()
     whole = next(iter(taf(ended, (), resamples=RESAMPLES)), None)
     priced = next(iter(taf_cost(ended, none, (), resamples=RESAMPLES)), None) if whole else None
@@ -40,8 +41,8 @@ def agent_figures(title: str, note: str, meters: Metered, plan: Plan | None = No
         causes=tuple(waterfall(ended)[0].tokens.items()) if whole else (),
         by="agent",
         groups=tuple(_groups(ended, none)) if whole else (),
-        tree=_middle(ended),
-        tree_note="The run in the middle: half of all runs processed more tokens. Width is what you choose.",
+        tree=_middle(ended, agent) if agent else None,
+        tree_note=f"The run in the middle of {agent}: half of its runs processed more tokens. Width is what you choose.",
         tenants=tenants,
     )
 
@@ -109,20 +110,21 @@ def _spread(found: Amplification | None) -> tuple[float, ...]:
     return tuple(found.percentiles[p] for p in (10, 50, 90)) if found and found.percentiles else ()
 
 
-def _middle(usage: pa.Table) -> Node | None:
-    """The run in the middle by tokens, of those with more than one call; none where there is none."""
-    rows = taf(usage.filter(_of_agents(usage)), ("run",), resamples=0)
-    many = sorted((row for row in rows if row.calls > 1), key=lambda row: (row.processed_tokens, row.key))
-    if not many:
-        return None
-    root = many[len(many) // 2].key[0]
-    return run_tree(root, _rows(usage, root))
+def _most_amplified(usage: pa.Table) -> str:
+    """The agent with the highest TAF; "" where no agent has one."""
+    known = [(row.taf_processed.ratio, row.key[0]) for row in taf(usage, ("agent",), resamples=0) if row.taf_processed]
+    return max(((ratio, name) for ratio, name in known if name), default=(0.0, ""))[1]
 
 
-def _of_agents(usage: pa.Table) -> Any:
+def _middle(usage: pa.Table, agent: str) -> Node:
+    """The run in the middle of an agent's, by tokens."""
     import pyarrow.compute as pc
 
-    return pc.not_equal(usage["agent"], "")
+    theirs = pc.unique(usage.filter(pc.equal(usage["agent"], agent))["root_run"])
+    rows = taf(usage.filter(pc.is_in(usage["root_run"], theirs)), ("run",), resamples=0)
+    ordered = sorted(rows, key=lambda row: (row.processed_tokens, row.key))
+    root = ordered[len(ordered) // 2].key[0]
+    return run_tree(root, _rows(usage, root))
 
 
 def _rows(usage: pa.Table, root: str) -> list[Mapping[str, Any]]:

@@ -82,7 +82,13 @@ def agent_page(found: AgentPage) -> str:
     if found.tree:
         sections.append(_section("One run", flame(found.tree), found.tree_note))
     if found.tenants:
-        sections.append(_section("Money by tenant", money(found.tenants)))
+        sections.append(
+            _section(
+                "Money by tenant",
+                money(found.tenants),
+                "Cost is that of the tenant's calls; idle time belongs to nobody.",
+            )
+        )
     cards = "".join(
         f'<div class="card"><span>{escape(c.label)}</span><b>{escape(c.value)}</b><small>{escape(c.note)}</small></div>'
         for c in found.cards
