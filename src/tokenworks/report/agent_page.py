@@ -14,6 +14,7 @@ from tokenworks.report.flame import flame
 from tokenworks.report.page_style import SCRIPT, STYLE
 from tokenworks.report.run_tree import Node
 
+COST_NOTE = "Cost is that of the tenant's calls; idle time belongs to nobody."
 WORDS = {
     "visible": "the answer that the user saw",
     "prompt": "the task itself, read once",
