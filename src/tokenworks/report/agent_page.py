@@ -87,7 +87,7 @@ def agent_page(found: AgentPage) -> str:
             _section(
                 "Money by tenant",
                 money(found.tenants),
-                "Cost is that of the tenant's calls; idle time belongs to nobody.",
+                COST_NOTE,
             )
         )
     cards = "".join(
