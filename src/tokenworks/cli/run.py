@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         done = rehearse(factory, say, stop, window_s)
         result = done.result if args.no_advice else advise(done, say, stop)
         if changes and not (result.interrupted or stop()):
-            result = replace(result, what_ifs=what_ifs(factory, result, changes, say, stop))
+            result = replace(result, what_ifs=what_ifs(factory, result, changes, say, stop, done.metered))
     names = [
         "report.html",
         "result.json",

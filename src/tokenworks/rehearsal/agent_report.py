@@ -12,7 +12,7 @@ from tokenworks.events.ledger_events import COST_COLUMNS, MICRO
 from tokenworks.ledger.exports import schema
 from tokenworks.ledger.taf import Amplification, Taf, taf
 from tokenworks.ledger.waterfall import waterfall
-from tokenworks.rehearsal.metering import BEGIN_US, Metered
+from tokenworks.rehearsal.metering import BEGIN_US, Metered, ended_runs
 from tokenworks.report.agent_page import AgentPage, Card, GroupRow, TenantMoney
 from tokenworks.report.figures import percent, short, usd
 from tokenworks.report.run_tree import Node, run_tree
@@ -51,9 +51,8 @@ def _ended(usage: pa.Table) -> tuple[pa.Table, int]:
     """Events of the runs whose user has seen something, and how many other runs there are."""
     import pyarrow.compute as pc
 
-    runs = pc.unique(usage["root_run"])
-    seen = pc.unique(usage.filter(usage["final"])["root_run"])
-    return usage.filter(pc.is_in(usage["root_run"], seen)), len(runs) - len(seen)
+    ended = ended_runs(usage)
+    return ended, len(pc.unique(usage["root_run"])) - len(pc.unique(ended["root_run"]))
 
 
 def _counted(whole: Taf | None, left: int) -> str:

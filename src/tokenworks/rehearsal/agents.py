@@ -64,6 +64,9 @@ def _part(made: Plant, number: int, source: Source, rate_s: float) -> AgentDeman
         return None
     patience = ticks(factory.services[service].timeout_s)
     requests = replace(requests, timeout=np.full(len(requests), patience))
+    if load.sub_agents is not None:
+        helper = [s.name for s in factory.services].index(load.sub_agents)
+        requests = replace(requests, service=np.where(calls.agent > 0, helper, service).astype(np.int16))
     return AgentDemand(requests, _columns(calls, load.agents, number))
 
 

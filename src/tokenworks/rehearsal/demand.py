@@ -78,8 +78,9 @@ def demands(made: Plant) -> tuple[list[float], list[Source], list[str]]:
     streams, notes = list[Source](), list[str]()
     for i, load in enumerate(factory.workload):
         service = names.index(load.service)
-        if not sustainable[service]:
-            sustainable[service] = sustainable_rate_s(made, service, load)
+        for asked in {service, names.index(load.sub_agents or load.service)}:
+            if not sustainable[asked]:
+                sustainable[asked] = sustainable_rate_s(made, asked, load)
         rate = rate_of(load, sustainable[service])
         streams.append(partial(stream_of, made, i, rate))
         notes.append(_note(load, rate, sustainable[service]))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tokenworks.economics.request_costs import Rates, RequestCosts, request_costs
+from tokenworks.events.ledger_events import BUCKETS
 from tokenworks.events.results import RunResult
 from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.rehearsal.agents import AgentDemand
@@ -53,6 +54,28 @@ def metered(made: Plant, twin: TwinResult, demand: AgentDemand, result: RunResul
     usage = usage_table(key, demand.requests, twin.log, twin.allocation, costs.requests)
     whole = round(result.money.total_usd * MICRO)
     return Metered(usage, costs, whole - costs.total)
+
+
+def ended_runs(usage: pa.Table) -> pa.Table:
+    """Events of the runs whose user has seen something."""
+    import pyarrow.compute as pc
+
+    seen = pc.unique(usage.filter(usage["final"])["root_run"])
+    return usage.filter(pc.is_in(usage["root_run"], seen))
+
+
+def of_ended_runs(usage: pa.Table) -> tuple[float, float, float]:
+    """(tokens processed per token that users saw, tokens per run, micro-dollars per run); zeros where no run ended."""
+    import pyarrow.compute as pc
+
+    ended = ended_runs(usage)
+    runs = len(pc.unique(ended["root_run"]))
+    if not runs:
+        return 0.0, 0.0, 0.0
+    tokens = sum(pc.sum(ended[bucket]).as_py() or 0 for bucket in BUCKETS)
+    shown = pc.sum(ended.filter(ended["final"])["output_visible"]).as_py() or 0
+    spent = pc.sum(ended["cost_micro_usd"]).as_py() or 0
+    return tokens / shown if shown else 0.0, tokens / runs, spent / runs
 
 
 def tenant_names(made: Plant, demand: AgentDemand) -> tuple[str, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tokenworks.events.results import RunResult, WhatIf
+from tokenworks.rehearsal.metering import Metered, of_ended_runs
 from tokenworks.rehearsal.play import NothingDoneError, Stop
-from tokenworks.rehearsal.run import rehearse
+from tokenworks.rehearsal.run import Rehearsal, rehearse
 from tokenworks.spec.factory import Factory
 
 
@@ -16,8 +17,10 @@ def what_ifs(
     changes: Sequence[tuple[str, str]],
     progress: Callable[[str], None],
     stop: Stop = lambda: False,
+    meters: Metered | None = None,
 ) -> tuple[WhatIf, ...]:
     """One per (path, value). A workload scaled to a share of the sustainable rate is scaled to the new rate's share.
+    ``meters``: of the base, where agents ask; what a run costs is then compared, too.
 
     Once ``stop`` says so, those that are done are all.
 
@@ -27,22 +30,29 @@ def what_ifs(
     found = []
     for number, ((path, value), other) in enumerate(zip(changes, changed, strict=True), 1):
         progress(f"what if {path}={value}: {number - 1} of {len(changes)}")
-        result = _rehearsed(other, stop)
-        if result is None:
+        done = _rehearsed(other, stop)
+        if done is None:
             break
-        found.append(WhatIf(f"{path} = {value}", effects(base, result)))
+        moved = agent_effects(meters, done.metered) if meters and done.metered else ()
+        found.append(WhatIf(f"{path} = {value}", effects(base, done.result) + moved))
     return tuple(found)
 
 
-def _rehearsed(factory: Factory, stop: Stop) -> RunResult | None:
-    """The result, none where it was cut short."""
+def agent_effects(base: Metered, other: Metered) -> tuple[tuple[str, float], ...]:
+    """Relative changes of tokens and dollars per run that ended, and of the amplification."""
+    pairs = zip(("TAF", "tokens/run", "$/run"), of_ended_runs(base.usage), of_ended_runs(other.usage), strict=True)
+    return tuple((name, after / before - 1) for name, before, after in pairs if before > 0 and after > 0)
+
+
+def _rehearsed(factory: Factory, stop: Stop) -> Rehearsal | None:
+    """The rehearsal, none where it was cut short."""
     if stop():
         return None
     try:
-        result = rehearse(factory, stop=stop).result
+        done = rehearse(factory, stop=stop)
     except NothingDoneError:
         return None
-    return None if result.interrupted else result
+    return None if done.result.interrupted else done
 
 
 def effects(base: RunResult, other: RunResult) -> tuple[tuple[str, float], ...]:

@@ -196,9 +196,11 @@ def _workloads(factory: Factory) -> Iterator[Finding]:
     for i, load in enumerate(factory.workload):
         if load.service not in names:
             yield ("workload", i, "service"), f"no service {load.service!r}; known are {', '.join(names)}"
+        if load.sub_agents is not None and load.sub_agents not in names:
+            yield ("workload", i, "sub_agents"), f"no service {load.sub_agents!r}; known are {', '.join(names)}"
         if load.agents not in (None, RECORDED):
             yield from _lookup("agents", str(load.agents), ("workload", i, "agents"))
-    loaded = {load.service for load in factory.workload}
+    loaded = {name for load in factory.workload for name in (load.service, load.sub_agents)}
     for i, name in enumerate(names):
         if name not in loaded:
             yield ("services", i, "name"), f"{name!r} has no workload"

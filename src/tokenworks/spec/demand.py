@@ -203,6 +203,10 @@ class Workload(Part):
         None, description="agent of the catalogue whose runs ask, or coding-sessions: the recorded ones; needs runs"
     )
     runs_s: Runs | None = Field(None, alias="runs", description="runs of agents that begin, mean of a Poisson process")
+    compaction: Annotated[int, Field(ge=1024, le=10**8)] | None = Field(
+        None, description="longest prompt of agents, in tokens: beyond it they summarise; none: contexts grow freely"
+    )
+    sub_agents: Name | None = Field(None, description="service that calls of sub-agents go to; none: the same")
     answers: Answers | None = Field(None, description="how fast agents are thought to get answers; none: 1 s and 20 ms")
     sessions: Sessions | None = Field(None, description="conversations; arrivals then are those of their turns")
     scale: Scaled = Field(
@@ -228,9 +232,15 @@ class Workload(Part):
     def _one_source(self) -> Workload:
         if sum(given is not None for given in (self.trace, self.mix, self.arrivals, self.agents)) != 1:
             raise ValueError("give either a trace, a mix, arrivals or agents")
-        if self.agents is None and (self.runs_s is not None or self.answers):
-            pair = ("runs", self.runs_s is not None), ("answers", self.answers is not None)
-            raise MisfitError(*((key, "belongs to agents") for key, there in pair if there))
+        if self.agents is None:
+            own = {
+                "runs": self.runs_s,
+                "answers": self.answers,
+                "compaction": self.compaction,
+                "sub_agents": self.sub_agents,
+            }
+            if given := [key for key, value in own.items() if value is not None]:
+                raise MisfitError(*((key, "belongs to agents") for key in given))
         if self.agents is not None and self.runs_s is None:
             raise MisfitError(("runs", "agents need runs: how many begin (2 per minute)"))
         if self.arrivals is None and (self.input_lengths or self.output_lengths):

@@ -11,6 +11,7 @@ from tokenworks.events.requests import Requests
 from tokenworks.spec.demand import Workload
 from tokenworks.workload.agents.as_requests import in_order
 from tokenworks.workload.agents.calls import Calls
+from tokenworks.workload.agents.compaction import compacted
 from tokenworks.workload.agents.recording import Floats
 from tokenworks.workload.agents.source import calls_per_run, runs_of
 from tokenworks.workload.arrivals import poisson
@@ -35,6 +36,8 @@ def linked_runs(
             f"{MOST_CALLS:,} are played at once: shorten run.horizon or lower runs"
         )
     calls = runs_of(load.agents)(seed, range(len(begins)), number)
+    if load.compaction is not None:
+        calls = compacted(calls, load.compaction)
     made, start = in_order(calls), in_ticks(begins)[calls.run]
     first = np.diff(calls.before_start) == 0
     soonest = np.zeros(len(begins), np.int64)  # nothing of a run comes before its first call

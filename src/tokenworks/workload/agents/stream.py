@@ -14,6 +14,7 @@ import numpy as np
 from tokenworks.events.requests import Requests
 from tokenworks.spec.demand import Workload
 from tokenworks.workload.agents.as_requests import in_order
+from tokenworks.workload.agents.compaction import compacted
 from tokenworks.workload.agents.schedule import Pace, at_pace
 from tokenworks.workload.agents.source import calls_per_run, runs_of
 from tokenworks.workload.arrivals import poisson
@@ -36,6 +37,8 @@ def agent_requests(
     waiting: list[Requests] = []
     for times in poisson(rate_s / mean, rng, size):
         calls = make(seed, range(first, first + size), number)
+        if load.compaction is not None:
+            calls = compacted(calls, load.compaction)
         start = in_ticks(times)
         at = at_pace(calls, start[calls.run - first], pace)
         made = joined([*waiting, replace(in_order(calls), arrival=at)])
