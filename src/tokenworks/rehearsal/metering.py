@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -64,18 +65,16 @@ def ended_runs(usage: pa.Table) -> pa.Table:
     return usage.filter(pc.is_in(usage["root_run"], seen))
 
 
-def of_ended_runs(usage: pa.Table) -> tuple[float, float, float]:
-    """(tokens processed per token that users saw, tokens per run, micro-dollars per run); zeros where no run ended."""
+def of_runs(usage: pa.Table, names: Collection[str]) -> tuple[float, float]:
+    """(micro-dollars per run, tokens processed per token that users saw) of these runs; zeros where there is none."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    ended = ended_runs(usage)
-    runs = len(pc.unique(ended["root_run"]))
-    if not runs:
-        return 0.0, 0.0, 0.0
-    tokens = sum(pc.sum(ended[bucket]).as_py() or 0 for bucket in BUCKETS)
-    shown = pc.sum(ended.filter(ended["final"])["output_visible"]).as_py() or 0
-    spent = pc.sum(ended["cost_micro_usd"]).as_py() or 0
-    return tokens / shown if shown else 0.0, tokens / runs, spent / runs
+    theirs = usage.filter(pc.is_in(usage["root_run"], pa.array(sorted(names), pa.string())))
+    tokens = sum(pc.sum(theirs[bucket]).as_py() or 0 for bucket in BUCKETS)
+    shown = pc.sum(theirs.filter(theirs["final"])["output_visible"]).as_py() or 0
+    spent = pc.sum(theirs["cost_micro_usd"]).as_py() or 0
+    return spent / max(1, len(names)), tokens / shown if shown else 0.0
 
 
 def tenant_names(made: Plant, demand: AgentDemand) -> tuple[str, ...]:

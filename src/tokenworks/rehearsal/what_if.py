@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tokenworks.events.results import RunResult, WhatIf
-from tokenworks.rehearsal.metering import Metered, of_ended_runs
+from tokenworks.rehearsal.metering import Metered, ended_runs, of_runs
 from tokenworks.rehearsal.play import NothingDoneError, Stop
 from tokenworks.rehearsal.run import Rehearsal, rehearse
 from tokenworks.spec.factory import Factory
@@ -34,13 +34,15 @@ def what_ifs(
         if done is None:
             break
         moved = agent_effects(meters, done.metered) if meters and done.metered else ()
-        found.append(WhatIf(f"{path} = {value}", effects(base, done.result) + moved))
+        found.append(WhatIf(f"{path} = {value}", moved + effects(base, done.result)))
     return tuple(found)
 
 
 def agent_effects(base: Metered, other: Metered) -> tuple[tuple[str, float], ...]:
-    """Relative changes of tokens and dollars per run that ended, and of the amplification."""
-    pairs = zip(("TAF", "tokens/run", "$/run"), of_ended_runs(base.usage), of_ended_runs(other.usage), strict=True)
+    """Relative changes of the dollars per run and of the amplification, of the runs that ended in both: a slower factory
+    ends the short ones first."""
+    both = set(ended_runs(base.usage)["root_run"].to_pylist()) & set(ended_runs(other.usage)["root_run"].to_pylist())
+    pairs = zip(("$/run", "TAF"), of_runs(base.usage, both), of_runs(other.usage, both), strict=True)
     return tuple((name, after / before - 1) for name, before, after in pairs if before > 0 and after > 0)
 
 
