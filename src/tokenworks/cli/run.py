@@ -44,6 +44,9 @@ def register(verbs: Any) -> None:
     parser.add_argument(
         "--plan", metavar="PLAN", help="price plan (YAML) that agents' usage is billed under: revenue and margin"
     )
+    parser.add_argument(
+        "--ledger", metavar="PLACE", help="write a usage event per request into this ledger, as one sealed segment"
+    )
     parser.set_defaults(run=run)
 
 
@@ -75,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     if args.requests or args.trace:
         factory = factory.replace("run.record_requests", True)
     with progress(quiet=args.quiet or args.json) as say, asked_to_stop() as stop:
-        done = rehearse(factory, say, stop, window_s)
+        done = rehearse(factory, say, stop, window_s, metering=args.ledger is not None)
         result = done.result if args.no_advice else advise(done, say, stop)
         if changes and not (result.interrupted or stop()):
             result = replace(result, what_ifs=what_ifs(factory, result, changes, say, stop, done.metered))
@@ -98,11 +101,12 @@ def run(args: argparse.Namespace) -> int:
         pages, agents = agent_files(done, plan)
         written |= pages
     write_together({folder / name: data for name, data in written.items()})
+    booked = write_ledger(args.ledger, done) if args.ledger and done.metered else ""
     if args.json:
         print(to_json(result))
     elif not args.quiet:
         print_report(result)
-        print(agents, end="")
+        print(agents + booked, end="")
     return 130 if result.interrupted or stop() else 0
 
 
@@ -132,6 +136,20 @@ def agent_files(done: Rehearsal, plan: Plan | None) -> tuple[dict[str, bytes], s
     found = agent_figures(f"{done.result.factory}: agents", note, done.metered, plan)
     pages = {"agents.html": agent_page(found).encode(), "usage.parquet": parquet_bytes(done.metered.usage)}
     return pages, agent_text(found)
+
+
+def write_ledger(place: str, done: Rehearsal) -> str:
+    """The run's usage events as one segment; the same run again is a duplicate and changes nothing."""
+    from tokenworks.ledger import Ledger
+    from tokenworks.rehearsal.metering import run_key
+
+    assert done.metered is not None
+    usage = done.metered.usage
+    with Ledger.open(place) as ledger:
+        receipt = ledger.append_segment(run_key(done.made.factory), usage)
+    return (
+        f"Ledger  {usage.num_rows:,} events: {receipt.status}{', ' + receipt.note if receipt.note else ''} → {place}\n"
+    )
 
 
 def print_report(result: RunResult) -> None:

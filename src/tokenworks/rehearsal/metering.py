@@ -16,6 +16,7 @@ from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.rehearsal.agents import AgentDemand
 from tokenworks.rehearsal.events import TICKS_PER_US, RunKey, usage_table
 from tokenworks.rehearsal.plant import Plant
+from tokenworks.spec.factory import Factory
 from tokenworks.twin.cell import FINISHED, IN_SYSTEM, WAITING, RequestLog, TwinResult
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def metered(made: Plant, twin: TwinResult, demand: AgentDemand, result: RunResul
     costs = request_costs(twin.allocation, gpus, _rates(made, twin, result))
     factory = made.factory
     key = RunKey(
-        source=f"twin/{factory.name}/{factory.run.seed}",
+        source=source_of(factory),
         services=tuple(s.name for s in factory.services),
         models=tuple(s.model for s in factory.services),
         tenants=tenant_names(made, demand),
@@ -55,6 +56,17 @@ def metered(made: Plant, twin: TwinResult, demand: AgentDemand, result: RunResul
     usage = usage_table(key, demand.requests, twin.log, twin.allocation, costs.requests)
     whole = round(result.money.total_usd * MICRO)
     return Metered(usage, costs, whole - costs.total)
+
+
+def run_key(factory: Factory) -> str:
+    """What a run of this factory is called in a ledger: the same file and seed make the same run."""
+    from hashlib import sha256
+
+    return f"{source_of(factory)}/{sha256(factory.model_dump_json().encode()).hexdigest()[:16]}"
+
+
+def source_of(factory: Factory) -> str:
+    return f"twin/{factory.name}/{factory.run.seed}"
 
 
 def ended_runs(usage: pa.Table) -> pa.Table:

@@ -48,8 +48,10 @@ def rehearse(
     progress: Progress = lambda _: None,
     stop: Stop = lambda: False,
     window_s: tuple[float, float] = (0.0, 0.0),
+    metering: bool = False,
 ) -> Rehearsal:
-    """Rehearse the factory over its horizon, keeping its requests, and the steps that end in the window.
+    """Rehearse the factory over its horizon, keeping its requests, and the steps that end in the window. ``metering``: meter
+    every request; those of a factory that agents ask are metered anyway.
 
     Once ``stop`` says so, what is simulated so far becomes the result, marked as interrupted; KeyboardInterrupt where
     that is nothing.
@@ -61,7 +63,7 @@ def rehearse(
     if stop():
         raise NothingDoneError
     progress("running the twin")
-    demand = _agents(made, sources, sustainable)
+    demand = _metered_demand(made, sources, sustainable) if metering or has_agents(factory) else None
     offered = as_one(sources)
     requests = demand.requests if demand else offered.for_run(factory.run)
     kept = requests if isinstance(requests, Requests) else offered.head
@@ -79,10 +81,8 @@ def rehearse(
     return Rehearsal(result, kept, log, services, _worker_names(made), twin.steps, made, tuple(sustainable), meters)
 
 
-def _agents(made: Plant, sources: list[Source], sustainable: list[float]) -> AgentDemand | None:
-    """The requests of a factory that agents ask; None for any other."""
-    if not has_agents(made.factory):
-        return None
+def _metered_demand(made: Plant, sources: list[Source], sustainable: list[float]) -> AgentDemand:
+    """All requests, and whose they are."""
     names = [s.name for s in made.factory.services]
     rates = [rate_of(load, sustainable[names.index(load.service)]) for load in made.factory.workload]
     return agent_demand(made, sources, rates)
