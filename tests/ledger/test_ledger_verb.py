@@ -37,7 +37,7 @@ def test_from_lines_to_lines_and_back(place, tmp_path, capsys):
     assert said(capsys, "close", "2025-06", "--ledger", place)["found"]["last_seq"] == 4
     assert said(capsys, "seal", "--ledger", place)["found"] == {"sealed": 4}
     rows = said(capsys, "query", "SELECT id, sign FROM usage ORDER BY seq", "--ledger", place)["found"]
-    assert rows == [{"id": "call-1", "sign": 1}, {"id": "back-4", "sign": -1}]
+    assert rows == [{"id": "call-1", "sign": 1}, {"id": "call-1", "sign": -1}]
     assert said(capsys, "export", "--out", tmp_path / "out.jsonl", "--ledger", place)["found"] == {"events": 4}
     copy = tmp_path / "copy.db"
     assert said(capsys, "ingest", tmp_path / "out.jsonl", "--ledger", copy)["found"]["stored"] == 4

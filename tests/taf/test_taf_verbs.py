@@ -111,6 +111,27 @@ def test_taf_without_an_export(capsys):
     assert "name an export" in capsys.readouterr().err
 
 
+def test_templates_are_the_array_of_their_figures(capsys):
+    found = json.loads(told(capsys, "taf", "--templates", "--json"))
+    assert {tuple(sorted(row)) for row in found} == {("name", "taf", "total_tokens", "visible_tokens")}
+    by_name = {row["name"]: row for row in found}
+    assert by_name["narrative-deep-research"] == {
+        "name": "narrative-deep-research", "total_tokens": 331_500, "visible_tokens": 10_000, "taf": 33.15
+    }  # fmt: skip
+    assert by_name["narrative-coding-agent"]["taf"] == 262_000 / 8_000
+
+
+def test_templates_in_words_say_what_the_narrative_prints(capsys):
+    text = told(capsys, "taf", "--templates").splitlines()
+    assert next(line.split() for line in text if line.startswith("narrative-coding")) == [
+        "narrative-coding-agent", "262,000", "8,000", "32.75"
+    ]  # fmt: skip
+    narrative = [line for line in text if "narrative's own range of 10 to 30" in line]
+    assert len(narrative) == 2
+    assert all("outside" in line for line in narrative)
+    assert ["printed there as 26" in line for line in narrative] == [True, False]
+
+
 def test_reconcile(tmp_path, capsys):
     start = 1_772_323_200
     export = lines(

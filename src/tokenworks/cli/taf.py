@@ -81,7 +81,12 @@ def _costs(args: argparse.Namespace, usage: Any, by: tuple[str, ...]) -> list[di
 
 
 def _templates(args: argparse.Namespace) -> int:
-    """The templates of agents come with `workload`; this is where they are to be printed."""
-    from tokenworks.errors import UnsupportedError
+    """Mean figures of the shipped agents, and what the narrative says of its own."""
+    import json
 
-    raise UnsupportedError("agent templates are not in this version")
+    from tokenworks.report.taf import templates_text
+    from tokenworks.workload.agents.templates import remarks, templates
+
+    found = templates()
+    print(json.dumps(found, ensure_ascii=False, indent=1) if args.json else templates_text(found, remarks()))
+    return 0
