@@ -49,7 +49,7 @@ def test_from_lines_to_lines_and_back(place, tmp_path, capsys):
 
 
 def test_malformed_lines_are_kept_aside_counted_and_taken_in_again(place, tmp_path, capsys):
-    unknown = msgspec.json.encode(usage(3)).replace(b'"model"', b'"colour":"red","model"')
+    unknown = msgspec.json.encode(outcome(3)).replace(b'"outcome":', b'"colour":"red","outcome":')
     bad = [b"{not json}", unknown, b'{"type":"usage"}', b"\xff\xfe", msgspec.json.encode(reversal(9, usage(8)))]
     (tmp_path / "in.jsonl").write_bytes(lines(usage(1)) + b"\n".join(bad) + b"\n" + lines(usage(2)))
     first = said(capsys, "ingest", tmp_path / "in.jsonl", "--ledger", place)
