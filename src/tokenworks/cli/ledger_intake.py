@@ -13,6 +13,7 @@ from tokenworks.cli.ledger_place import opened, place_of
 if TYPE_CHECKING:
     from threading import Event
 
+    from tokenworks.ledger.clock import Clock
     from tokenworks.ledger.ingest.http import Server
     from tokenworks.ledger.ingest.records import Context
     from tokenworks.ledger.taking_in import Taken
@@ -75,12 +76,19 @@ def _taken(args: argparse.Namespace) -> Taken:
         lines = sys.stdin.buffer
         if args.file and args.file != "-":
             lines = stack.enter_context(open(args.file, "rb"))
-        ledger = stack.enter_context(opened(args))
+        ledger = stack.enter_context(opened(args, clock=_timeless() if args.recorded else None))
         if args.again:
             return take_in_again(ledger, _context(args))
         if args.recorded:
             return take_in(ledger, _recorded(), "recording")
         return take_in(ledger, lines, args.file, args.format, _context(args))
+
+
+def _timeless() -> Clock:
+    """Dates of the recording are made up: no clock can be ahead of them."""
+    from tokenworks.ledger.clock import Clock
+
+    return Clock(flag_s=10**10, limit_s=10**10)
 
 
 def _recorded() -> Iterator[bytes]:
@@ -130,7 +138,7 @@ def _asked_to_stop() -> Iterator[Event]:
         asked.set()
         signal.signal(number, before[number])
 
-    signals = (signal.SIGINT, signal.SIGTERM)
+    signals: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in signals}
     for number in signals:
         signal.signal(number, ask)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tokenworks.ledger import Ledger
+    from tokenworks.ledger.clock import Clock
 
 DEFAULT = "ledger.db"
 ENVIRONMENT = "TOKENWORKS_LEDGER"
@@ -24,11 +25,11 @@ def place_of(args: argparse.Namespace) -> str:
     return args.ledger or os.environ.get(ENVIRONMENT) or DEFAULT
 
 
-def opened(args: argparse.Namespace, *, read_only: bool = False) -> Ledger:
+def opened(args: argparse.Namespace, *, read_only: bool = False, clock: Clock | None = None) -> Ledger:
     """The ledger that the arguments or the environment name. Raises InputError where there is none to read."""
     from pathlib import Path
 
     from tokenworks.ledger import Ledger
 
     segments = Path(args.segments) if args.segments else None
-    return Ledger.open(place_of(args), read_only=read_only, segments=segments)
+    return Ledger.open(place_of(args), read_only=read_only, segments=segments, clock=clock)
