@@ -166,3 +166,25 @@ def test_a_port_that_is_taken_is_named(server, place, capsys):
     port, _ = server
     assert main(["ledger", "serve", "--port", str(port), "--ledger", str(place.with_name("other.db"))]) == 2
     assert f"cannot listen at 127.0.0.1:{port}" in capsys.readouterr().err
+
+
+def test_one_process_and_one_file_are_enough(place, tmp_path, capsys, monkeypatch):
+    """No server anywhere: the whole chain runs with sockets and other processes forbidden."""
+
+    def forbidden(*_arguments, **_options):
+        raise AssertionError("a socket or a process")
+
+    (tmp_path / "in.jsonl").write_bytes(msgspec.json.encode(usage(1)))
+    for name in ("socket.socket", "subprocess.Popen", "os.fork"):
+        monkeypatch.setattr(name, forbidden)
+    assert told(capsys, "ingest", tmp_path / "in.jsonl", "--ledger", place)["stored"] == 1
+    assert told(capsys, "query", "SELECT count(*) AS n FROM usage", "--ledger", place) == [{"n": 1}]
+    assert told(capsys, "close", "2025-06", "--ledger", place)["last_seq"] == 1
+    assert told(capsys, "verify", "--ledger", place)["sound"]
+    assert {path.name.removeprefix(place.name) for path in tmp_path.glob(f"{place.name}*")} <= {
+        "",
+        "-wal",
+        "-shm",
+        "-lock",
+        ".lock",
+    }
