@@ -36,6 +36,8 @@ def kind(page, language, content):
         return "guide"  # tests/catalog/test_catalog_docs.py
     if page.name == "site-calibration.md" and all(line.startswith("tokenworks ") for line in lines):
         return "guide"  # tests/accuracy/test_site_calibration.py
+    if page.name == "billing.md" and lines[0].startswith("$ tokenworks "):
+        return "guide"  # tests/docs/test_billing_page.py
     drawn = "►" in content or lines[0].endswith("/")  # a picture or a folder's tree
     return "diagram" if page.name != "README.md" and not language and drawn else "unknown"
 
@@ -71,7 +73,7 @@ def test_command_block_runs_from_top_to_bottom(monkeypatch, tmp_path, capsys):
     """As written, in an empty folder; validate, which rehearses every measurement, has its own tests."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(MODEL_OF_ONES_OWN))
-    verbs = ["init", "check", "run", "run", "run", "estimate", "catalog", "catalog", "validate"]
+    verbs = ["init", "check", "run", "run", "run", "estimate", "catalog", "catalog", "taf", "validate"]
     assert [c[0] for c in commands()] == verbs
     for arguments in commands():
         if arguments[0] == "run":

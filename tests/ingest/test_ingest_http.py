@@ -48,7 +48,12 @@ class Books:
 @pytest.fixture
 def door():
     books = Books()
-    server = make_server(books.append, context=lambda: Context(tenant="acme"), keep=books.kept.extend, largest=20_000)
+    server = make_server(
+        books.append,
+        context=lambda: Context(tenant="acme"),
+        keep=lambda faults, format: books.kept.extend(faults),
+        largest=20_000,
+    )
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     books.port = server.server_address[1]

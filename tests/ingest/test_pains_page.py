@@ -15,3 +15,10 @@ def test_every_named_test_exists():
     }
     assert len(named) > 25
     assert named <= there, named - there
+
+
+def test_every_pain_names_a_test():
+    rows = [line for line in (ROOT / "docs/pains.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows[1:]]
+    assert len(cells) > 25
+    assert [row[0] for row in cells if len(row) != 3 or "`test_" not in row[2]] == []

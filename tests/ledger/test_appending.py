@@ -86,7 +86,7 @@ def test_a_reversal_takes_back_what_it_names_once(opened):
         assert [receipt.status for receipt in receipts] == ["stored", "stored", "refused", "duplicate"]
         assert "was reversed at 3" in receipts[2].note
         row = ledger.usage_table().to_pylist()[2]
-        assert (row["sign"], row["id"], row["time_us"], row["input_fresh"]) == (-1, "back-10", T0 + 10, 9999)
+        assert (row["sign"], row["id"], row["time_us"], row["input_fresh"]) == (-1, wrong.id, T0 + 10, 9999)
         total = ledger.query("SELECT sum(sign * input_fresh) AS tokens, sum(sign) AS events FROM usage").to_pylist()[0]
         assert (int(total["tokens"]), int(total["events"])) == (102 + 111, 2)
 

@@ -37,7 +37,7 @@ def test_from_lines_to_lines_and_back(place, tmp_path, capsys):
     assert said(capsys, "close", "2025-06", "--ledger", place)["found"]["last_seq"] == 4
     assert said(capsys, "seal", "--ledger", place)["found"] == {"sealed": 4}
     rows = said(capsys, "query", "SELECT id, sign FROM usage ORDER BY seq", "--ledger", place)["found"]
-    assert rows == [{"id": "call-1", "sign": 1}, {"id": "back-4", "sign": -1}]
+    assert rows == [{"id": "call-1", "sign": 1}, {"id": "call-1", "sign": -1}]
     assert said(capsys, "export", "--out", tmp_path / "out.jsonl", "--ledger", place)["found"] == {"events": 4}
     copy = tmp_path / "copy.db"
     assert said(capsys, "ingest", tmp_path / "out.jsonl", "--ledger", copy)["found"]["stored"] == 4
@@ -49,7 +49,7 @@ def test_from_lines_to_lines_and_back(place, tmp_path, capsys):
 
 
 def test_malformed_lines_are_kept_aside_counted_and_taken_in_again(place, tmp_path, capsys):
-    unknown = msgspec.json.encode(usage(3)).replace(b'"model"', b'"colour":"red","model"')
+    unknown = msgspec.json.encode(outcome(3)).replace(b'"outcome":', b'"colour":"red","outcome":')
     bad = [b"{not json}", unknown, b'{"type":"usage"}', b"\xff\xfe", msgspec.json.encode(reversal(9, usage(8)))]
     (tmp_path / "in.jsonl").write_bytes(lines(usage(1)) + b"\n".join(bad) + b"\n" + lines(usage(2)))
     first = said(capsys, "ingest", tmp_path / "in.jsonl", "--ledger", place)

@@ -39,7 +39,7 @@ TABLES = [
     "--month",
     "2026-02",
 ]
-DRAFT = ["invoice", "draft", "pro.yaml", *TABLES, "--tenant", "acme", "--issuer", "Factory", "--ledger", f"1:4:{SHA}"]
+DRAFT = ["invoice", "draft", "pro.yaml", *TABLES, "--tenant", "acme", "--issuer", "Factory", "--range", f"1:4:{SHA}"]
 ISSUE = ["invoice", "issue", "draft.json", "--number", "2026-1", "--date", "2026-03-02"]
 
 
@@ -149,7 +149,7 @@ def test_simulate_and_find(place, capsys):
     [
         (["--usage", "none.parquet"], "no such file: none.parquet"),
         (["--tenant", "other"], "no account of tenant 'other'"),
-        (["--ledger", "1:4:ab"], "is no range of a ledger"),
+        (["--range", "1:4:ab"], "is no range of a ledger"),
         (["--month", "2026-13"], "is no month"),
         (["--accounts", "pro.yaml"], "unknown key"),
     ],

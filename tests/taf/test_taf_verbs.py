@@ -106,9 +106,34 @@ def test_taf_says_what_is_assumed(tmp_path, capsys):
     )
 
 
-def test_taf_without_an_export(capsys):
+def test_taf_without_a_ledger(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TOKENWORKS_LEDGER", raising=False)
     assert main(["taf"]) == 2
-    assert "name an export" in capsys.readouterr().err
+    assert "ledger ledger.db: no such file" in capsys.readouterr().err
+    assert main(["taf", "x.jsonl", "--ledger", "l.db"]) == 2
+    assert "not both" in capsys.readouterr().err
+
+
+def test_templates_are_the_array_of_their_figures(capsys):
+    found = json.loads(told(capsys, "taf", "--templates", "--json"))
+    assert {tuple(sorted(row)) for row in found} == {("name", "taf", "total_tokens", "visible_tokens")}
+    by_name = {row["name"]: row for row in found}
+    assert by_name["narrative-deep-research"] == {
+        "name": "narrative-deep-research", "total_tokens": 331_500, "visible_tokens": 10_000, "taf": 33.15
+    }  # fmt: skip
+    assert by_name["narrative-coding-agent"]["taf"] == 262_000 / 8_000
+
+
+def test_templates_in_words_say_what_the_narrative_prints(capsys):
+    text = told(capsys, "taf", "--templates").splitlines()
+    assert next(line.split() for line in text if line.startswith("narrative-coding")) == [
+        "narrative-coding-agent", "262,000", "8,000", "32.75"
+    ]  # fmt: skip
+    narrative = [line for line in text if "narrative's own range of 10 to 30" in line]
+    assert len(narrative) == 2
+    assert all("outside" in line for line in narrative)
+    assert ["printed there as 26" in line for line in narrative] == [True, False]
 
 
 def test_reconcile(tmp_path, capsys):
@@ -121,15 +146,17 @@ def test_reconcile(tmp_path, capsys):
     result = {"model": "gpt-5", "input_tokens": 1500, "input_cached_tokens": 1000, "output_tokens": 300}
     bill = tmp_path / "b.json"
     bill.write_text(json.dumps({"data": [{"start_time": start, "end_time": start + 86_400, "results": [result]}]}))
-    text = told(capsys, "reconcile", export, bill, "--provider", "openai", code=1)
+    text = told(capsys, "reconcile", bill, "--export", export, "--provider", "openai", code=1)
     assert text.splitlines()[:2] == [
         "2 figures agree, 1 differ",
         "2026-03-01  gpt-5  output: ledger 250, bill 300: +50 tokens",
     ]
-    found = json.loads(told(capsys, "reconcile", export, bill, "--provider", "openai", "--json", code=1))
+    found = json.loads(told(capsys, "reconcile", bill, "--export", export, "--provider", "openai", "--json", code=1))
     assert (found["differences"][0]["difference"], found["ledger_only"]) == ("50", [])
-    text = told(capsys, "reconcile", export, bill, "--provider", "openai", "--all-providers", code=1)
+    text = told(capsys, "reconcile", bill, "--export", export, "--provider", "openai", "--all-providers", code=1)
     assert "in the ledger alone: 1\n  1970-01-01  llama  input_fresh  5 tokens" in text
     bill.write_text(bill.read_text().replace("300", "250"))
-    assert told(capsys, "reconcile", export, bill, "--provider", "openai").startswith("3 figures agree, 0 differ")
-    assert main(["reconcile", str(export), str(bill), "--provider", "openai", "--model", "x"]) == 2
+    assert told(capsys, "reconcile", bill, "--export", export, "--provider", "openai").startswith(
+        "3 figures agree, 0 differ"
+    )
+    assert main(["reconcile", str(bill), "--export", str(export), "--provider", "openai", "--model", "x"]) == 2

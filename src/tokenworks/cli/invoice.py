@@ -6,10 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenworks.cli.ledger_tables import table_arguments, tables_of
+from tokenworks.cli.ledger_place import opened, place_arguments
+from tokenworks.cli.ledger_tables import exported, from_exports, table_arguments
 
 if TYPE_CHECKING:
     from tokenworks.pricing.invoice import Invoice, LedgerRange
+    from tokenworks.pricing.measure import Tables
+    from tokenworks.pricing.periods import Period
 
 VIEWS = ("json", "csv", "html", "pdf", "focus", "focus-1.2")
 
@@ -24,7 +27,7 @@ def register(verbs: Any) -> None:
     drafted.add_argument("--issuer", required=True, metavar="NAME")
     drafted.add_argument("--issuer-address", default="")
     drafted.add_argument(
-        "--ledger", required=True, metavar="FIRST:LAST:SHA256", help="range of the ledger and its hash"
+        "--range", metavar="FIRST:LAST:SHA256", help="of exported tables: their range of the ledger and its hash"
     )
     drafted.add_argument(
         "--after", metavar="INVOICE.json", help="the invoice of the month before: balances, corrections"
@@ -34,8 +37,9 @@ def register(verbs: Any) -> None:
     drafted.set_defaults(run=run_draft)
     issued = kinds.add_parser("issue", help="give a draft its number; refused while the period is open")
     issued.add_argument("draft", metavar="DRAFT.json")
+    place_arguments(issued)
     issued.add_argument(
-        "--closed-until", required=True, metavar="TIME", help="up to when the ledger is closed, ISO 8601"
+        "--closed-until", metavar="TIME", help="without a ledger at hand: up to when it is closed, ISO 8601"
     )
     _final(issued)
     issued.set_defaults(run=run_issue)
@@ -43,6 +47,8 @@ def register(verbs: Any) -> None:
     credited.add_argument("invoice", metavar="NUMBER")
     credited.add_argument("--reason", required=True)
     credited.add_argument("--lines", metavar="N,N", help="numbers of lines (default: all)")
+    credited.add_argument("--ledger", metavar="PLACE", help="refuse where this ledger is not what was invoiced")
+    credited.add_argument("--segments", metavar="FOLDER", help="of sealed segments (default: beside the file)")
     _final(credited)
     credited.set_defaults(run=run_credit)
     shown = kinds.add_parser("show", help="an invoice as JSON, CSV, HTML, PDF or FOCUS")
@@ -74,27 +80,58 @@ def run_draft(args: argparse.Namespace) -> int:
     account = file.of(args.tenant)
     terms = Terms(read(args.plan, Plan), account, period_of(account, args.month), file.rates, args.unpriced)
     opening, closed = after(_file(args.after)) if args.after else (NOTHING, ())
-    issuer = Issuer(args.issuer, args.issuer_address)
-    _write(args, draft(terms, tables_of(args), _range(args.ledger), issuer, opening, closed))
+    tables, pinned = _rated(args, terms.period)
+    _write(args, draft(terms, tables, pinned, Issuer(args.issuer, args.issuer_address), opening, closed))
     return 0
+
+
+def _rated(args: argparse.Namespace, period: Period) -> tuple[Tables, LedgerRange]:
+    """Rows and their range: of a closed period of the ledger, or of exported tables as the arguments say."""
+    from tokenworks.errors import InputError
+    from tokenworks.pricing.pinned import pin, tables_of_range
+
+    if from_exports(args):
+        if not args.range:
+            raise InputError("exported tables need --range FIRST:LAST:SHA256; a ledger (--ledger) knows its own")
+        return exported(args), _range(args.range)
+    if args.range:
+        raise InputError("--range is of exported tables (--usage, --cost, --outcomes); a ledger knows its own")
+    with opened(args, read_only=True) as ledger:
+        pinned = pin(ledger, period, args.tenant)
+        return tables_of_range(ledger, args.tenant, pinned.last_seq), pinned
 
 
 def run_issue(args: argparse.Namespace) -> int:
     from tokenworks.pricing.invoice import issue
     from tokenworks.pricing.shelf import put
 
-    path = put(Path(args.folder), issue(_file(args.draft), args.number, _day(args.date), _moment_us(args.closed_until)))
-    print(path)
+    invoice = _file(args.draft)
+    closed_us = _moment_us(args.closed_until) if args.closed_until else _closed_us(args, invoice)
+    print(put(Path(args.folder), issue(invoice, args.number, _day(args.date), closed_us)))
     return 0
+
+
+def _closed_us(args: argparse.Namespace, invoice: Invoice) -> int:
+    """The end of the invoice's period, which the ledger has closed. Raises InputError where it has not."""
+    from tokenworks.pricing.pinned import require_pinned
+
+    with opened(args, read_only=True) as ledger:
+        require_pinned(ledger, invoice)
+    return invoice.end_us
 
 
 def run_credit(args: argparse.Namespace) -> int:
     from tokenworks.pricing.invoice import credit
+    from tokenworks.pricing.pinned import require_pinned
     from tokenworks.pricing.shelf import every, get, put
 
     folder = Path(args.folder)
     lines = None if args.lines is None else [_whole(text) for text in args.lines.split(",")]
-    note = credit(get(folder, args.invoice), args.number, _day(args.date), args.reason, lines, every(folder))
+    invoice = get(folder, args.invoice)
+    if args.ledger:
+        with opened(args, read_only=True) as ledger:
+            require_pinned(ledger, invoice)
+    note = credit(invoice, args.number, _day(args.date), args.reason, lines, every(folder))
     print(put(folder, note))
     return 0
 

@@ -1,85 +1,50 @@
-"""`tokenworks ledger ingest|verify|query|export|close|seal`: the book of tokens."""
+"""`tokenworks ledger ingest|serve|verify|query|export|close|seal`: the book of tokens."""
 
 from __future__ import annotations
 
 import argparse
-import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from tokenworks.ledger import Ledger
-
-DEFAULT = "ledger.db"
-ENVIRONMENT = "TOKENWORKS_LEDGER"
+from tokenworks.cli.ledger_intake import aside, ingest_arguments, serve_arguments
+from tokenworks.cli.ledger_place import opened, place_arguments
 
 
 def register(verbs: Any) -> None:
     parser = verbs.add_parser("ledger", help="store, verify, query, export, close and seal token events")
     tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True)
-    ingest = _task(tasks, "ingest", _ingest, "store events from JSON Lines; what is none is kept aside")
-    ingest.add_argument("file", nargs="?", help="file of events, one JSON object a line; - reads the standard input")
-    ingest.add_argument("--again", action="store_true", help="try once more what was kept aside")
-    _task(tasks, "verify", _verify, "recompute the hash chain and name the first broken link")
-    query = _task(tasks, "query", _query, "one SELECT (DuckDB) over usage, cost, outcome, usage_sums, cost_sums")
+    ingest_arguments(_task(tasks, "ingest", "store events from lines of any format; what is none is kept aside"))
+    serve_arguments(_task(tasks, "serve", "take events over HTTP: /v1/events, /v1/traces", with_json=False))
+    verify = _task(tasks, "verify", "recompute the hash chain and name the first broken link")
+    verify.set_defaults(run=_verify)
+    query = _task(tasks, "query", "one SELECT (DuckDB) over usage, cost, outcome, usage_sums, cost_sums")
     query.add_argument("sql")
-    export = _task(tasks, "export", _export, "write all events")
+    query.set_defaults(run=_query)
+    export = _task(tasks, "export", "write all events")
     export.add_argument("--to", choices=("parquet", "jsonl"), default="jsonl")
     export.add_argument("--out", required=True, help="file (jsonl) or folder (parquet)")
-    close = _task(tasks, "close", _close, "close a billing period: its range and hash are fixed")
+    export.set_defaults(run=_export)
+    close = _task(tasks, "close", "close a billing period: its range and hash are fixed")
     close.add_argument("period", help="2026-03, 2026-03-15 or FROM/TO in ISO 8601 (UTC)")
     close.add_argument("--tenant", default="", help="of one tenant (default: of all)")
-    seal = _task(tasks, "seal", _seal, "move events into Parquet segments; their keys stay")
+    close.set_defaults(run=_close)
+    seal = _task(tasks, "seal", "move events into Parquet segments; their keys stay")
     seal.add_argument("--keep", type=int, default=0, help="newest events to leave in the database (default: 0)")
-    _task(tasks, "aside", _aside, "list the lines that were kept aside, with reasons")
+    seal.set_defaults(run=_seal)
+    _task(tasks, "aside", "list the lines that were kept aside, with reasons").set_defaults(run=aside)
 
 
-def _task(tasks: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+def _task(tasks: Any, name: str, text: str, *, with_json: bool = True) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = tasks.add_parser(name, help=text)
-    parser.add_argument("--ledger", help=f"file or postgresql://… (default: ${ENVIRONMENT}, else {DEFAULT})")
-    parser.add_argument("--segments", help="folder of sealed segments (default: beside the file)")
-    parser.add_argument("--json", action="store_true")
-    parser.set_defaults(run=run)
+    place_arguments(parser)
+    if with_json:
+        parser.add_argument("--json", action="store_true")
     return parser
-
-
-def opened(args: argparse.Namespace, *, read_only: bool = False) -> Ledger:
-    """The ledger that the arguments or the environment name."""
-    from pathlib import Path
-
-    from tokenworks.ledger import Ledger
-
-    place = args.ledger or os.environ.get(ENVIRONMENT) or DEFAULT
-    return Ledger.open(place, read_only=read_only, segments=Path(args.segments) if args.segments else None)
 
 
 def _say(args: argparse.Namespace, found: dict[str, Any], text: str) -> None:
     import json
 
     print(json.dumps(found, ensure_ascii=False) if args.json else text)
-
-
-def _ingest(args: argparse.Namespace) -> int:
-    import sys
-
-    import msgspec
-
-    from tokenworks.errors import InputError
-    from tokenworks.ledger.taking_in import take_in, take_in_again
-
-    if bool(args.file) == args.again:
-        raise InputError("ledger ingest needs a file, or - for the standard input, or --again")
-    if args.again:
-        with opened(args) as ledger:
-            taken = take_in_again(ledger)
-    elif args.file == "-":
-        with opened(args) as ledger:
-            taken = take_in(ledger, sys.stdin.buffer, "-")
-    else:
-        with open(args.file, "rb") as lines, opened(args) as ledger:
-            taken = take_in(ledger, lines, args.file)
-    found = msgspec.structs.asdict(taken)
-    _say(args, found, ", ".join(f"{count} {name}" for name, count in found.items() if count) or "nothing to store")
-    return 2 if taken.aside else 0
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -132,15 +97,4 @@ def _seal(args: argparse.Namespace) -> int:
     with opened(args) as ledger:
         moved = ledger.seal(args.keep)
     _say(args, {"sealed": moved}, f"{moved} events sealed")
-    return 0
-
-
-def _aside(args: argparse.Namespace) -> int:
-    from tokenworks.ledger.quarantine import waiting
-
-    with opened(args, read_only=True) as ledger:
-        held = waiting(ledger)
-    lines = [f"{line.origin}:{line.line}  {line.reason}" for line in held]
-    found = [{"origin": line.origin, "line": line.line, "reason": line.reason} for line in held]
-    _say(args, {"aside": found}, "\n".join([*lines, f"{len(held)} lines kept aside"]))
     return 0

@@ -1,4 +1,4 @@
-"""Arguments that name a ledger's tables and a month, for verbs that rate."""
+"""Where verbs that rate find usage, costs and outcomes: a ledger, or its exported tables; and a month."""
 
 from __future__ import annotations
 
@@ -6,29 +6,51 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tokenworks.cli.ledger_place import opened, place_arguments
+
 if TYPE_CHECKING:
     from tokenworks.pricing.measure import Tables
+
+EXPORTS = ("usage", "cost", "outcomes")
 
 
 def table_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accounts", required=True, metavar="FILE", help="accounts and exchange rates (YAML or TOML)")
-    parser.add_argument("--usage", metavar="PARQUET", help="usage columns of the ledger; a glob is allowed")
-    parser.add_argument("--cost", metavar="PARQUET", help="cost columns of the ledger")
-    parser.add_argument("--outcomes", metavar="PARQUET", help="outcome columns of the ledger")
+    place_arguments(parser)
+    parser.add_argument("--usage", metavar="PARQUET", help="instead of a ledger its usage columns; a glob is allowed")
+    parser.add_argument("--cost", metavar="PARQUET", help="… its cost columns")
+    parser.add_argument("--outcomes", metavar="PARQUET", help="… its outcome columns")
     parser.add_argument("--month", required=True, metavar="YYYY-MM")
 
 
+def from_exports(args: argparse.Namespace) -> bool:
+    """Raises InputError where a ledger is named beside exports: only one of them is read."""
+    from tokenworks.errors import InputError
+
+    named = any(getattr(args, key) for key in EXPORTS)
+    if named and args.ledger:
+        raise InputError("name a ledger (--ledger) or its exported tables (--usage, --cost, --outcomes), not both")
+    return named
+
+
 def tables_of(args: argparse.Namespace) -> Tables:
-    """Raises InputError for a file that is not there, or none at all."""
+    """The exported tables that are named, else the whole ledger. Raises InputError for a file that is not there."""
+    if from_exports(args):
+        return exported(args)
+    from tokenworks.pricing.pinned import tables_of_range
+
+    with opened(args, read_only=True) as ledger:
+        return tables_of_range(ledger)
+
+
+def exported(args: argparse.Namespace) -> Tables:
     from glob import glob
 
     from tokenworks.errors import InputError
     from tokenworks.pricing.measure import Tables
 
-    named = {key: getattr(args, key) for key in ("usage", "cost", "outcomes")}
+    named = {key: getattr(args, key) for key in EXPORTS}
     for key, path in named.items():
         if path is not None and not glob(path):
             raise InputError(f"--{key}: no such file: {path}")
-    if not any(named.values()):
-        raise InputError("name at least one table: --usage, --cost or --outcomes")
     return Tables(**{key: path and Path(path) for key, path in named.items()})

@@ -9,6 +9,7 @@ from tokenworks.cli.arguments import at_least
 from tokenworks.cli.ledger_tables import table_arguments, tables_of
 
 if TYPE_CHECKING:
+    from tokenworks.pricing.measure import Tables
     from tokenworks.pricing.risk import Population, Risk
 
 
@@ -61,9 +62,10 @@ def run_simulate(args: argparse.Namespace) -> int:
     from tokenworks.pricing.simulate_text import outcome_json, outcome_text
 
     plans = [read(path, Plan) for path in args.plans]
-    accounts, rates = _accounts(args)
-    outcomes = simulate(plans, accounts, tables_of(args), args.month, rates)
-    drawn = _population(args) if args.usage else None
+    tables = tables_of(args)
+    accounts, rates = _accounts(args, tables)
+    outcomes = simulate(plans, accounts, tables, args.month, rates)
+    drawn = None if tables.usage is None else _population(args, tables)
     risks: list[Risk | str] = []
     for plan in plans:
         try:
@@ -93,7 +95,8 @@ def run_find(args: argparse.Namespace) -> int:
         from tokenworks.errors import InputError
 
         raise InputError(str(error)) from None
-    found = find(read(args.plan, Plan), args.price, args.of, float(margin), float(miss), _population(args), step)
+    drawn = _population(args, tables_of(args))
+    found = find(read(args.plan, Plan), args.price, args.of, float(margin), float(miss), drawn, step)
     if args.json:
         print(json.dumps({"value": str(found.value), "miss": found.miss, **risk_json(found.risk)}, indent=1))
     else:
@@ -104,7 +107,7 @@ def run_find(args: argparse.Namespace) -> int:
     return 0
 
 
-def _accounts(args: argparse.Namespace) -> tuple[Any, Any]:
+def _accounts(args: argparse.Namespace, tables: Tables) -> tuple[Any, Any]:
     from tokenworks.pricing.account import Accounts
     from tokenworks.pricing.periods import month
     from tokenworks.pricing.reading import read
@@ -113,13 +116,13 @@ def _accounts(args: argparse.Namespace) -> tuple[Any, Any]:
     file = read(args.accounts, Accounts)
     accounts = list(file.accounts)
     if args.seats_by_agent:
-        accounts = seats_of_agents(accounts, tables_of(args), month(args.month))
+        accounts = seats_of_agents(accounts, tables, month(args.month))
     return accounts, file.rates
 
 
-def _population(args: argparse.Namespace) -> Population:
+def _population(args: argparse.Namespace, tables: Tables) -> Population:
     from tokenworks.pricing.periods import month
     from tokenworks.pricing.risk import population
 
-    accounts, _ = _accounts(args)
-    return population(accounts, tables_of(args), month(args.month), args.draws, args.seed)
+    accounts, _ = _accounts(args, tables)
+    return population(accounts, tables, month(args.month), args.draws, args.seed)

@@ -6,15 +6,18 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from tokenworks.cli.ledger_place import opened, place_arguments
+
 
 def register(verbs: Any) -> None:
     parser = verbs.add_parser(
         "reconcile", help="compare a provider's bill with the ledger: what differs, and by how much"
     )
-    parser.add_argument("export", type=Path, help="a ledger's export: .parquet, .jsonl or .ndjson")
     parser.add_argument(
         "bill", type=Path, nargs="+", help="the provider's export: JSON or CSV; usage and costs together"
     )
+    place_arguments(parser)
+    parser.add_argument("--export", type=Path, help="instead of a ledger its export: .parquet, .jsonl or .ndjson")
     parser.add_argument("--provider", required=True, choices=("openai", "anthropic", "focus"))
     parser.add_argument(
         "--model", action="append", default=[], metavar="OURS=THEIRS", help="a model that the bill calls otherwise"
@@ -32,9 +35,8 @@ def run(args: argparse.Namespace) -> int:
 
     from tokenworks.ledger.bills.read import read_bill
     from tokenworks.ledger.bills.reconcile import ledger_money, ledger_usage, reconcile
-    from tokenworks.ledger.exports import read_usage
 
-    usage = _of_provider(read_usage(args.export), args)
+    usage = _of_provider(_usage(args), args)
     names = _names(args.model)
     ours = ledger_usage(usage, models=names)
     models = sorted({row.model for row in ours})
@@ -47,6 +49,19 @@ def run(args: argparse.Namespace) -> int:
 
         print(reconcile_text(found))
     return 0 if found.clean else 1
+
+
+def _usage(args: argparse.Namespace) -> Any:
+    """All usage of the ledger, or of its export. Raises InputError where both are named."""
+    from tokenworks.errors import InputError
+    from tokenworks.ledger.exports import read_usage
+
+    if args.export and args.ledger:
+        raise InputError("name a ledger (--ledger) or its export (--export), not both")
+    if args.export:
+        return read_usage(args.export)
+    with opened(args, read_only=True) as ledger:
+        return ledger.usage_table()
 
 
 def _of_provider(usage: Any, args: argparse.Namespace) -> Any:

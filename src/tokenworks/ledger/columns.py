@@ -26,8 +26,8 @@ KINDS: dict[str, tuple[type[msgspec.Struct], dict[str, str]]] = {
     "outcome": (OutcomeEvent, OUTCOME_COLUMNS),
 }
 SQL_TYPES = {"int64": "BIGINT", "int32": "INTEGER", "int8": "TINYINT", "string": "VARCHAR", "bool": "BOOLEAN"}
-_OF_REVERSAL = ("source", "id", "time_us")  # the row that a reversal adds has these of its own
-_ENVELOPE = '{"source":"VARCHAR","id":"VARCHAR","time_us":"BIGINT"}'
+_OF_REVERSAL = ("time_us",)  # its own on the row that it adds; all else is of what it takes back
+_ENVELOPE = '{"time_us":"BIGINT"}'
 
 
 def arrow_schema(kind: str) -> pa.Schema:

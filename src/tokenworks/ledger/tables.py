@@ -34,7 +34,7 @@ TABLES = (
     "segments (segment {int} PRIMARY KEY, kind TEXT NOT NULL, first_seq {int} NOT NULL, last_seq {int} NOT NULL,"
     " from_us {int} NOT NULL, to_us {int} NOT NULL, batch {int} NOT NULL, files TEXT NOT NULL) {strict}",
     "quarantine (number {int} PRIMARY KEY, origin TEXT NOT NULL, line {int} NOT NULL, reason TEXT NOT NULL,"
-    " content {blob} NOT NULL, state TEXT NOT NULL) {strict}",
+    " content {blob} NOT NULL, format TEXT NOT NULL, context TEXT NOT NULL, state TEXT NOT NULL) {strict}",
 )
 SQLITE = {"int": "INTEGER", "blob": "BLOB", "strict": "STRICT", "keyed": "STRICT, WITHOUT ROWID"}
 POSTGRES = {"int": "BIGINT", "blob": "BYTEA", "strict": "", "keyed": ""}

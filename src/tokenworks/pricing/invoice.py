@@ -230,14 +230,14 @@ def after(previous: Invoice) -> tuple[Balances, tuple[Closed, ...]]:
     if previous.state != "issued":
         raise InputError("the next period follows an issued invoice")
     last = previous.ledger.last_seq
-    period = between(
-        local_day(previous.start_us, previous.zone),
-        local_day(previous.end_us, previous.zone),
-        previous.zone,
-        previous.period,
-    )
+    period = period_of_invoice(previous)
     older = tuple(replace(one, last_seq=last) for one in previous.pinned.closed)
     return previous.closing, (*older, Closed(period, last, previous.opening))
+
+
+def period_of_invoice(invoice: Invoice) -> Period:
+    first, after = (local_day(us, invoice.zone) for us in (invoice.start_us, invoice.end_us))
+    return between(first, after, invoice.zone, invoice.period)
 
 
 def canonical(invoice: Invoice) -> bytes:

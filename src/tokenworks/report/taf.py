@@ -20,14 +20,29 @@ def taf_text(found: Mapping[str, Any], limit: int) -> str:
     rows = sorted(found["taf"], key=lambda row: (-row["processed_tokens"], row["key"]))
     costs = {tuple(row["key"]): row["taf_cost"] for row in found["taf_cost"]}
     table = [HEAD, *(_line(row, costs.get(tuple(row["key"]))) for row in rows[:limit])]
-    widths = [max(len(line[i]) for line in table) for i in range(len(HEAD))]
-    lines = [
-        "  ".join(_cell(text, width, i) for i, (text, width) in enumerate(zip(line, widths, strict=True)))
-        for line in table
-    ]
+    lines = _aligned(table)
     if len(rows) > limit:
         lines.append(f"… and {len(rows) - limit} groups more (--limit)")
     return "\n".join([*lines, *_notes(rows), *_causes(found["waterfall"])])
+
+
+def templates_text(found: Sequence[Mapping[str, Any]], remarks: Sequence[str]) -> str:
+    """Agent templates by name, a mean run each, and remarks below them."""
+    rows = [
+        (row["name"], f"{row['total_tokens']:,.10g}", f"{row['visible_tokens']:,.10g}", f"{row['taf']:,.2f}")
+        for row in found
+    ]
+    table = [("template", "total tokens", "visible tokens", "TAF"), *rows]
+    return "\n".join([*_aligned(table), "", *remarks])
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """The first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(_cell(text, width, i) for i, (text, width) in enumerate(zip(line, widths, strict=True)))
+        for line in table
+    ]
 
 
 def _cell(text: str, width: int, column: int) -> str:

@@ -25,7 +25,7 @@ class Acknowledged(Protocol):
 
 
 Append: TypeAlias = Callable[[list[AnyEvent]], Sequence[Acknowledged]]
-Keep: TypeAlias = Callable[[list[Rejected]], object]
+Keep: TypeAlias = Callable[[list[Rejected], str], object]  # with the format that they came in
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Reply:
     content_type: str = "application/json"
 
 
-def append_all(found: Iterable[AnyEvent | Rejected], append: Append, keep: Keep | None) -> Outcome:
+def append_all(found: Iterable[AnyEvent | Rejected], append: Append, keep: Keep | None, format: str) -> Outcome:
     """Append all events at once; what is malformed is kept aside first, so that it is nowhere only in an answer."""
     items = list(found)
     events = [item for item in items if not isinstance(item, Rejected)]
@@ -59,7 +59,7 @@ def append_all(found: Iterable[AnyEvent | Rejected], append: Append, keep: Keep 
     for fault in faults:
         outcome.add(fault.kind, {"line": fault.line, "kind": fault.kind, "reason": fault.reason})
     if keep and faults:
-        keep(faults)
+        keep(faults, format)
     receipts = append(events) if events else []
     for event, receipt in zip(events, receipts, strict=True):
         _count(outcome, event, receipt)

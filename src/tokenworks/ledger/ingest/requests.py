@@ -23,20 +23,29 @@ def content_type(headers: Mapping[str, str]) -> str:
     return found.split(";")[0].strip().lower()
 
 
-def events_of(headers: Mapping[str, str], body: bytes, wanted: str, context: Context) -> Found:
-    """Events of a body of /v1/events. Raises BadBodyError for a type or format that is not understood."""
-    kind = content_type(headers)
-    if any(name.lower() == "ce-specversion" for name in headers):
-        return _binary(headers, body, context)
-    if kind.startswith("application/cloudevents"):
-        wanted = "cloudevents"
+def format_of(headers: Mapping[str, str], wanted: str) -> str:
+    """The format of a body of /v1/events. Raises BadBodyError for one that is not known."""
+    if content_type(headers).startswith("application/cloudevents") or _is_binary(headers):
+        return "cloudevents"
     if wanted and wanted not in FORMATS:
         raise BadBodyError(400, f"no format {wanted!r}; there are {', '.join(FORMATS)}")
+    return wanted or "native"
+
+
+def events_of(headers: Mapping[str, str], body: bytes, format: str, context: Context) -> Found:
+    """Events of a body of /v1/events. Raises BadBodyError for a type that is not understood."""
+    kind = content_type(headers)
+    if _is_binary(headers):
+        return _binary(headers, body, context)
     if kind in WHOLE:
-        return parse(wanted or "native", [body], context)
+        return parse(format, [body], context)
     if kind in LINES:
-        return parse(wanted or "native", body.splitlines(), context)
+        return parse(format, body.splitlines(), context)
     raise BadBodyError(415, f"Content-Type {kind!r}; there are {', '.join((*WHOLE, *LINES))}")
+
+
+def _is_binary(headers: Mapping[str, str]) -> bool:
+    return any(name.lower() == "ce-specversion" for name in headers)
 
 
 def _binary(headers: Mapping[str, str], body: bytes, context: Context) -> Found:

@@ -2,7 +2,8 @@
 
 What the recording does not tell is said in each event's tags:
 ``output = unsplit``: all tokens of an answer stand in the visible bucket, reasoning and tool calls are not told apart;
-``visible = assumed``: which answer the user saw is not recorded; the last one of the session stands for it.
+``visible = assumed``: which answer the user saw is not recorded; the last one of the session stands for it. No event says
+``final``, so that TAF, too, says what it assumes.
 Sessions carry no date either: they begin where the caller says.
 """
 
@@ -67,7 +68,6 @@ def recorded_usage(begin: Begin = Begin(), recording: Recording | None = None) -
             cache_read=read[row],
             output_visible=output[row],
             usage_source="provider",
-            final=bool(last[row]),
             ttft_us=first_us[row],
             duration_us=whole_us[row],
         )
