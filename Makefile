@@ -15,7 +15,7 @@ $(READY): pyproject.toml requirements.lock
 	@touch $(READY)
 
 run: $(READY)
-	@$(BIN)/tokenworks run examples/nvl72.yaml
+	@$(BIN)/tokenworks run examples/agents.yaml --plan examples/plans/tokens.yaml
 
 test: $(READY)
 	@$(BIN)/lint-imports --no-cache
