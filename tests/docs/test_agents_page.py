@@ -1,10 +1,13 @@
 """docs/agents.md shows what the catalogue and the recording hold."""
 
+import re
 from pathlib import Path
 
 from tokenworks.catalog import loader
+from tokenworks.spec import loads
 from tokenworks.workload.agents.recording import SUMS
 from tokenworks.workload.agents.templates import templates
+from tokenworks.workload.generate import generate
 
 PAGE = (Path(__file__).parents[2] / "docs" / "agents.md").read_text()
 
@@ -28,3 +31,10 @@ def test_figures_of_the_templates():
 def test_sums_of_the_recording():
     for value in (SUMS.input, SUMS.cache_read, SUMS.output, SUMS.requests):
         assert f"{value:,}" in PAGE
+
+
+def test_the_shown_workload_asks_for_something():
+    (shown,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    services = "services: [{name: assistant, model: llama-3.1-8b, workers: 1}]\n"
+    (load,) = loads("factory: f\nsystems: [{id: box, system: hgx-h200}]\n" + services + shown).workload
+    assert len(generate(load, 0, 5.0, 600.0, 1, 0)) > 100

@@ -5,6 +5,8 @@ import shlex
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tokenworks.cli.main import main
 from tokenworks.ledger import Ledger
 from tokenworks.workload.agents.recording import SUMS
@@ -29,6 +31,7 @@ def like(text: str) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.timeout(900)  # about 16 s of one free core
 def test_the_page_runs_from_top_to_bottom(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TOKENWORKS_LEDGER", raising=False)

@@ -32,6 +32,8 @@ def kind(page, language, content):
         return "commands"
     if page.name == "workload.md" and language == "yaml":
         return "factory"  # tests/workload/test_document.py
+    if page.name == "agents.md" and language == "yaml":
+        return "factory"  # tests/docs/test_agents_page.py
     if page.name == "catalog.md" and all(line.startswith("tokenworks catalog ") for line in lines):
         return "guide"  # tests/catalog/test_catalog_docs.py
     if page.name == "site-calibration.md" and all(line.startswith("tokenworks ") for line in lines):

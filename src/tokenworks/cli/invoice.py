@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenworks.cli.ledger_place import opened, place_arguments
 from tokenworks.cli.ledger_tables import exported, from_exports, table_arguments
+from tokenworks.cli.values import day_of, moment_us_of, range_of, whole_of
 
 if TYPE_CHECKING:
     from tokenworks.pricing.invoice import Invoice, LedgerRange
@@ -93,7 +94,7 @@ def _rated(args: argparse.Namespace, period: Period) -> tuple[Tables, LedgerRang
     if from_exports(args):
         if not args.range:
             raise InputError("exported tables need --range FIRST:LAST:SHA256; a ledger (--ledger) knows its own")
-        return exported(args), _range(args.range)
+        return exported(args), range_of(args.range)
     if args.range:
         raise InputError("--range is of exported tables (--usage, --cost, --outcomes); a ledger knows its own")
     with opened(args, read_only=True) as ledger:
@@ -106,8 +107,8 @@ def run_issue(args: argparse.Namespace) -> int:
     from tokenworks.pricing.shelf import put
 
     invoice = _file(args.draft)
-    closed_us = _moment_us(args.closed_until) if args.closed_until else _closed_us(args, invoice)
-    print(put(Path(args.folder), issue(invoice, args.number, _day(args.date), closed_us)))
+    closed_us = moment_us_of(args.closed_until) if args.closed_until else _closed_us(args, invoice)
+    print(put(Path(args.folder), issue(invoice, args.number, day_of(args.date), closed_us)))
     return 0
 
 
@@ -126,12 +127,12 @@ def run_credit(args: argparse.Namespace) -> int:
     from tokenworks.pricing.shelf import every, get, put
 
     folder = Path(args.folder)
-    lines = None if args.lines is None else [_whole(text) for text in args.lines.split(",")]
+    lines = None if args.lines is None else [whole_of(text) for text in args.lines.split(",")]
     invoice = get(folder, args.invoice)
     if args.ledger:
         with opened(args, read_only=True) as ledger:
             require_pinned(ledger, invoice)
-    note = credit(invoice, args.number, _day(args.date), args.reason, lines, every(folder))
+    note = credit(invoice, args.number, day_of(args.date), args.reason, lines, every(folder))
     print(put(folder, note))
     return 0
 
@@ -175,47 +176,3 @@ def _file(path: str) -> Invoice:
         return read_invoice(Path(path).read_bytes())
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-
-
-def _range(text: str) -> LedgerRange:
-    from tokenworks.errors import InputError
-    from tokenworks.pricing.invoice import LedgerRange
-
-    first, _, rest = text.partition(":")
-    last, _, digest = rest.partition(":")
-    if len(digest) != 64:
-        raise InputError(f"{text!r} is no range of a ledger; write FIRST:LAST:SHA256")
-    return LedgerRange(_whole(first), _whole(last), digest)
-
-
-def _whole(text: str) -> int:
-    from tokenworks.errors import InputError
-
-    if not text.strip().isdecimal():
-        raise InputError(f"{text!r} is not a whole number")
-    return int(text)
-
-
-def _day(text: str) -> Any:
-    from datetime import date
-
-    from tokenworks.errors import InputError
-
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"{text!r} is no day; write for example 2026-03-01") from None
-
-
-def _moment_us(text: str) -> int:
-    from datetime import datetime
-
-    from tokenworks.errors import InputError
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"{text!r} is no time; write for example 2026-03-01T00:00:00Z") from None
-    if moment.tzinfo is None:
-        raise InputError(f"{text!r} has no time zone; write for example 2026-03-01T00:00:00Z")
-    return int(moment.timestamp()) * 1_000_000

@@ -126,4 +126,4 @@ def _columns(demand: AgentDemand, log: RequestLog) -> dict[str, object]:
 
 
 def _ended(log: RequestLog) -> np.typing.NDArray[np.bool_]:
-    return (log.status != IN_SYSTEM) & (log.status != WAITING)
+    return np.asarray((log.status != IN_SYSTEM) & (log.status != WAITING), bool)

@@ -239,8 +239,8 @@ class Workload(Part):
                 "compaction": self.compaction,
                 "sub_agents": self.sub_agents,
             }
-            if given := [key for key, value in own.items() if value is not None]:
-                raise MisfitError(*((key, "belongs to agents") for key in given))
+            if strange := [key for key, value in own.items() if value is not None]:
+                raise MisfitError(*((key, "belongs to agents") for key in strange))
         if self.agents is not None and self.runs_s is None:
             raise MisfitError(("runs", "agents need runs: how many begin (2 per minute)"))
         if self.arrivals is None and (self.input_lengths or self.output_lengths):

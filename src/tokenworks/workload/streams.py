@@ -55,20 +55,21 @@ def chosen(made: Requests, rows: NDArray[np.int64]) -> Requests:
     counts = np.diff(made.block_start)[rows]
     hashes = made.block_hash[ranges(made.block_start[:-1][rows], counts)]
     columns = {name: getattr(made, name)[rows] for name in COLUMNS}
-    return replace(made, **columns, **_links(made, rows), block_start=bounds(counts), block_hash=hashes)
+    start, after = _links(made, rows)
+    return replace(made, **columns, after_start=start, after=after, block_start=bounds(counts), block_hash=hashes)
 
 
-def _links(made: Requests, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+def _links(made: Requests, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Who follows whom among some rows. Raises InputError where a row follows one that is left out."""
     if not len(made.after_start):
-        return {}
+        return made.after_start, made.after
     counts = np.diff(made.after_start)[rows]
     place = np.full(len(made), -1)
     place[rows] = np.arange(len(rows))
     after = place[made.after[ranges(made.after_start[:-1][rows], counts)]]
     if (after < 0).any():
         raise InputError("requests that follow others must be taken with those that they follow")
-    return {"after_start": bounds(counts), "after": after}
+    return bounds(counts), after
 
 
 def part(made: Requests, start: int, stop: int) -> Requests:
