@@ -41,7 +41,8 @@ def segment_sums(table: pa.Table) -> pa.Table:
 def _codes(words: pa.DictionaryArray) -> tuple[Ints, int]:
     """Numbers from 0 that stand for words, and how many; a vocabulary may hold a word twice."""
     once = words.dictionary.dictionary_encode()
-    return once.indices.to_numpy().astype(np.int64)[words.indices.to_numpy()], len(once.dictionary)
+    place: Ints = once.indices.to_numpy().astype(np.int64)
+    return place[words.indices.to_numpy()], len(once.dictionary)
 
 
 def _combined(cells: Ints, codes: Ints, size: int) -> Ints:
@@ -51,11 +52,13 @@ def _combined(cells: Ints, codes: Ints, size: int) -> Ints:
     pairs = cells * size + codes
     span = int(pairs.max()) + 1
     if span > 8 * len(pairs) + 1_000_000:
-        return np.unique(pairs, return_inverse=True)[1].astype(np.int64)
+        apart: Ints = np.unique(pairs, return_inverse=True)[1]
+        return apart
     occurs = np.zeros(span, np.bool_)
     occurs[pairs] = True
     place: Ints = np.cumsum(occurs, dtype=np.int64) - 1
-    return place[pairs]
+    dense: Ints = place[pairs]
+    return dense
 
 
 def _sum(table: pa.Table, name: str, cells: Ints, count: int) -> Ints:

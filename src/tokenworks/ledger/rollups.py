@@ -26,44 +26,43 @@ class Rollups:
 
     def __init__(self, store: Store):
         self._store = store
-        self._waits = rolled(store) is not None
+        self._rolled = rolled(store)  # None: nothing waits, ever
         self._cells: dict[Cell, Sums] = {}
-        self._events = 0
-        self.undone()
+        self._new: Sequence[Pair] = ()
+        self._done: int | None = None  # position up to which this transaction writes
+        self._stop = False
 
     def take(self, pairs: Sequence[Pair], last_seq: int) -> None:
         """A group's sums. OverflowError where one leaves int64."""
         self._new = pairs
-        if not self._waits:
+        if self._rolled is None:
             write(self._store, sum_up({}, pairs))
-            self._written = True
+            self._done = last_seq
         elif _large(pairs):
             self.settle(last_seq)
             self._store.run("DELETE FROM meta WHERE name = 'rolled'")
             self._stop = True
-        elif self._events + len(pairs) >= EVENTS_AT_ONCE:
+        elif last_seq - self._rolled >= EVENTS_AT_ONCE:
             self.settle(last_seq)
 
     def settle(self, last_seq: int) -> None:
         """Writes all that waits; the roll-ups then cover the ledger up to ``last_seq``."""
-        if not self._waits:
+        if self._rolled is None:
             return
         write(self._store, sum_up(dict(self._cells), self._new))
         self._store.run("UPDATE meta SET value = ? WHERE name = 'rolled'", (str(last_seq),))
-        self._written = True
+        self._done = last_seq
 
     def committed(self) -> None:
-        if self._written:
-            self._cells, self._events = {}, 0
-        else:
+        if self._done is None:
             sum_up(self._cells, self._new)
-            self._events += len(self._new)
-        self._waits = self._waits and not self._stop
+        else:
+            self._cells = {}
+            self._rolled = None if self._rolled is None or self._stop else self._done
         self.undone()
 
     def undone(self) -> None:
-        self._new: Sequence[Pair] = ()
-        self._written = self._stop = False
+        self._new, self._done, self._stop = (), None, False
 
     @property
     def waiting(self) -> bool:

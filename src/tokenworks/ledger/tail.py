@@ -35,7 +35,9 @@ def _pair(seq: int, payload: bytes, copy: bytes | None) -> tuple[Cell | None, Su
     try:
         event = trusted(payload)
     except ValueError as error:
-        raise InputError(f"ledger: event {seq} is not what was stored ({error}); ask `tokenworks ledger verify`") from error
+        raise InputError(
+            f"ledger: event {seq} is not what was stored ({error}); ask `tokenworks ledger verify`"
+        ) from error
     if copy is None:
         return cell_of(event), sums_of(event)
     back = trusted(copy)
