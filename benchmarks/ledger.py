@@ -8,10 +8,12 @@ python benchmarks/ledger.py --only keys --random        UUIDv4 keys in place of 
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import shutil
 import sqlite3
+import sys
 import tempfile
 import time
 import uuid
@@ -110,6 +112,8 @@ async def drive(front, events: int, random: bool = False) -> tuple[float, float]
             await front.submit(event)
             waits.append(time.perf_counter() - start)
 
+    gc.collect()
+    gc.freeze()  # the events to come are no work of the ledger's
     async with front:
         start = time.perf_counter()
         await asyncio.gather(*map(produce, plans))
@@ -138,30 +142,37 @@ def fill_keys(path: Path, count: int, random: bool) -> None:
     base = sqlite3.connect(path, isolation_level=None)
     base.execute("PRAGMA synchronous=OFF")
     base.execute("PRAGMA cache_size=-1000000")
+    base.execute("PRAGMA wal_autocheckpoint=20000")
     dice, seq, block = np.random.default_rng(1), 0, 1_000_000
     while seq < count:
         size = min(block, count - seq)
-        base.execute("BEGIN")
-        base.executemany("INSERT INTO keys VALUES (1, ?, ?, ?)", key_rows(dice, seq, size, count, random))
-        base.execute("COMMIT")
+        base.execute(FILL, (key_bytes(dice, seq, size, count, random), seq, size))
         seq += size
     base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     base.close()
 
 
-def key_rows(dice, seq: int, size: int, count: int, random: bool):
-    """Sorted keys of 16 bytes: evenly spread over all values (v4), or by time (v7)."""
-    raw = dice.bytes(size * 10)
-    for place in range(size):
-        number, noise = seq + place, raw[place * 10 : place * 10 + 10]
-        head = (number << 48) // count if random else START_MS + number // 50
-        yield head.to_bytes(6, "big") + noise, number, noise + noise[:6]
+FILL = (  # 32 bytes a key: its name and its hash
+    "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?3 - 1)"
+    " INSERT INTO keys SELECT 1, substr(?1, 32 * i + 1, 16), ?2 + i, substr(?1, 32 * i + 17, 16) FROM n"
+)
+
+
+def key_bytes(dice, seq: int, size: int, count: int, random: bool) -> bytes:
+    """Keys in order: evenly spread over all values (v4), or by time, 50 a millisecond (v7); then their hashes."""
+    rows = dice.integers(0, 256, (size, 32), np.uint8)
+    numbers = np.arange(seq, seq + size)
+    heads = (numbers * (2**48 / count)).astype(np.int64) if random else START_MS + numbers // 50
+    rows[:, :6] = heads.astype(">u8").view(np.uint8).reshape(size, 8)[:, 2:]
+    return rows.tobytes()
 
 
 def with_keys(folder: Path, args, random: bool) -> dict:
     """The same with many keys stored already; its own figure without them from the same minutes."""
     path = folder / ("v4.db" if random else "v7.db")
+    start = time.perf_counter()
     fill_keys(path, args.keys, random)
+    print(f"{args.keys:,} keys stored in {time.perf_counter() - start:.0f} s", file=sys.stderr)
     with Ledger.open(folder / f"empty-{random}.db") as ledger:
         empty = asyncio.run(drive(GroupCommit(ledger), args.events, random))[0]
     with Ledger.open(path) as ledger:
@@ -228,12 +239,11 @@ def group(folder: Path, args) -> dict:
 
 
 def rate(folder: Path, args) -> dict:
-    """Rating is measured where pricing offers ``benchmark_rating(rows) -> seconds``."""
-    try:
-        from tokenworks.pricing import benchmark_rating
-    except ImportError:
-        return {"rate_10m_s": None, "rate_note": "tokenworks.pricing is not there to be measured"}
-    return {"rate_10m_s": round(benchmark_rating(args.rows), 2)}
+    """Usage as a file of its own, rated under a graduated plan: ``benchmarks/rating.py``."""
+    from rating import make_events, rate_10m
+
+    make_events(folder / "usage.parquet", args.rows)
+    return {"rate_10m_s": round(rate_10m(folder / "usage.parquet"), 2)}
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ import msgspec
 from tokenworks.ledger.chain import Batch, body_hash, entry_hash, next_batch
 from tokenworks.ledger.clock import Clock
 from tokenworks.ledger.periods import Period
-from tokenworks.ledger.prepare import HASH_BYTES, Cell, Prepared
+from tokenworks.ledger.prepare import HASH_BYTES, Prepared
 from tokenworks.ledger.receipt import Receipt
 from tokenworks.ledger.reversals import Target, refusal, target_of
-from tokenworks.ledger.rollups import write
+from tokenworks.ledger.rollups import Pair, Rollups
 from tokenworks.ledger.sources import Sources
 from tokenworks.ledger.store import KeyTaken, Store
-from tokenworks.ledger.sums import Sums, added, negated
+from tokenworks.ledger.sums import negated
 
 KEYS_AT_ONCE = 500  # looked up in one query
 
@@ -29,6 +30,7 @@ class Now(msgspec.Struct):
     sources: Sources
     periods: list[Period]
     clock: Clock
+    rollups: Rollups
 
 
 class Appender:
@@ -39,25 +41,26 @@ class Appender:
         self._seq = now.head.last_seq if now.head else 0
         self._batch = now.head.batch + 1 if now.head else 1
         self._entries: list[bytes] = []
-        self._cells: dict[Cell, Sums] = {}
+        self._pairs: list[Pair] = []
         self._marks: list[Any] = []
         self._usual = now.clock.usual(now.periods)
 
     def add(self, group: Sequence[Prepared]) -> list[Receipt]:
         """Stores events that are expected to be new. KeyTaken where one is not: use ``careful`` in a new transaction."""
-        if any(event.target is not None for event in group):
-            raise KeyTaken
         notes = self._notes(group)
-        if notes is None:
+        if notes is None or [event for event in group if event.target is not None]:
             raise KeyTaken
-        first = self._seq + 1
+        first, batch = self._seq + 1, self._batch
         self._insert(group)
-        return [Receipt("stored", seq, self._batch, note) for seq, note in enumerate(notes, first)]
+        return [Receipt("stored", seq, batch, note) for seq, note in enumerate(notes, first)]
 
     def _notes(self, group: Sequence[Prepared]) -> list[str] | None:
         """What is unusual about each event's time; None where one must be refused."""
         earliest, latest = self._usual
         notes = [""] * len(group)
+        times = [event.time_us for event in group]
+        if earliest <= min(times) and max(times) <= latest and self._now.sources.single(group):
+            return notes
         for place, event in enumerate(group):
             if event.source in self._now.sources.bulk:
                 return None
@@ -79,19 +82,15 @@ class Appender:
         return ahead
 
     def _insert(self, group: Sequence[Prepared]) -> None:
-        keys: list[Any] = []
-        events: list[Any] = []
-        entries, cells, number = self._entries, self._cells, self._now.sources.number
-        for seq, event in enumerate(group, self._seq + 1):
-            digest, cell = event.sha256, event.cell
-            keys += (number(event.source), event.key, seq, digest[:HASH_BYTES])
-            events += (seq, event.payload)
-            entries.append(digest)
-            if cell is not None:
-                before = cells.get(cell)
-                cells[cell] = added(before, event.sums) if before else event.sums
-        self._store.insert("keys", 4, keys)
-        self._store.insert("events", 2, events)
+        seqs = range(self._seq + 1, self._seq + 1 + len(group))
+        digests = [event.sha256 for event in group]
+        sources, keys = self._now.sources.numbers(group), [event.key for event in group]
+        shorts = [digest[:HASH_BYTES] for digest in digests]
+        payloads = [event.payload for event in group]
+        self._store.insert("keys", 4, list(chain.from_iterable(zip(sources, keys, seqs, shorts, strict=True))))
+        self._store.insert("events", 2, list(chain.from_iterable(zip(seqs, payloads, strict=True))))
+        self._entries += digests
+        self._pairs += [(event.cell, event.sums) for event in group if event.cell is not None]
         self._seq += len(group)
 
     def careful(self, group: Sequence[Prepared]) -> list[Receipt]:
@@ -145,9 +144,7 @@ class Appender:
         self._store.insert("reversals", 3, [target.seq, seq, target.payload])
         self._entries[-1] = entry_hash(event.sha256, target.payload)
         if target.cell is not None:
-            back = negated(target.sums)
-            before = self._cells.get(target.cell)
-            self._cells[target.cell] = added(before, back) if before else back
+            self._pairs.append((target.cell, negated(target.sums)))
         return Receipt("stored", seq, self._batch, self._note(event, seq))
 
     def _known(self, group: Sequence[Prepared]) -> dict[tuple[int, bytes], tuple[int, bytes]]:
@@ -167,7 +164,7 @@ class Appender:
         """Roll-ups, marks and the link of everything added; None where nothing new came."""
         if not self._entries:
             return None
-        write(self._store, self._cells)
+        self._now.rollups.take(self._pairs, self._seq)
         if self._marks:
             self._store.insert("marks", 4, self._marks)
         batch = next_batch(self._now.head, "events", len(self._entries), body_hash(self._entries))

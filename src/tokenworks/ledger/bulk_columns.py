@@ -135,7 +135,7 @@ def _parts(array: pa.Array) -> list[np.ndarray]:
     if pa.types.is_dictionary(array.type):
         return _words(array)
     if pa.types.is_string(array.type):
-        return [pc.binary_length(array).to_numpy(), np.frombuffer("".join(array.to_pylist()).encode(), np.uint8)]
+        return _letters(array)
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.int8())
     missing = [pc.is_null(array).to_numpy(zero_copy_only=False)] if array.null_count else []
@@ -146,11 +146,22 @@ def _parts(array: pa.Array) -> list[np.ndarray]:
 
 def _words(array: pa.DictionaryArray) -> list[np.ndarray]:
     """Ranks, and the sorted words that occur; a vocabulary may hold words twice, or words that do not occur."""
-    indices = array.indices.to_numpy()
-    vocabulary = array.dictionary.to_pylist()
-    occurs = np.bincount(indices, minlength=len(vocabulary)) > 0
-    words = sorted({word for word, there in zip(vocabulary, occurs, strict=True) if there})
-    place = {word: rank for rank, word in enumerate(words)}
-    rank = np.array([place.get(word, 0) for word in vocabulary], np.int32)
-    text = np.frombuffer("\n".join(words).encode() or b"-", np.uint8)
-    return [text] if len(words) == 1 else [text, rank[indices]]
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    indices, vocabulary = array.indices.to_numpy(), array.dictionary
+    occurs = np.zeros(len(vocabulary), np.bool_)
+    occurs[indices] = True
+    words = vocabulary.filter(pa.array(occurs)).unique()
+    words = words.take(pc.sort_indices(words))
+    if len(words) == 1:
+        return _letters(words)
+    rank = pc.fill_null(pc.index_in(vocabulary, words), 0).to_numpy()
+    return [*_letters(words), rank[indices]]
+
+
+def _letters(texts: pa.StringArray) -> list[np.ndarray]:
+    """Lengths and bytes."""
+    _, places, letters = texts.buffers()
+    bounds = np.frombuffer(places, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return [np.diff(bounds), np.frombuffer(letters or b"", np.uint8)[bounds[0] : bounds[-1]]]

@@ -52,14 +52,14 @@ class GroupCommit:
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
 
-    async def submit(self, event: AnyEvent) -> Receipt:
-        """Returns when the event is durable (or refused); raises OutputError where the disk refuses its group."""
+    def submit(self, event: AnyEvent) -> asyncio.Future[Receipt]:
+        """Await it: done when the event is durable (or refused), OutputError where the disk refuses its group."""
         future: asyncio.Future[Receipt] = self._loop.create_future()
         self._waiting.append((prepare(event), future))
         if self._idle:
             self._idle = False
             self._wake.put(True)
-        return await future
+        return future
 
     def _write(self) -> None:
         """The writer's thread. ``_idle`` is set before the last look, so that no event is left behind."""
@@ -76,12 +76,10 @@ class GroupCommit:
         futures: Futures = []
 
         def more() -> Sequence[Prepared]:
-            chunk: list[Prepared] = []
-            while self._waiting and len(chunk) < CHUNK and len(futures) < MOST:
-                event, future = self._waiting.popleft()
-                chunk.append(event)
-                futures.append(future)
-            return chunk
+            size = min(len(self._waiting), CHUNK, MOST - len(futures))
+            chunk = [self._waiting.popleft() for _ in range(size)]
+            futures.extend(future for _, future in chunk)
+            return [event for event, _ in chunk]
 
         try:
             return futures, self._ledger.commit_from(more)
@@ -109,10 +107,12 @@ class GroupCommit:
 
 
 def _answer(futures: Futures, answer: Answer) -> None:
-    for place, future in enumerate(futures):
-        if future.done():
-            continue
-        if isinstance(answer, Exception):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer[place])
+    """One wake-up of the loop answers the whole group; a future may have been given up by its producer."""
+    if isinstance(answer, Exception):
+        for future in futures:
+            if not future.done():
+                future.set_exception(answer)
+        return
+    for future, receipt in zip(futures, answer, strict=True):
+        if not future.done():
+            future.set_result(receipt)

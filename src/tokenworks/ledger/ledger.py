@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tokenworks.errors import InputError
+from tokenworks.errors import InputError, OutputError
 from tokenworks.events.ledger_events import AnyEvent
 from tokenworks.ledger import periods
 from tokenworks.ledger.appender import Appender, Now
@@ -21,8 +21,10 @@ from tokenworks.ledger.opening import open_store
 from tokenworks.ledger.periods import Period
 from tokenworks.ledger.prepare import Prepared, prepare
 from tokenworks.ledger.receipt import Receipt
+from tokenworks.ledger.rollups import Rollups
 from tokenworks.ledger.sources import Sources
 from tokenworks.ledger.store import KeyTaken, Store
+from tokenworks.ledger.tail import tail_pairs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,6 +40,7 @@ class Ledger:
         self._writing = threading.RLock()
         self._tidying = threading.Lock()
         self._sources: Sources | None = None
+        self._rollups = Rollups(store)
 
     @classmethod
     def open(
@@ -51,7 +54,10 @@ class Ledger:
         """A file (made where there is none) or ``postgresql://…``. Sealed segments lie in ``segments`` (default:
         beside the file; a server's ledger needs a folder that all its readers share)."""
         store, beside = open_store(str(place), read_only)
-        return cls(store, segments or beside, clock or Clock())
+        ledger = cls(store, segments or beside, clock or Clock())
+        if not read_only:
+            ledger._catch_up()
+        return ledger
 
     def append(self, events: Iterable[AnyEvent]) -> list[Receipt]:
         """Stores events durably in one transaction; one receipt each, in order. Nothing is stored where it raises."""
@@ -126,12 +132,14 @@ class Ledger:
                 yield Appender(self.store, self._now(), self.segments)
         except BaseException:
             self._sources = None  # numbers that it gave out never were
+            self._rollups.undone()
             raise
+        self._rollups.committed()
 
     def _now(self) -> Now:
         if self._sources is None or not self._sources.current():
             self._sources = Sources(self.store)
-        return Now(self.head(), self._sources, periods.closed(self.store), self.clock)
+        return Now(self.head(), self._sources, periods.closed(self.store), self.clock, self._rollups)
 
     def head(self) -> Batch | None:
         """The last link of the chain; None in an empty ledger."""
@@ -160,11 +168,28 @@ class Ledger:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """A transaction for what is no group of events."""
+        """A transaction for what is no group of events; the roll-ups then cover everything before it."""
         with self._writing:
             self._sources = None
+            try:
+                with self.store.writing():
+                    self._settle()
+                    yield
+            except BaseException:
+                self._rollups.undone()
+                raise
+            self._rollups.committed()
+
+    def _settle(self) -> None:
+        head = self.head()
+        if head and self._rollups.waiting:
+            self._rollups.settle(head.last_seq)
+
+    def _catch_up(self) -> None:
+        if tail_pairs(self.store):
             with self.store.writing():
-                yield
+                self._rollups.catch_up()
+            self._rollups.committed()
 
     def close_period(self, from_us: int, to_us: int, tenant: str = "") -> Period:
         """Fixes the ledger range and hash of [from_us, to_us), µs UTC, of one tenant or all ("")."""
@@ -245,6 +270,9 @@ class Ledger:
             last = rows[-1][0]
 
     def close(self) -> None:
+        if self._rollups.waiting:
+            with suppress(OutputError), self.writing():  # what is left waiting, the next opening makes up for
+                pass
         self.store.close()
 
     def __enter__(self) -> Ledger:

@@ -11,7 +11,7 @@ from tokenworks.errors import InputError
 from tokenworks.events.ledger_events import AnyEvent, CostEvent, Reversal, UsageEvent
 from tokenworks.ledger.checked import check
 from tokenworks.ledger.keys import key_of
-from tokenworks.ledger.sums import Sums, cost_sums, usage_sums
+from tokenworks.ledger.sums import COST_CELL, USAGE_CELL, Sums, sums_of, usage_sums
 
 Cell: TypeAlias = tuple[str | int, ...]  # where an event adds up: the key of a roll-up row
 
@@ -41,14 +41,28 @@ def prepare(event: AnyEvent) -> Prepared:
         check(payload)
     except (ValueError, TypeError, OverflowError) as error:  # msgspec's errors are ValueErrors
         raise InputError(f"event {event.source!r} {event.id!r}: {error}") from error
-    if b"\\u0000" in payload:
+    if b"\\" in payload and b"\\u0000" in payload:
         raise InputError(f"event {event.source!r} {event.id!r}: a NUL character cannot be stored")
-    key, digest, time_us = key_of(event.id), sha256(payload).digest(), event.time_us
-    if isinstance(event, UsageEvent):
-        cell: Cell = (event.tenant, event.root_run, event.model, time_us // HOUR_US)
-        return Prepared(event.source, key, time_us, event.tenant, payload, digest, cell, usage_sums(event))
-    if isinstance(event, CostEvent):
-        cell = (event.tenant, event.meter, time_us // HOUR_US, event.unit, event.currency)
-        return Prepared(event.source, key, time_us, event.tenant, payload, digest, cell, cost_sums(event))
+    key, digest = key_of(event.id), sha256(payload).digest()
+    if isinstance(event, UsageEvent):  # nearly all are
+        cell = (event.tenant, event.root_run, event.model, event.time_us // HOUR_US)
+        return Prepared(event.source, key, event.time_us, event.tenant, payload, digest, cell, usage_sums(event))
     target = (event.of_source, event.of_id) if isinstance(event, Reversal) else None
-    return Prepared(event.source, key, time_us, event.tenant, payload, digest, None, (), target)
+    return Prepared(
+        event.source, key, event.time_us, event.tenant, payload, digest, cell_of(event), sums_of(event), target
+    )
+
+
+def cell_of(event: AnyEvent) -> Cell | None:
+    """Where an event adds up."""
+    if isinstance(event, UsageEvent):
+        return (event.tenant, event.root_run, event.model, event.time_us // HOUR_US)
+    if isinstance(event, CostEvent):
+        return (event.tenant, event.meter, event.time_us // HOUR_US, event.unit, event.currency)
+    return None
+
+
+def in_hour(cell: Cell, hour: int) -> Cell:
+    """The same cell in another hour."""
+    place = (USAGE_CELL if len(cell) == len(USAGE_CELL) else COST_CELL).index("hour")
+    return (*cell[:place], hour, *cell[place + 1 :])

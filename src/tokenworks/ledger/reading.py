@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from tokenworks.errors import InputError
 from tokenworks.ledger.columns import KINDS, arrow_schema, live_table, select_sql
 from tokenworks.ledger.journal import Segment, segments
-from tokenworks.ledger.sealing import LIVE
+from tokenworks.ledger.rollups import rows_of
 from tokenworks.ledger.store import Row
 from tokenworks.ledger.sums import COST_CELL, COST_SUMS, USAGE_CELL, USAGE_SUMS
+from tokenworks.ledger.tail import LIVE
 
 if TYPE_CHECKING:
     import duckdb
@@ -79,8 +80,7 @@ def _sums_views(base: duckdb.DuckDBPyConnection, ledger: Ledger) -> None:
     files = [path for segment in segments(ledger.store) for path in _paths(ledger, segment)]
     sealed = [str(path) for path in files if path.name.endswith("-sums.parquet")]
     for name, cell, sums in (("usage_sums", USAGE_CELL, USAGE_SUMS), ("cost_sums", COST_CELL, COST_SUMS)):
-        columns = ", ".join((*cell, *sums))
-        base.register(f"{name}_live", sums_table(ledger.store.rows(f"SELECT {columns} FROM {name}"), cell, sums))
+        base.register(f"{name}_live", sums_table(rows_of(ledger.store, name, cell, sums), cell, sums))
         both = f"SELECT * FROM {name}_live"
         if sealed and name == "usage_sums":
             both += f" UNION ALL SELECT * FROM read_parquet({sealed})"

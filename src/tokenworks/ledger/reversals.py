@@ -9,10 +9,10 @@ import msgspec
 from tokenworks.events.ledger_events import Reversal
 from tokenworks.ledger.checked import trusted
 from tokenworks.ledger.keys import key_of
-from tokenworks.ledger.prepare import HOUR_US, Cell, Prepared, prepare
+from tokenworks.ledger.prepare import HOUR_US, Cell, Prepared, cell_of, in_hour
 from tokenworks.ledger.sources import Sources
 from tokenworks.ledger.store import Store
-from tokenworks.ledger.sums import COST_CELL, USAGE_CELL, Sums
+from tokenworks.ledger.sums import Sums, sums_of
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -38,15 +38,9 @@ def target_of(store: Store, segments: Path | None, sources: Sources, event: Prep
     payload = stored_payload(store, segments, seq)
     whole = trusted(payload)
     before = store.rows("SELECT seq FROM reversals WHERE of_seq = ?", (seq,))
-    made = prepare(whole)
-    cell = made.cell and _in_hour(made.cell, event.time_us // HOUR_US)
-    return Target(seq, payload, before[0][0] if before else None, isinstance(whole, Reversal), cell, made.sums)
-
-
-def _in_hour(cell: Cell, hour: int) -> Cell:
-    """The cell in the hour of the reversal: sums of a past hour never change."""
-    place = (USAGE_CELL if len(cell) == len(USAGE_CELL) else COST_CELL).index("hour")
-    return (*cell[:place], hour, *cell[place + 1 :])
+    cell = cell_of(whole)
+    cell = cell and in_hour(cell, event.time_us // HOUR_US)  # sums of a past hour never change
+    return Target(seq, payload, before[0][0] if before else None, isinstance(whole, Reversal), cell, sums_of(whole))
 
 
 def refusal(target: Target) -> str:

@@ -1,12 +1,92 @@
-"""Running sums by tenant, run, model and hour, and of other costs by meter: in step with the events, always."""
+"""Running sums by tenant, run, model and hour, and of other costs by meter.
+
+A sole writer writes them for some thousand events at once: what its roll-ups do not cover yet are the events after the
+position ``rolled`` of the table ``meta``, which readers add and the next opening makes up for. Where that position is
+missing (many writers, or a sum that comes near int64) they are written with every group.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
 
 from tokenworks.ledger.prepare import Cell
-from tokenworks.ledger.store import Store
-from tokenworks.ledger.sums import COST_CELL, COST_SUMS, USAGE_CELL, USAGE_SUMS, Sums
+from tokenworks.ledger.store import Row, Store
+from tokenworks.ledger.sums import COST_CELL, COST_SUMS, USAGE_CELL, USAGE_SUMS, Sums, added
+from tokenworks.ledger.tail import rolled, tail_pairs
+
+Pair: TypeAlias = tuple[Cell, Sums]  # what one event adds, and where
+
+EVENTS_AT_ONCE = 4096  # whose sums wait in memory
+LARGE = 2**40  # a number of one event from which sums are written at once: 2**23 smaller ones do not leave int64
+
+
+class Rollups:
+    """Of one writer. ``take`` and ``settle`` inside a transaction, then ``committed`` or ``undone``."""
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._rolled = rolled(store)  # None: nothing waits, ever
+        self._cells: dict[Cell, Sums] = {}
+        self._new: Sequence[Pair] = ()
+        self._done: int | None = None  # position up to which this transaction writes
+        self._stop = False
+
+    def take(self, pairs: Sequence[Pair], last_seq: int) -> None:
+        """A group's sums. OverflowError where one leaves int64."""
+        self._new = pairs
+        if self._rolled is None:
+            write(self._store, sum_up({}, pairs))
+            self._done = last_seq
+        elif _large(pairs):
+            self.settle(last_seq)
+            self._store.run("DELETE FROM meta WHERE name = 'rolled'")
+            self._stop = True
+        elif last_seq - self._rolled >= EVENTS_AT_ONCE:
+            self.settle(last_seq)
+
+    def settle(self, last_seq: int) -> None:
+        """Writes all that waits; the roll-ups then cover the ledger up to ``last_seq``."""
+        if self._rolled is None:
+            return
+        write(self._store, sum_up(dict(self._cells), self._new))
+        self._store.run("UPDATE meta SET value = ? WHERE name = 'rolled'", (str(last_seq),))
+        self._done = last_seq
+
+    def committed(self) -> None:
+        if self._done is None:
+            sum_up(self._cells, self._new)
+        else:
+            self._cells = {}
+            self._rolled = None if self._rolled is None or self._stop else self._done
+        self.undone()
+
+    def undone(self) -> None:
+        self._new, self._done, self._stop = (), None, False
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._cells)
+
+    def catch_up(self) -> None:
+        """Makes up for what a killed writer left, inside a transaction."""
+        pairs = tail_pairs(self._store)
+        if pairs:
+            self._new = pairs
+            self.settle(self._store.rows("SELECT max(last_seq) FROM batches")[0][0])
+
+
+def _large(pairs: Sequence[Pair]) -> bool:
+    every = [sums for _, sums in pairs]
+    return max(map(max, every), default=0) > LARGE or min(map(min, every), default=0) < -LARGE
+
+
+def sum_up(cells: dict[Cell, Sums], pairs: Iterable[Pair]) -> dict[Cell, Sums]:
+    """Adds pairs to cells, in place."""
+    for cell, sums in pairs:
+        before = cells.get(cell)
+        cells[cell] = added(before, sums) if before else sums
+    return cells
 
 
 def _conflict(table: str, cell: tuple[str, ...], sums: tuple[str, ...]) -> str:
@@ -19,12 +99,23 @@ _COST = _conflict("cost_sums", COST_CELL, COST_SUMS)
 
 
 def write(store: Store, cells: dict[Cell, Sums]) -> None:
-    """Adds a group's sums, one row per cell. OverflowError where a sum leaves int64."""
-    usage: list[Any] = []
-    cost: list[Any] = []
-    for cell, sums in cells.items():
-        (usage if len(cell) == len(USAGE_CELL) else cost).extend((*cell, *sums))
-    if usage:
-        store.upsert("usage_sums", len(USAGE_CELL) + len(USAGE_SUMS), usage, _USAGE)
-    if cost:
-        store.upsert("cost_sums", len(COST_CELL) + len(COST_SUMS), cost, _COST)
+    """Adds sums, one row per cell. OverflowError where a sum leaves int64."""
+    for table, cell, sums, conflict in (
+        ("usage_sums", USAGE_CELL, USAGE_SUMS, _USAGE),
+        ("cost_sums", COST_CELL, COST_SUMS, _COST),
+    ):
+        flat: list[Any] = []
+        for row in _of_width(cells, len(cell)):
+            flat += row
+        if flat:
+            store.upsert(table, len(cell) + len(sums), flat, conflict)
+
+
+def _of_width(cells: dict[Cell, Sums], width: int) -> list[Row]:
+    return [(*cell, *sums) for cell, sums in cells.items() if len(cell) == width]
+
+
+def rows_of(store: Store, table: str, cell: tuple[str, ...], sums: tuple[str, ...]) -> list[Row]:
+    """Roll-up rows as they stand now; a cell may come twice, once with what waits."""
+    stored = store.rows(f"SELECT {', '.join((*cell, *sums))} FROM {table}")
+    return stored + _of_width(sum_up({}, tail_pairs(store)), len(cell))

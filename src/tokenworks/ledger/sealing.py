@@ -12,15 +12,12 @@ from tokenworks.ledger.chain import body_hash
 from tokenworks.ledger.columns import KINDS, live_table, select_sql
 from tokenworks.ledger.files import SegmentFile, write_parquet
 from tokenworks.ledger.store import Row, Store
+from tokenworks.ledger.tail import LIVE
 
 if TYPE_CHECKING:
     from tokenworks.ledger.ledger import Ledger
 
 SEGMENT_EVENTS = 500_000
-LIVE = (
-    "SELECT e.seq, e.payload, r.copy FROM events e LEFT JOIN reversals r ON r.seq = e.seq"
-    " WHERE e.seq BETWEEN ? AND ? ORDER BY e.seq"
-)
 
 
 def folder_of(ledger: Ledger) -> Path:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from tokenworks.ledger.prepare import Prepared
 from tokenworks.ledger.store import Store
 
 
@@ -22,6 +25,10 @@ class Sources:
         """Of a source; a new one is added."""
         return self._numbers.get(source) or self.insert(source, bulk=False)
 
+    def numbers(self, group: Sequence[Prepared]) -> list[int]:
+        known = self._numbers
+        return [known.get(event.source) or self.insert(event.source, bulk=False) for event in group]
+
     def find(self, source: str) -> int | None:
         return self._numbers.get(source)
 
@@ -32,6 +39,10 @@ class Sources:
         if bulk:
             self.bulk.add(source)
         return number
+
+    def single(self, group: Sequence[Prepared]) -> bool:
+        """Whether no event of a group names a bulk segment as its source."""
+        return not self.bulk or self.bulk.isdisjoint([event.source for event in group])
 
     def refusal(self, source: str) -> str:
         return (

@@ -74,7 +74,7 @@ class SqliteStore:
             return
         for statement in create(SQLITE):
             base.execute(statement)
-        base.execute("INSERT INTO meta VALUES ('version', ?)", (str(VERSION),))
+        base.execute("INSERT INTO meta VALUES ('version', ?), ('rolled', '0')", (str(VERSION),))
         base.execute("COMMIT")
 
     @contextmanager

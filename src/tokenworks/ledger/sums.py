@@ -17,6 +17,14 @@ COST_SUMS = ("events", "quantity_micro", "amount_micro", "uncosted")
 
 def usage_sums(event: UsageEvent) -> Sums:
     """Events, tokens by bucket, µJ, micro-dollars; events that lack a bucket, energy, cost."""
+    sums = (
+        1, event.input_fresh, event.cache_read, event.cache_write, event.output_visible, event.output_reasoning,
+        event.output_tool, event.energy_uj, event.cost_micro_usd, 0, 0, 0,
+    )  # fmt: skip
+    return _with_unknown(event) if None in sums else sums  # type: ignore[return-value]
+
+
+def _with_unknown(event: UsageEvent) -> Sums:
     fresh, read, write = event.input_fresh, event.cache_read, event.cache_write
     visible, reasoning, tool = event.output_visible, event.output_reasoning, event.output_tool
     energy, cost = event.energy_uj, event.cost_micro_usd

@@ -14,8 +14,8 @@ from tokenworks.ledger.files import SegmentFile, file_hash
 from tokenworks.ledger.journal import journal_rows, segments
 from tokenworks.ledger.keys import key_of
 from tokenworks.ledger.prepare import HASH_BYTES
-from tokenworks.ledger.sealing import LIVE
 from tokenworks.ledger.store import Row, Store
+from tokenworks.ledger.tail import LIVE
 
 if TYPE_CHECKING:
     from tokenworks.ledger.ledger import Ledger
