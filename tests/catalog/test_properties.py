@@ -1,6 +1,7 @@
 """Properties that every entry of the catalogue has: known units, sources, dates, unique names, sane relations."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +78,9 @@ PHRASES = (
     "digits after the point",
     "factor, low and high",
     "links per GPU",
+    "of the logarithm",
+    "share of calls",
+    "share of runs",
     "share of boost clock",
     "share of full voltage",
     "share of line rate",
@@ -110,8 +114,18 @@ def test_sources_and_dates():
         assert all("value" in other for other in fact.other), place
 
 
+def agent_text(name):
+    """Phases of agents are tables of their own: the source of a whole entry stands in its file."""
+    return (Path(catalog.__file__).parent / "data/agents" / f"{name}.toml").read_text()
+
+
 def test_every_source_is_used():
     used = {fact.source for _, _, fact in every_fact()} | {o["source"] for _, _, f in every_fact() for o in f.other}
+    used |= {
+        source
+        for agent in catalog.ids("agents")
+        for source in re.findall(r'^source = "([^"]+)"', agent_text(agent), re.MULTILINE)
+    }
     outside = {"imported-config", "tokenworks-fit"}  # entries that users import; the fitted coefficients
     assert set(catalog.sources()) - used - outside == set()
 

@@ -69,7 +69,7 @@ def test_run_writes_files_and_clean_json(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "nowhere.yaml"], "no such file: nowhere.yaml. Shipped examples: disaggregated, laptop"),
+        (["run", "nowhere.yaml"], "no such file: nowhere.yaml. Shipped examples: agents, disaggregated, laptop"),
         (["run", "laptop", "--set", "run.horizn=1 h"], "unknown key. Did you mean horizon"),
         (["run", "laptop", "--set", "services.chat.precision=bf16", "--set", "services.chat.model=llama-3.3-70b"], "does not fit on 1 x rtx-4090: needs"),
         (["run", "laptop", "--set", "workload.0.trace=none.csv"], "no trace or file 'none.csv'"),
@@ -77,10 +77,10 @@ def test_run_writes_files_and_clean_json(tmp_path, capsys):
         (["estimate", "nvl72", "--batch", "0"], "--batch must be at least 1"),
         (["catalog", "show", "h2000"], 'no accelerator "h2000" in the catalogue'),
         (["catalog", "show", "models/llama-3.3-71b"], 'no model "llama-3.3-71b" in the catalogue. Did you mean llama-3.3-70b'),
-        (["catalog", "list", "calibration"], "no kind 'calibration'; it has accelerators, clocks"),
-        (["catalog", "list", ""], "no kind ''; it has accelerators, clocks"),
-        (["catalog", "list", ".."], "no kind '..'; it has accelerators, clocks"),
-        (["catalog", "show", ""], "'' names no entry: write ID or KIND/ID. The kinds are accelerators, clocks"),
+        (["catalog", "list", "calibration"], "no kind 'calibration'; it has accelerators, agents, clocks"),
+        (["catalog", "list", ""], "no kind ''; it has accelerators, agents, clocks"),
+        (["catalog", "list", ".."], "no kind '..'; it has accelerators, agents, clocks"),
+        (["catalog", "show", ""], "'' names no entry: write ID or KIND/ID. The kinds are accelerators, agents, clocks"),
         (["catalog", "show", "models/"], "'models/' names no entry"),
         (["catalog", "show", "../.."], "'../..' names no entry"),
         (["validate", "nowhere.csv"], "no such file: nowhere.csv"),

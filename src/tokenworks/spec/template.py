@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import TypeAdapter
 
+from tokenworks.spec.agents import Answers
 from tokenworks.spec.demand import Arrivals, Lengths, Scale, Sessions, Workload
 from tokenworks.spec.factory import Own, Rent, Run, System
 from tokenworks.spec.part import Part
@@ -32,6 +33,7 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("workload[]", Workload),
     ("workload[].arrivals", Arrivals),
     ("workload[].sessions", Sessions),
+    ("workload[].answers", Answers),
     ("workload[].input, .output", Lengths),
     ("run", Run),
 )

@@ -34,7 +34,7 @@ NEVER_NEGATIVE = (*INPUT, *OUTPUT, "step", "attempt", "ttft_us", "duration_us", 
 def read(record: Record, raw: str, context: Context) -> Iterator[AnyEvent]:
     """The event of a line. Raises RefusedError. Fields that no event has are kept in ``raw``."""
     kind = record.get("type")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise RefusedError(f"type is {kind!r}; there are {', '.join(KINDS)}")
     unknown = sorted(record.keys() - FIELDS[kind])
     if unknown and kind in ("outcome", "reversal"):
