@@ -81,6 +81,7 @@ PHRASES = (
     "of the logarithm",
     "share of calls",
     "share of runs",
+    "sessions",
     "share of boost clock",
     "share of full voltage",
     "share of line rate",
