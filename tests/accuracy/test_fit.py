@@ -1,7 +1,6 @@
 """Calibration's mathematics: bounded terms, slopes of a replay, robust and staged solutions."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +12,6 @@ from tokenworks.accuracy.design import Design, System, normal_equations
 from tokenworks.accuracy.experiments import experiment
 from tokenworks.accuracy.fit import METRICS
 from tokenworks.accuracy.packed import load_measurements
-from tokenworks.accuracy.replay import replay
-from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.terms import NAMES, priors, resolve
 
 ROWS = load_measurements()
@@ -31,14 +28,6 @@ def test_terms_stay_between_their_bounds_and_steepness_is_their_slope(name, shif
     if abs(shift) < 2:
         slope = (math.log(prior.at(shift + 1e-4)) - math.log(prior.at(shift - 1e-4))) / 2e-4
         assert prior.steepness(term) == pytest.approx(slope, rel=1e-3, abs=1e-6)
-
-
-def test_days_of_one_quarter_count_as_one_measurement():
-    """InferenceX repeats a configuration daily: seven days say no more than one, another quarter says something new."""
-    one = row_of("inferencex_fixture", "closed")
-    days = [replace(one, row=replace(one.row, date=date)) for date in ("2025-12-01", "2025-12-09", "2026-02-02")]
-    weights = {case.row.date: case.weight for case in fit.cases(days)}
-    assert weights["2025-12-01"] == weights["2025-12-09"] == weights["2026-02-02"] / 2
 
 
 def row_of(dataset, mode):
@@ -59,6 +48,8 @@ def row_of(dataset, mode):
     ],
 )
 def test_slopes_of_one_replay_agree_with_replays_at_moved_terms(dataset, mode):
+    from dataclasses import replace
+
     case = fit.cases([row_of(dataset, mode)])[0]
     terms = resolve(case.experiment.deployment, client=case.experiment.harness)
     base, steep = fit.linearise(case, terms)
@@ -79,14 +70,12 @@ def test_slopes_of_one_replay_agree_with_replays_at_moved_terms(dataset, mode):
 
 
 def test_an_open_loop_below_its_limit_is_as_fast_as_its_requests_come():
-    """Its rate moves with the machine only in the last requests' share of the run, and no wait grows from one to the next."""
+    """Its rate does not move with the machine, and no wait grows from one request to the next."""
     slow = next(m for m in ROWS if m.row.dataset == "trtllm_docs_online_0.14" and m.row.request_rate == 2)
     case = fit.cases([slow])[0]
     terms = resolve(case.experiment.deployment, client=case.experiment.harness)
     _, steep = fit.linearise(case, terms)
-    run = replay(case.experiment, compile_worker(case.experiment.deployment, terms=terms))
-    alone = 1 - run.arrival_s.max() / run.end_s  # after the last arrival; a slower machine ends with a larger batch
-    assert np.abs(steep[METRICS.index("output_tokens_s_gpu")]).max() < 3 * alone < 0.2
+    assert np.abs(steep[METRICS.index("output_tokens_s_gpu")]).max() < 0.1
     assert np.abs(steep[METRICS.index("ttft_s_mean")]).max() < 2
 
 

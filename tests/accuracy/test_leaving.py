@@ -74,7 +74,7 @@ def test_along_slopes_or_replayed_the_problem_arrives_where_a_replay_does(small)
     data, problem, values = small
     at = np.zeros_like(values)
     everything = np.ones(len(problem.case), bool)
-    arrived = followed(data, problem, at, values, everything, 0.03, 1)
+    arrived = followed(data, problem, at, values, everything, 1)
     exact = fit.moved(problem, data.cases, fit.predict_all(data.cases, fit.terms_of(data.cases, data.plan, values), 1))
     assert np.abs(arrived.gap - exact.gap).max() < 0.03
     assert np.abs(problem.gap - exact.gap).max() > 0.1

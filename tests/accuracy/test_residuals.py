@@ -113,7 +113,7 @@ def test_what_a_step_waits_for():
     schedule = schedule_of(done.run.steps)
     fast = Machine.of(ahead, terms=replace(done.terms, step_s=0.0, seq_s=0.0, prompt_s=0.0))
     device = sum(operator_seconds(fast, replace(schedule, line=0 * schedule.line)).values())
-    slow = Machine.of(ahead, terms=replace(done.terms, step_s=1.0, seq_s=0.0, prompt_s=0.0, eager_s=0.0))
+    slow = Machine.of(ahead, terms=replace(done.terms, step_s=1.0, seq_s=0.0, prompt_s=0.0))
     waiting = operator_seconds(slow, replace(schedule, line=0 * schedule.line + 1))
     assert waiting[HOST] == pytest.approx(schedule.steps.sum() - device)
     assert waiting[THROTTLED] == 0

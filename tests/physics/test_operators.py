@@ -9,8 +9,7 @@ from deployments import terms
 
 from tokenworks.catalog.loader import ids, load
 from tokenworks.errors import CatalogError
-from tokenworks.physics import operators
-from tokenworks.physics.curves import decode_curve, expert_curve, gemm_curve, link_latency, link_share, prefill_share
+from tokenworks.physics.curves import decode_curve, expert_curve, gemm_curve, link_share, prefill_share
 from tokenworks.physics.operators import Chip, all_reduce, gemms, routed
 from tokenworks.physics.precision import bytes_per_kv
 from tokenworks.physics.shard import Experts, Gemm
@@ -77,8 +76,7 @@ def test_hopper_bf16_products():
         ("all_reduce", reduce_seconds, 0.3, 0.9),
     ],
 )
-def test_operators_against_measured_ones(name, seconds, median, p90, monkeypatch):
-    monkeypatch.setattr(operators, "popularity", one)  # the tables route evenly
+def test_operators_against_measured_ones(name, seconds, median, p90):
     _, error = said(name, seconds)
     assert np.median(error) < median
     assert np.quantile(error, 0.9) < p90
@@ -122,9 +120,6 @@ def test_every_accelerator_has_every_curve():
             assert 0 < prefill_share(generation, latent) < 1
             assert 0 < decode_curve(generation, 8, latent).memory < 1
         assert all(0 < link_share(generation, link, ranks) < 1.3 for ranks in (2, 4, 8, 72))
-        latencies = [link_latency(generation, link, ranks) for ranks in (2, 4, 8, 72)]
-        assert latencies == sorted(latencies)
-        assert 1 <= latencies[0] < latencies[-1] < 7
 
 
 def test_what_has_no_curve_takes_that_of_its_relatives():

@@ -11,7 +11,7 @@ from tokenworks.errors import CapacityError, UnsupportedError
 from tokenworks.physics.compile import EXACT, FINE_PER_S, compile_worker, graph_padded, grid
 from tokenworks.physics.curves import gemm_curve, link_share, streamed_share
 from tokenworks.physics.memory import kv_blocks, memory_map
-from tokenworks.physics.operators import Chip, all_reduce, covered, gemms, imbalance, popularity, routed
+from tokenworks.physics.operators import Chip, all_reduce, covered, gemms, imbalance, routed
 from tokenworks.physics.shard import Experts, Gemm, shard
 from tokenworks.physics.step import Machine
 
@@ -94,24 +94,10 @@ def test_expert_coverage_is_a_share_and_grows(tokens, more):
 
 
 def test_expert_coverage_against_simulation():
-    """Tokens that pick 4 of 64 experts by their popularity, drawn one by one: fewer are hit than if all were alike."""
     rng = np.random.default_rng(1)
-    chances = np.repeat(popularity(4 / 64), 4)
+    drawn = [len(np.unique([rng.choice(64, 4, replace=False) for _ in range(20)])) / 64 for _ in range(300)]
     experts = Experts(64, 4, 64.0, 1, 1, 1e6, 1, "fp8")
-    for tokens in (5, 20, 80):
-        picks = [rng.random((tokens, 64)) < chances for _ in range(300)]
-        drawn = [pick.any(axis=0).mean() for pick in picks]
-        found = covered(experts, np.array([float(tokens)]))[0]
-        assert np.mean(drawn) == pytest.approx(found, abs=3 * np.std(drawn) / 17)
-        assert found < 1 - (1 - 4 / 64) ** tokens
-
-
-@pytest.mark.parametrize("chance", [1 / 256, 8 / 256, 4 / 32, 2 / 8, 0.9])
-def test_popularities_are_probabilities_with_the_mean_of_the_router(chance):
-    found = popularity(chance)
-    assert found.mean() == pytest.approx(chance)
-    assert (np.diff(found) >= 0).all()
-    assert 0 < found[0] < found[-1] <= 1
+    assert np.mean(drawn) == pytest.approx(covered(experts, np.array([20.0]))[0], abs=3 * np.std(drawn) / 17)
 
 
 def test_imbalance_fades_with_load():
@@ -134,15 +120,6 @@ def test_all_reduce_bus_factor():
     seconds = all_reduce(chip, t, 8, 8, np.array([371e9]))[0]
     assert seconds == pytest.approx(2 * 7 / 8 / link_share("hopper", "nvlink", 8), rel=1e-6)
     assert all_reduce(chip, t, 1, 8, np.array([1e9]))[0] == 0
-
-
-def test_small_all_reduces_cost_their_latency():
-    """Of two Hopper GPUs it is the term itself; more ranks and PCIe take longer, as their tables say."""
-    t, small = terms(collective_s=1e-5), np.array([1.0])
-    pair = all_reduce(Chip.load("h100-sxm"), t, 2, 8, small)[0]
-    assert pair == pytest.approx(1e-5, rel=1e-3)
-    assert all_reduce(Chip.load("h100-sxm"), t, 8, 8, small)[0] == pytest.approx(1e-5 * 4.98 / 4.24, rel=1e-3)
-    assert all_reduce(Chip.load("l40s"), t, 8, 8, small)[0] > 2 * all_reduce(Chip.load("l40s"), t, 2, 8, small)[0]
 
 
 def test_collectives_across_nodes_cost_more():

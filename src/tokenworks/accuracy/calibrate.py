@@ -25,12 +25,8 @@ from tokenworks.physics.terms import Effects
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-COARSE, COARSE_ROUNDS = (
-    6,
-    4,
-)  # without a start: so many rounds on one experiment in six, far from the solution all say the same
-INNER = 8  # steps on one linearisation at most: slopes change slowly, predictions are replayed each time
-PAYS = 0.003  # of the objective: a step that gains less is the last one
+COARSE = 6  # the first rounds use one experiment in so many: far from the solution all say the same
+INNER = 4  # steps on one linearisation: slopes change slowly, predictions are replayed each time
 
 
 def table(measured: Sequence[Measurement], every: int = 1) -> Table:
@@ -43,12 +39,6 @@ def table(measured: Sequence[Measurement], every: int = 1) -> Table:
     keep = (np.arange(len(found)) % every == 0) | hidden
     kept = [c for c, k in zip(found, keep, strict=True) if k]
     return Table(kept, fit.design_of(kept), ~hidden[keep])
-
-
-def thinned(data: Table, every: int) -> Table:
-    """Every N-th of the cases that may be seen."""
-    kept = [case for case, seen in zip(data.cases, data.seen, strict=True) if seen][::every]
-    return Table(kept, fit.design_of(kept), np.ones(len(kept), dtype=bool))
 
 
 @dataclass(frozen=True)
@@ -79,7 +69,6 @@ def calibrate(
     fitted = _fitted(measured, _read(start) if start else {}, rounds, every, processes, say)
     data = fitted.data
     say(f"fitted in {time.perf_counter() - began:.0f} s")
-    _write(folder / "effects.json", _effects_file(fitted, every))
     predicted = {}
     for kind in KINDS:
         values, problem = fitted.whole if kind.novelty == KNOWN else fitted.pooled
@@ -89,6 +78,7 @@ def calibrate(
     record, shares = recording.record(data, predicted), coverage.coverage(data, residual)
     say(recording.said(record) + "\n" + coverage.said(shares))
     bounds = build(coverage.by_stratum(data, residual)) | unfitted_bounds(measured, fitted.effects, processes)
+    _write(folder / "effects.json", _effects_file(fitted, every))
     _write(folder / "left_out.json", {"source": "tokenworks-fit", **record, "coverage": shares}, None)
     _write(folder / "intervals.json", _intervals_file(data, bounds))
 
@@ -96,33 +86,22 @@ def calibrate(
 def _fitted(
     measured: Sequence[Measurement], known: Effects, rounds: int, every: int, processes: int, say: Callable[[str], None]
 ) -> Fitted:
-    """Pooled effects, first on a part of the experiments where nothing is known, then on all; then groups' own."""
+    """Pooled effects, first on a part of the experiments, then on all; then groups' own."""
     data = table(measured, every)
     say(f"{len(data.cases)} distinct experiments, {len(data.plan.columns)} effects")
-    if rounds and not known:
-        part = thinned(data, COARSE)
+    if rounds > 1:
+        part = table(measured, every * COARSE)
         say(f"first on {len(part.cases)} of them")
-        near = _rounds(part, known, COARSE_ROUNDS, processes, say)
+        values = np.where(part.plan.own, 0.0, _start(part.plan, known))
+        near = descend(
+            part, linearised(part, values, processes, say), values, ~part.plan.own, rounds - 1, processes, say
+        )
         known = fit.as_effects(part.plan, near[0])
-    pooled = _rounds(data, known, rounds, processes, say)
-    # Near the solution slopes hardly change: those of the last round serve groups' own effects, and what is left out, too.
-    values = np.where(data.plan.own, _start(data.plan, known), pooled[0])
-    whole = descent(data, replayed(data, pooled[1], values, processes), values, data.plan.own, processes, say)
-    say(summary(whole[1], data))
-    return Fitted(data, pooled, whole)
-
-
-def _rounds(
-    data: Table, known: Effects, rounds: int, processes: int, say: Callable[[str], None]
-) -> tuple[Array, System]:
-    """Damped Gauss-Newton steps of the pooled effects; each round with slopes of its own."""
     values = np.where(data.plan.own, 0.0, _start(data.plan, known))
     problem = linearised(data, values, processes, say)
-    for number in range(rounds):
-        if number:
-            problem = linearised(data, values, processes, say)
-        values, problem = descent(data, problem, values, ~data.plan.own, processes, say)
-    return values, problem
+    pooled = descend(data, problem, values, ~data.plan.own, min(1, rounds), processes, say)
+    whole = descend(data, pooled[1], pooled[0], data.plan.own, 1, processes, say)
+    return Fitted(data, pooled, whole)
 
 
 def linearised(data: Table, values: Array, processes: int, say: Callable[[str], None]) -> System:
@@ -133,26 +112,25 @@ def linearised(data: Table, values: Array, processes: int, say: Callable[[str], 
     return problem
 
 
-def descent(
-    data: Table, problem: System, values: Array, free: Mask, processes: int, say: Callable[[str], None]
+def descend(
+    data: Table,
+    problem: System,
+    values: Array,
+    free: Mask,
+    rounds: int,
+    processes: int,
+    say: Callable[[str], None],
 ) -> tuple[Array, System]:
-    """Steps on one linearisation, while they pay; predictions are replayed each time."""
-    for _ in range(INNER):
-        goal = fit.solve(problem, data.plan, values, data.seen[problem.case], free)
-        step = best_step(data, problem, values, goal, processes, say)
-        if step is None:
-            break
-        before = objective(data, problem, values)
-        values, problem = step
-        if objective(data, problem, values) > before * (1 - PAYS):
-            break
+    """Damped Gauss-Newton steps of the ``free`` effects, and the linearisation at the end."""
+    for _ in range(rounds):
+        for _ in range(INNER):
+            goal = fit.solve(problem, data.plan, values, data.seen[problem.case], free)
+            step = best_step(data, problem, values, goal, processes, say)
+            if step is None:
+                break
+            values, problem = step
+        problem = linearised(data, values, processes, say)
     return values, problem
-
-
-def replayed(data: Table, problem: System, values: Array, processes: int) -> System:
-    """The same slopes around predictions with these effects."""
-    predicted = fit.predict_all(data.cases, fit.terms_of(data.cases, data.plan, values), processes)
-    return fit.moved(problem, data.cases, predicted)
 
 
 def _read(path: Path) -> Effects:
@@ -177,7 +155,8 @@ def best_step(
     before = objective(data, problem, old)
     for share in (0.7, 0.3, 0.1):
         new = old + share * (goal - old)
-        moved = replayed(data, problem, new, processes)
+        predicted = fit.predict_all(data.cases, fit.terms_of(data.cases, data.plan, new), processes)
+        moved = fit.moved(problem, data.cases, predicted)
         after = objective(data, moved, new)
         if after < before - 1.0:
             say(f"  step {share:g}, objective {before:.1f} to {after:.1f}")
@@ -205,8 +184,7 @@ def summary(problem: System, data: Table) -> str:
                 e = np.abs(np.expm1(-problem.gap[pick])) * 100
                 name = label.replace("output_tokens_s_gpu", "rate").replace("_s_", " ")
                 parts.append(f"{name} {np.median(e):.1f}/{np.quantile(e, 0.9):.0f} ({pick.sum()})")
-        if parts:
-            lines.append(f"  {split}: " + ", ".join(parts))
+        lines.append(f"  {split}: " + ", ".join(parts))
     return "\n".join(lines)
 
 

@@ -8,7 +8,6 @@ penalised least-squares solution; replay again until the schedule is stable. Lef
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
@@ -21,13 +20,13 @@ from tokenworks.accuracy.experiments import Experiment, experiment
 from tokenworks.accuracy.replay import Prediction, measure, rehearse, replay
 from tokenworks.accuracy.rows import Measurement, Row
 from tokenworks.accuracy.slopes import slopes
-from tokenworks.accuracy.splits import configuration, suspicious
+from tokenworks.accuracy.splits import suspicious
 from tokenworks.accuracy.stand import model_of
 from tokenworks.accuracy.workers import workers
 from tokenworks.errors import InputError
 from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.deployment import Deployment
-from tokenworks.physics.terms import NAMES, Effects, Terms, priors, quarter, resolve
+from tokenworks.physics.terms import NAMES, Effects, Terms, priors, resolve
 
 Array = NDArray[np.float64]
 Answer = TypeVar("Answer")
@@ -80,14 +79,7 @@ def cases(measurements: Sequence[Measurement]) -> list[Case]:
         key = (found.deployment, found.split, row.dataset, *load, row.random_range_ratio, found.replicas)
         groups.setdefault(key, []).append(index)
         known[key] = found
-    return _weighed([_case(measurements, members, known[key]) for key, members in groups.items()])
-
-
-def _weighed(found: list[Case]) -> list[Case]:
-    """What was measured day after day in a quarter of a year, of the same configuration, counts as one measurement."""
-    keys = [(configuration(case.row), case.row.dataset, quarter(case.row.date)) for case in found]
-    often = Counter(keys)
-    return [replace(case, weight=case.weight / often[key]) for case, key in zip(found, keys, strict=True)]
+    return [_case(measurements, members, known[key]) for key, members in groups.items()]
 
 
 def _case(measurements: Sequence[Measurement], members: list[int], found: Experiment) -> Case:
@@ -224,7 +216,7 @@ def solve(problem: System, plan: Design, at: Array, keep: Mask, free: Mask) -> A
 
 def staged(problem: System, plan: Design, at: Array, keep: Mask) -> Array:
     """Pooled effects fitted as if groups had none of their own, then the groups' own with the pooled ones standing."""
-    return with_own(problem, plan, at, pooled(problem, plan, at, keep), keep, plan.own)
+    return with_own(problem, plan, at, pooled(problem, plan, at, keep), keep)
 
 
 def pooled(problem: System, plan: Design, at: Array, keep: Mask) -> Array:
@@ -233,9 +225,9 @@ def pooled(problem: System, plan: Design, at: Array, keep: Mask) -> Array:
     return solve(_shifted(problem, plan, at - bare), plan, bare, keep, ~plan.own)
 
 
-def with_own(problem: System, plan: Design, at: Array, stand: Array, keep: Mask, free: Mask) -> Array:
-    """The pooled effects of ``stand`` with the ``free`` own ones beside them; the problem is the one around ``at``."""
-    return solve(_shifted(problem, plan, at - stand), plan, stand, keep, free)
+def with_own(problem: System, plan: Design, at: Array, stand: Array, keep: Mask) -> Array:
+    """The pooled effects of ``stand`` with groups' own beside them; the problem is the one around ``at``."""
+    return solve(_shifted(problem, plan, at - stand), plan, stand, keep, plan.own)
 
 
 def _shifted(problem: System, plan: Design, back: Array) -> System:

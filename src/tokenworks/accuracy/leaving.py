@@ -20,6 +20,8 @@ Mask = NDArray[np.bool_]
 Folds = NDArray[np.int64]
 FOLDS = 5
 SHARE = 0.7  # of a step towards the solution, as in the fit itself
+REFITS = 2  # replays of what stays, where more than points is left out
+FAR = 0.03  # terms that move a log metric by more than this together, up or down, have its experiment replayed
 FEW = 20  # accelerators or models with fewer experiments share a fold
 
 
@@ -34,14 +36,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Kind:
-    """One way to leave measurements out: what its predictions are examples of, its folds, and its refits: how often what
-    stays is replayed where terms move a log metric by more than ``far`` together, up or down. Many folds, few replays."""
+    """One way to leave measurements out: what its predictions are examples of, its folds, and its refits."""
 
     name: str
     novelty: str
     folds: Callable[[Table], Folds]
-    refits: int = 0
-    far: float = 0.0
+    refits: int
 
 
 def group_folds(data: Table) -> Folds:
@@ -72,10 +72,10 @@ def _one_by_one(names: list[str], seen: Mask) -> Folds:
 
 
 KINDS = (
-    Kind("points", KNOWN, point_folds),
-    Kind("groups", NEW_GROUP, group_folds, 2, 0.03),
-    Kind("accelerators", NEW_ACCELERATOR, accelerator_folds, 1, 0.1),
-    Kind("models", NEW_MODEL, model_folds, 1, 0.6),
+    Kind("points", KNOWN, point_folds, 0),
+    Kind("groups", NEW_GROUP, group_folds, REFITS),
+    Kind("accelerators", NEW_ACCELERATOR, accelerator_folds, REFITS),
+    Kind("models", NEW_MODEL, model_folds, REFITS),
 )
 
 
@@ -92,8 +92,7 @@ def leave_out(data: Table, problem: System, values: Array, kind: Kind, processes
     for number in np.unique(folds):
         keep = (data.seen & (folds != number))[problem.case]
         if kind.refits:
-            shared = _shared_own(data.plan, folds == number)
-            effects = _refitted(data, problem, values, keep, shared, kind, processes)
+            effects = _refitted(data, problem, values, keep, kind.refits, processes)
         else:
             effects = values + fit.staged(problem, data.plan, values, keep) - whole
         members = np.flatnonzero(folds == number)
@@ -103,30 +102,20 @@ def leave_out(data: Table, problem: System, values: Array, kind: Kind, processes
     return predicted
 
 
-def _shared_own(plan: Design, left: Mask) -> Mask:
-    """Families of own effects that cases left out share with others. What they alone have, nothing can teach."""
-    theirs, others = (np.unique(plan.patterns[plan.of_case[cases]]) for cases in (left, ~left))
-    shared = np.intersect1d(theirs, others)
-    families = np.isin(plan.patterns, shared[plan.own[shared]]).any(axis=0)
-    return np.isin(np.arange(len(plan.own)), plan.patterns[:, families])
-
-
-def _refitted(
-    data: Table, problem: System, values: Array, keep: Mask, shared: Mask, kind: Kind, processes: int
-) -> Array:
-    """Effects that the kept residuals teach, replayed and solved again; own effects of others at the end."""
+def _refitted(data: Table, problem: System, values: Array, keep: Mask, steps: int, processes: int) -> Array:
+    """Effects that the kept residuals teach, replayed and solved again; groups' own at the end."""
     here, at, effects = problem, values, fit.pooled(problem, data.plan, values, keep)
-    for _ in range(kind.refits):
-        here, at = followed(data, here, at, effects, keep, kind.far, processes), effects
+    for _ in range(steps):
+        here, at = followed(data, here, at, effects, keep, processes), effects
         effects = at + SHARE * (fit.pooled(here, data.plan, at, keep) - at)
-    return fit.with_own(here, data.plan, at, effects, keep, shared)
+    return fit.with_own(here, data.plan, at, effects, keep)
 
 
-def followed(data: Table, problem: System, at: Array, to: Array, keep: Mask, far_move: float, processes: int) -> System:
-    """The problem around ``to``: along its slopes where terms move less than ``far_move``, else replayed."""
+def followed(data: Table, problem: System, at: Array, to: Array, keep: Mask, processes: int) -> System:
+    """The problem around ``to``: along its slopes where terms move less than FAR, else replayed."""
     parts = problem.slope * data.plan.shifts(to - at)[problem.pattern]
     gap = problem.gap - parts.sum(axis=1)
-    far = np.unique(problem.case[keep & (np.abs(parts).sum(axis=1) > far_move)])
+    far = np.unique(problem.case[keep & (np.abs(parts).sum(axis=1) > FAR)])
     chosen = [data.cases[i] for i in far]
     answers = fit.predict_all(chosen, fit.terms_of(chosen, data.plan, to), processes)
     place = {int(case): number for number, case in enumerate(far)}

@@ -31,4 +31,4 @@ def generated_settings(row: Row) -> dict[str, Any]:
     clients = max(1, row.concurrency or 1)
     budget = int(row.isl or 0) + sweep["tokens_beyond"] + (clients if sweep["counts_clients"] else 0)
     found = {"token_budget": budget, "max_seqs": min(clients, budget)}
-    return found | {key: sweep[key] for key in ("chunked_prefill", "prefill_alone") if key in sweep}
+    return found | {key: sweep[key] for key in ("chunked_prefill", "plans_ahead", "prefill_alone") if key in sweep}

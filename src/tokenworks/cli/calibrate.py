@@ -31,19 +31,12 @@ def register(verbs: Any) -> None:
         f"calibration (default: {SITE_FILE})",
     )
     parser.add_argument(
-        "--rounds",
-        type=at_least(0),
-        default=2,
-        help="linearisations of all experiments for the pooled effects (default: 2)",
+        "--rounds", type=at_least(0), default=5, help="linearisations for the pooled effects (default: 5)"
     )
     parser.add_argument(
         "--every", type=at_least(1), default=1, help="use every N-th experiment, for a quick look (default: 1)"
     )
-    parser.add_argument(
-        "--start",
-        metavar="JSON",
-        help="effects to start from (default: none; a sixth of the experiments first)",
-    )
+    parser.add_argument("--start", metavar="JSON", help="effects to start from (default: none)")
     parser.add_argument("--processes", type=at_least(1), default=2)
     _register_site(parser)
     parser.set_defaults(run=run)

@@ -113,25 +113,8 @@ def prefill_share(generation: str, latent: bool) -> float:
 def link_share(generation: str, link: str, ranks: int) -> float:
     """Share of the link bandwidth in rings of this many GPUs (beyond eight: as of eight). PCIe: always as of two, since
     how many share a root port is the host's affair."""
-    wired, size = (generation, _ring(ranks)) if link != "pcie" else ("pcie", 2)
+    wired, size = (generation, 2 if ranks <= 2 else 4 if ranks <= 4 else 8) if link != "pcie" else ("pcie", 2)
     return _find("reduce", wired, f"ranks{size}")["share"]
-
-
-@cache
-def link_latency(generation: str, link: str, ranks: int) -> float:
-    """Latency of an all-reduce of this many GPUs over that of two Hopper GPUs."""
-    wired = generation if link != "pcie" else "pcie"
-    pair = _find("reduce", "hopper", "ranks2")["latency_us"]
-    return _find("reduce", wired, f"ranks{_ring(ranks)}")["latency_us"] / pair
-
-
-def _ring(ranks: int) -> int:
-    return 2 if ranks <= 2 else 4 if ranks <= 4 else 8
-
-
-def popularity_spread() -> float:
-    """Spread of the logarithm of how often tokens pick an expert."""
-    return float(_file()["routing"]["spread"])
 
 
 def streamed_share() -> float:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks import catalog
-from tokenworks.physics.curves import expert_curve, gemm_curve, link_latency, link_share, popularity_spread
+from tokenworks.physics.curves import expert_curve, gemm_curve, link_share
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.precision import bytes_per_weight, peak_flop_s
 from tokenworks.physics.shard import Experts, Gemm, Shard
@@ -24,7 +23,6 @@ from tokenworks.physics.terms import Terms
 Array = NDArray[np.float64]
 
 ACTIVATION_BYTES = 2.0
-POPULARITY_CLASSES = 16  # of experts, by how often tokens pick them
 GEMM_TILE = 16  # rows of the smallest tensor-core tile: fewer tokens are padded to it
 
 
@@ -110,27 +108,14 @@ def roofline(flop_s: Array, byte_s: Array, flop_share: float | Array, memory_sha
 
 
 def covered(experts: Experts, tokens: Array) -> Array:
-    """Expected share of experts that at least one of ``tokens`` picks: the mean of 1 − (1 − p)^T over experts of unequal
-    popularity p, whose mean is k/E.
+    """Expected share of experts that at least one of ``tokens`` picks, for uniform routing: 1 − (1 − k/E)^T.
 
     Copies count as experts of their own, every slot loaded alike.
     """
     chance = experts.top_k / (experts.experts + experts.redundant)
     if chance >= 1:
         return np.asarray(np.where(tokens > 0, 1.0, 0.0))
-    missed = np.exp(np.multiply.outer(tokens, np.log1p(-popularity(chance))))
-    return np.asarray(1.0 - missed.mean(axis=-1))
-
-
-@cache
-def popularity(chance: float) -> Array:
-    """Probabilities that a token picks an expert, at equal shares of all experts: lognormal with the mean ``chance``, and
-    none above 1."""
-    middle = (np.arange(POPULARITY_CLASSES) + 0.5) / POPULARITY_CLASSES
-    found = np.exp(popularity_spread() * np.array([NormalDist().inv_cdf(share) for share in middle]))
-    while not np.isclose(found.mean(), chance, rtol=1e-9):
-        found = np.minimum(found * chance / found.mean(), 1.0 - 1e-12)
-    return np.asarray(found)
+    return np.asarray(-np.expm1(tokens * np.log1p(-chance)))
 
 
 def imbalance(experts: Experts, tokens: Array) -> Array:
@@ -186,13 +171,12 @@ def all_reduce(chip: Chip, terms: Terms, ranks: int, width: int, size: Array) ->
         return np.zeros_like(size)
     near = min(ranks, width)
     share = terms.link * link_share(chip.generation, chip.link_kind, near)
-    latency_s = terms.collective_s * link_latency(chip.generation, chip.link_kind, near)
-    seconds = latency_s + 2.0 * (near - 1) / near * size / (chip.link_bytes_s * share)
+    seconds = terms.collective_s + 2.0 * (near - 1) / near * size / (chip.link_bytes_s * share)
     domains = ranks // near
     if domains > 1:
         part = size / near
         far_s = 2.0 * (domains - 1) / domains * part / (chip.far_bytes_s * share)
-        seconds = seconds + latency_s + far_s
+        seconds = seconds + terms.collective_s + far_s
     return np.where(size > 0, seconds, 0.0)
 
 
@@ -203,8 +187,7 @@ def exchange(chip: Chip, terms: Terms, ranks: int, width: int, size: Array) -> A
     far = max(0.0, 1.0 - width / ranks)
     near = (ranks - 1) / ranks - far
     share = terms.link * link_share(chip.generation, chip.link_kind, min(ranks, width))
-    latency_s = terms.collective_s * link_latency(chip.generation, chip.link_kind, min(ranks, width))
-    seconds = latency_s * (2.0 if far else 1.0) + size * near / (chip.link_bytes_s * share)
+    seconds = terms.collective_s * (2.0 if far else 1.0) + size * near / (chip.link_bytes_s * share)
     return np.where(size > 0, seconds + size * far / (chip.far_bytes_s * share), 0.0)
 
 
@@ -214,8 +197,7 @@ def local_collectives(chip: Chip, terms: Terms, deployment: Deployment, part: Sh
     size = tokens * part.hidden * 2.0
     once = all_reduce(chip, terms, deployment.tp, deployment.gpus_per_node, size)
     share = terms.link * link_share(chip.generation, chip.link_kind, 2)
-    latency_s = terms.collective_s * link_latency(chip.generation, chip.link_kind, 2)
-    hops = (deployment.pp - 1) * (latency_s + size / (chip.link_bytes_s * share))
+    hops = (deployment.pp - 1) * (terms.collective_s + size / (chip.link_bytes_s * share))
     return once * per_step / deployment.pp + np.where(tokens > 0, hops / deployment.pp, 0.0)
 
 

@@ -170,7 +170,6 @@ def attributes(deployment: Deployment, client: str = "") -> dict[str, str]:
         "model": deployment.model,
         "spread": "wide" if deployment.gpus > deployment.gpus_per_node else "node",
         "client": client or "own",
-        "ranks": "one" if deployment.tp * deployment.pp == 1 else "several",
         "dp": "dp" if deployment.dp > 1 else "tp",
     }
 
