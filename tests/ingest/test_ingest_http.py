@@ -8,23 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 from test_ingest_protobuf import EXPORT, request
-from usage_records import NOON, NOON_US, chat
+from usage_records import NATIVE, NOON, chat
 
 from tokenworks.errors import InputError
 from tokenworks.ledger.ingest.http import make_server
 from tokenworks.ledger.ingest.records import Context
-
-NATIVE = {
-    "type": "usage",
-    "source": "s",
-    "id": "1",
-    "time_us": NOON_US,
-    "tenant": "t",
-    "model": "m",
-    "input_fresh": 1,
-    "cache_read": 0,
-    "output_visible": 1,
-}
 
 
 class Books:

@@ -3,23 +3,11 @@
 import json
 
 import pytest
-from usage_records import NOON_US, chat, export, message, payload, read, reason, span, use
+from usage_records import NATIVE, NOON_US, chat, export, message, payload, read, reason, span, use
 
 from tokenworks.errors import InputError
 from tokenworks.ledger.ingest.parse import parse
 from tokenworks.ledger.ingest.records import Context
-
-NATIVE = {
-    "type": "usage",
-    "source": "s",
-    "id": "1",
-    "time_us": NOON_US,
-    "tenant": "t",
-    "model": "m",
-    "input_fresh": 1,
-    "cache_read": 0,
-    "output_visible": 1,
-}
 
 USAGE = [
     (

@@ -10,6 +10,18 @@ ACME = Context(tenant="acme")
 NOON = "2026-03-01T12:00:00Z"
 NOON_US = 1_772_366_400_000_000
 
+NATIVE = {
+    "type": "usage",
+    "source": "s",
+    "id": "1",
+    "time_us": NOON_US,
+    "tenant": "t",
+    "model": "m",
+    "input_fresh": 1,
+    "cache_read": 0,
+    "output_visible": 1,
+}
+
 
 def read(format, *records, context=ACME):
     return list(parse(format, [r if isinstance(r, (str, bytes)) else json.dumps(r) for r in records], context))

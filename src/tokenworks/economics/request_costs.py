@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from tokenworks.economics.shares import largest_remainder, sums_by
 from tokenworks.errors import InputError
+from tokenworks.events.ledger_events import MICRO
+from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.twin.cell import Allocation
 
 Ints = NDArray[np.int64]
-TICKS_PER_S = 10**11
-MICRO = 10**6
 
 
 @dataclass(frozen=True)

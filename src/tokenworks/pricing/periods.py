@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -86,11 +85,6 @@ def iso(time_us: int) -> str:
     '1970-01-02T00:00:00Z'
     """
     return moment(time_us).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def days_of(first: date, after: date) -> Iterator[date]:
-    for n in range((after - first).days):
-        yield first + timedelta(days=n)
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -29,7 +29,8 @@ def agent_figures(title: str, note: str, meters: Metered, plan: Plan | None = No
     """Amplification is of runs that ended: what others will show nobody knows yet. Money is of everything. Raises InputError
     where the plan has no price for what was used."""
     ended, left = _ended(meters.usage)
-    agent = _most_amplified(ended)
+    agents = taf(ended, ("agent",), resamples=0)
+    agent = _most_amplified(agents)
     none = schema(COST_COLUMNS).empty_table()
     whole = next(iter(taf(ended, (), resamples=RESAMPLES)), None)
     priced = next(iter(taf_cost(ended, none, (), resamples=RESAMPLES)), None) if whole else None
@@ -40,7 +41,7 @@ def agent_figures(title: str, note: str, meters: Metered, plan: Plan | None = No
         cards=tuple(_cards(whole, priced, meters, tenants)),
         causes=tuple(waterfall(ended)[0].tokens.items()) if whole else (),
         by="agent",
-        groups=tuple(_groups(ended, none)) if whole else (),
+        groups=tuple(_groups(agents, ended, none)) if whole else (),
         tree=_middle(ended, agent) if agent else None,
         tree_note=f"The run in the middle of {agent}: half of its runs processed more tokens. Width is what you choose.",
         tenants=tenants,
@@ -89,9 +90,9 @@ def _interval(found: Amplification | None) -> str:
     return f"95%: {short(found.interval[0])} to {short(found.interval[1])}"
 
 
-def _groups(usage: pa.Table, none: pa.Table) -> Iterator[GroupRow]:
+def _groups(agents: Sequence[Taf], usage: pa.Table, none: pa.Table) -> Iterator[GroupRow]:
     costs = {row.key: row for row in taf_cost(usage, none, ("agent",), resamples=0)}
-    for row in taf(usage, ("agent",), resamples=0):
+    for row in agents:
         cost, whole, computed = costs[row.key].taf_cost, row.taf_processed, row.taf_computed
         yield GroupRow(
             name=row.key[0] or "single requests",
@@ -109,9 +110,9 @@ def _spread(found: Amplification | None) -> tuple[float, ...]:
     return tuple(found.percentiles[p] for p in (10, 50, 90)) if found and found.percentiles else ()
 
 
-def _most_amplified(usage: pa.Table) -> str:
+def _most_amplified(agents: Sequence[Taf]) -> str:
     """The agent with the highest TAF; "" where no agent has one."""
-    known = [(row.taf_processed.ratio, row.key[0]) for row in taf(usage, ("agent",), resamples=0) if row.taf_processed]
+    known = [(row.taf_processed.ratio, row.key[0]) for row in agents if row.taf_processed]
     return max(((ratio, name) for ratio, name in known if name), default=(0.0, ""))[1]
 
 

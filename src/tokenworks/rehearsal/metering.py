@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tokenworks.economics.request_costs import Rates, RequestCosts, request_costs
-from tokenworks.events.ledger_events import BUCKETS
+from tokenworks.events.ledger_events import BUCKETS, MICRO
 from tokenworks.events.results import RunResult
 from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.rehearsal.agents import AgentDemand
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BY_THE_JOULE = ("energy", "demand charge")
-MICRO = 1_000_000
 BEGIN_US = 1_767_225_600 * MICRO  # the virtual clock begins on 2026-01-01 UTC
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import partial
 
@@ -16,7 +16,7 @@ from tokenworks.rehearsal.metering import Metered, metered
 from tokenworks.rehearsal.plant import BUCKETS, Plant, plant, ticks
 from tokenworks.rehearsal.play import NothingDoneError, Stop, outcome, play
 from tokenworks.rehearsal.use import physical_run
-from tokenworks.spec.factory import Factory
+from tokenworks.spec.factory import Factory, Run
 from tokenworks.twin.cell import RequestLog, StepLog, TwinResult
 from tokenworks.workload.generate import base_rate_s
 
@@ -64,9 +64,7 @@ def rehearse(
         raise NothingDoneError
     progress("running the twin")
     demand = _metered_demand(made, sources, sustainable) if metering or has_agents(factory) else None
-    offered = as_one(sources)
-    requests = demand.requests if demand else offered.for_run(factory.run)
-    kept = requests if isinstance(requests, Requests) else offered.head
+    requests, kept = (demand.requests, demand.requests) if demand else _offered(sources, factory.run)
     twin = play(made, requests, stop, window_s, metered=demand is not None)
     done, twin = _until(made, twin)
     progress("doing the books")
@@ -79,6 +77,13 @@ def rehearse(
     meters = metered(made, twin, demand, result) if demand else None
     log = twin.log if factory.run.record_requests else None
     return Rehearsal(result, kept, log, services, _worker_names(made), twin.steps, made, tuple(sustainable), meters)
+
+
+def _offered(sources: list[Source], run: Run) -> tuple[Requests | Iterator[Requests] | Source, Requests]:
+    """The requests as the twin takes them, and those that are kept: all where they are whole, else the first ones."""
+    offered = as_one(sources)
+    requests = offered.for_run(run)
+    return requests, requests if isinstance(requests, Requests) else offered.head
 
 
 def _metered_demand(made: Plant, sources: list[Source], sustainable: list[float]) -> AgentDemand:

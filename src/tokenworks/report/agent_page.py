@@ -83,13 +83,7 @@ def agent_page(found: AgentPage) -> str:
     if found.tree:
         sections.append(_section("One run", flame(found.tree), found.tree_note))
     if found.tenants:
-        sections.append(
-            _section(
-                "Money by tenant",
-                money(found.tenants),
-                COST_NOTE,
-            )
-        )
+        sections.append(_section("Money by tenant", money(found.tenants), COST_NOTE))
     cards = "".join(
         f'<div class="card"><span>{escape(c.label)}</span><b>{escape(c.value)}</b><small>{escape(c.note)}</small></div>'
         for c in found.cards

@@ -23,9 +23,7 @@ class Feeder:
     ):
         self.source: Iterator[Requests] = iter([requests] if isinstance(requests, Requests) else requests)
         self.services, self.by_the_clock, self.hashed = services, not (clients or linked), hashed
-        self.most = (
-            len(requests) if linked and isinstance(requests, Requests) else CHUNK
-        )  # linked ones are all known at once
+        self.linked = linked  # all are known at once, then
         self.unit_tokens = 0  # of the hashes, 0 before the first chunk that has any
         self.count, self._last = 0, 0
         self._whole = len(requests) if isinstance(requests, Requests) else 0
@@ -48,10 +46,11 @@ class Feeder:
                 if self.unit_tokens not in (0, requests.hash_block_tokens):
                     raise UnsupportedError("all prompt hashes of a run must cover the same number of tokens")
                 self.unit_tokens = requests.hash_block_tokens
-            if len(requests.after_start) and self.most == CHUNK != len(requests):
+            if len(requests.after_start) and not self.linked:
                 raise UnsupportedError("requests that follow others must come as one stream, not in pieces")
-            for start in range(0, len(requests), self.most):
-                yield self._pack(requests, start, min(len(requests), start + self.most))
+            most = len(requests) if self.linked else CHUNK
+            for start in range(0, len(requests), most):
+                yield self._pack(requests, start, min(len(requests), start + most))
 
     def _pack(self, requests: Requests, start: int, stop: int) -> tuple[Ints, Ints, Ints]:
         chunk = np.empty((stop - start, c.CHUNK_COLUMNS), np.int64)

@@ -46,11 +46,6 @@ class Calls:
         return self.visible + self.reasoning + self.tool
 
     @property
-    def total_tokens(self) -> int:
-        """Everything that was processed."""
-        return int(self.input_tokens.sum() + self.output_tokens.sum())
-
-    @property
     def seen_tokens(self) -> int:
         """What users saw."""
         return int(self.visible[self.seen].sum())
