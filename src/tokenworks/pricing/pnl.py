@@ -5,14 +5,15 @@ Money is exact; revenue and cash tie to the invoices to the cent. Rates of retur
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from fractions import Fraction
 
 from pydantic import model_validator
 
 from tokenworks.errors import InputError
+from tokenworks.pricing.factory_books import NO_FACTORY, Bought, FactoryCosts
 from tokenworks.pricing.invoice import Invoice
 from tokenworks.pricing.money import rounded, split, total
 from tokenworks.pricing.periods import month, next_month
@@ -20,7 +21,7 @@ from tokenworks.pricing.plan import Amount, Percent, Units
 from tokenworks.spec.part import MisfitError, Name, Part
 
 DOLLAR = "USD"
-RUNNING = ("energy", "rent", "lease", "staff", "tools")
+RUNNING = ("energy", "rent", "lease", "maintenance", "staff", "tools")
 COSTS = (*RUNNING, "depreciation")
 
 
@@ -41,6 +42,7 @@ class Running(Part):
     energy: Amount = Decimal(0)
     rent: Amount = Decimal(0)
     lease: Amount = Decimal(0)
+    maintenance: Amount = Decimal(0)
     staff: Amount = Decimal(0)
     tools: Amount = Decimal(0)
 
@@ -110,14 +112,25 @@ def months(first: str, last: str) -> list[str]:
     return found
 
 
-def profit_and_loss(books: Books, invoices: Sequence[Invoice]) -> ProfitAndLoss:
-    """Raises InputError for drafts, other currencies, and invoices of months that the books do not cover."""
+def profit_and_loss(
+    books: Books,
+    invoices: Sequence[Invoice],
+    factory: FactoryCosts = NO_FACTORY,
+    tools: Mapping[str, Decimal] | None = None,
+) -> ProfitAndLoss:
+    """``factory``: what the factory itself costs, ``tools``: by month, of the ledger's cost events; staff of the file is
+    added to the factory's. Raises InputError for drafts, other currencies, invoices of months that the books do not
+    cover, and costs that the file states although they come from elsewhere."""
     labels = months(books.first_month, books.last_month)
     by_month = _by_month(invoices, labels)
-    written, invested = _assets(books, labels)
+    _refuse_twice(books, factory.keys | ({"tools"} if tools is not None else set()))
+    bought = [_asset(one, labels[0]) for one in factory.bought]
+    written, invested = _assets((*books.assets, *bought), labels)
     found: list[MonthBook] = []
     for label in labels:
-        costs = {**_running(books, label), "depreciation": written[label]}
+        stated = {**_running(books, label), "depreciation": written[label]}
+        costs = {key: total([usd, factory.of(label, key)], DOLLAR) for key, usd in stated.items()}
+        costs["tools"] = total([costs["tools"], (tools or {}).get(label, Decimal(0))], DOLLAR)
         book = MonthBook(label, _revenue(by_month[label]), _billed(by_month[label]), costs, invested[label], Decimal(0))
         before = found[-1].cumulative if found else Decimal(0)
         found.append(_summed(book, before))
@@ -164,11 +177,28 @@ def _running(books: Books, label: str) -> dict[str, Decimal]:
     return {key: rounded(Fraction(getattr(entry, key) if entry else 0), DOLLAR) for key in RUNNING}
 
 
-def _assets(books: Books, labels: Sequence[str]) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
+def _asset(bought: Bought, label: str) -> Asset:
+    return Asset.model_validate({**asdict(bought), "month": label, "residual": f"{bought.residual * 100}%"})
+
+
+def _refuse_twice(books: Books, elsewhere: frozenset[str] | set[str]) -> None:
+    for entry in books.running:
+        for key in sorted(set(RUNNING) & elsewhere):
+            if getattr(entry, key):
+                raise InputError(
+                    f"running from {entry.from_month}: {key} comes from the factory or its ledger; leave it out"
+                )
+    if books.assets and "depreciation" in elsewhere:
+        raise InputError(
+            f"assets: {books.assets[0].name}: what is written off comes from the factory; leave assets out"
+        )
+
+
+def _assets(assets: Sequence[Asset], labels: Sequence[str]) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
     """Depreciation and net investment by month; parts of a cent are divided so that they sum to what is written off."""
     written = {label: [Decimal(0)] for label in labels}
     invested = {label: [Decimal(0)] for label in labels}
-    for asset in books.assets:
+    for asset in assets:
         residual = rounded(Fraction(asset.price) * Fraction(asset.residual), DOLLAR)
         price = rounded(Fraction(asset.price), DOLLAR)
         start = labels.index(month(asset.month).label)
