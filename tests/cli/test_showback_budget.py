@@ -147,6 +147,13 @@ def test_refused(place, capsys, arguments, said):
     assert said in capsys.readouterr().err
 
 
+def test_costs_in_another_currency_are_refused(place, capsys):
+    with Ledger.open("ledger.db") as ledger:
+        ledger.append([tool(9, 1, currency="EUR")])
+    assert main(["showback", "--month", "2026-02"]) == 2
+    assert "costs in EUR" in capsys.readouterr().err
+
+
 BUDGETS = """
 budgets:
 - {name: search, cost_centre: engineering/search, amount_usd: 2.99}

@@ -18,6 +18,7 @@ from tokenworks.pricing.invoice import Invoice
 from tokenworks.pricing.money import rounded, split, total
 from tokenworks.pricing.periods import month, next_month
 from tokenworks.pricing.plan import Amount, Percent, Units
+from tokenworks.pricing.returns import irr_year, net_present_value
 from tokenworks.spec.part import MisfitError, Name, Part
 
 DOLLAR = "USD"
@@ -135,7 +136,7 @@ def profit_and_loss(
         before = found[-1].cumulative if found else Decimal(0)
         found.append(_summed(book, before))
     flow = [book.cash for book in found]
-    npv = rounded(_npv(flow, Fraction(books.discount_rate_year)), DOLLAR)
+    npv = rounded(net_present_value(flow, Fraction(books.discount_rate_year)), DOLLAR)
     return ProfitAndLoss(tuple(found), npv, irr_year([float(c) for c in flow]), _payback(found))
 
 
@@ -209,31 +210,6 @@ def _assets(assets: Sequence[Asset], labels: Sequence[str]) -> tuple[dict[str, D
         if start + asset.life_months - 1 < len(labels):
             invested[labels[start + asset.life_months - 1]].append(-residual)
     return ({k: total(v, DOLLAR) for k, v in written.items()}, {k: total(v, DOLLAR) for k, v in invested.items()})
-
-
-def _npv(flow: Sequence[Decimal], rate_year: Fraction) -> Fraction:
-    """Present value at the begin of the first month; cash comes at the end of each; a twelfth of the rate a month."""
-    factor = 1 / (1 + rate_year / 12)
-    return sum((Fraction(cash) * factor**n for n, cash in enumerate(flow, 1)), Fraction(0))
-
-
-def irr_year(flow: Sequence[float]) -> float | None:
-    """The yearly rate (twelve times the monthly one) at which the flow is worth nothing, by bisection.
-
-    >>> round(irr_year([-1000.0] + [0.0] * 11 + [1126.825]), 4)  # 1% a month for a year
-    0.12
-    """
-
-    def worth(rate: float) -> float:
-        return sum(cash / (1 + rate) ** n for n, cash in enumerate(flow))
-
-    low, high = -0.99, 833.0
-    if not flow or worth(low) * worth(high) > 0 or not any(c < 0 for c in flow) or not any(c > 0 for c in flow):
-        return None
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if worth(low) * worth(middle) > 0 else (low, middle)
-    return 12 * (low + high) / 2
 
 
 def _payback(found: Sequence[MonthBook]) -> str | None:

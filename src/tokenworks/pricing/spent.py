@@ -111,6 +111,15 @@ def _opened(tables: Tables, period: Period) -> Any:
     import duckdb
 
     db = duckdb.connect(config={"threads": THREADS})
+    try:
+        _views(db, tables, period)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _views(db: Any, tables: Tables, period: Period) -> None:
     for name in (*_names(tables), *(["outcomes"] if tables.outcomes is not None else [])):
         open_source(db, name, getattr(tables, name))
         sql.make_view(db, name, _window(period), None)
@@ -118,7 +127,6 @@ def _opened(tables: Tables, period: Period) -> Any:
         other = db.execute("SELECT currency FROM cost WHERE amount_micro IS NOT NULL AND currency <> 'USD' LIMIT 1")
         for (currency,) in other.fetchall():
             raise InputError(f"the ledger has costs in {currency}: the factory's books are in USD")
-    return db
 
 
 def _rows(db: Any, name: str, period: Period, question: Question) -> Iterator[Row]:
