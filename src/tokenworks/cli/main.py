@@ -24,11 +24,28 @@ from tokenworks.cli import (
     run,
     schema,
     taf,
+    topology,
     validate,
 )
 from tokenworks.errors import CatalogError, ConservationError, InputError
 
-VERBS = (init, check, run, estimate, catalog, ledger, taf, price, invoice, reconcile, pnl, validate, calibrate, schema)
+VERBS = (
+    init,
+    check,
+    run,
+    estimate,
+    catalog,
+    ledger,
+    taf,
+    price,
+    invoice,
+    reconcile,
+    pnl,
+    validate,
+    calibrate,
+    topology,
+    schema,
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ from tokenworks.catalog import Entry
 from tokenworks.errors import InputError, UnsupportedError
 from tokenworks.plan.topology.bill import Bill, bill, tier_name
 from tokenworks.plan.topology.fabric import Fabric, default_fabric, fabric, with_optics
+from tokenworks.plan.topology.racks import zones
 from tokenworks.plan.topology.scale_up import Domain, domain
 from tokenworks.plan.topology.tree import Tree, tree
 
@@ -53,10 +54,22 @@ class Topology:
 
     @property
     def network_racks(self) -> int:
-        """Racks of switches alone, tier by tier; none for leaves that stand in the racks of their hosts."""
-        per_rack = int(self.fabric.switch["per_rack"])
-        levels = self.tree.levels[1:] if self.copper else self.tree.levels
-        return sum(-(-level.switches * self.fabric.planes // per_rack) for level in levels)
+        """Racks of switches alone; none for leaves that stand in the racks of their hosts."""
+        return sum(zone.network_racks for zone in zones(self))
+
+    @property
+    def network_w(self) -> float:
+        """Of the network, and of what a domain needs beyond its systems."""
+        return self.bill.network_w + self.domains * self.domain.extra_w
+
+    @property
+    def usd(self) -> float:
+        """Purchase of the same."""
+        return self.bill.usd + self.domains * self.domain.extra_usd
+
+    @property
+    def failures_per_day(self) -> float:
+        return self.bill.failures_per_day + self.domains * self.domain.extra_failures_per_day
 
     @property
     def bisection_gb_s(self) -> float:
