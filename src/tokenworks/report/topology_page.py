@@ -61,6 +61,11 @@ def page(found: Topology) -> str:
     )
 
 
+def _wide(caption: str, chart: str) -> str:
+    """A figure that a phone scrolls sideways."""
+    return f'<div class="scroll"><div class="wide">{figure(caption, chart)}</div></div>'
+
+
 def _legend(found: Topology) -> str:
     names = ("systems", *(f"{name} switches" for name in found.tiers))
     items = "".join(f'<li><i class="key c{i % 5}"></i>{escape(name)}</li>' for i, name in enumerate(names))
@@ -89,4 +94,5 @@ def _table(head: Sequence[str], rows: Iterator[tuple[str, ...]], last: bool = Fa
         + "</tr>"
         for j, row in enumerate(found)
     )
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    wide = ' style="min-width:760px"' if words else ""
+    return f'<div class="scroll"><table{wide}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
