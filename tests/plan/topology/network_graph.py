@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
-from tokenworks.plan.topology.tree import Tree
+from tokenworks.plan.topology.levels import Tree
 
 
 class Graph:

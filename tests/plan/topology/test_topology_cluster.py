@@ -124,6 +124,8 @@ def test_a_mesh_has_wires_and_no_switches():
         (["dgx-h100", "8", "--fabric", "quantum-3"], "Did you mean quantum-2"),
         (["dgx-h100", "8", "--oversubscription", "half"], "numbers from the leaves up, for example 2 or 1,4"),
         (["dgx-h100", "8", "--oversubscription", "1/2"], "oversubscription is 1 or more, not 0.5"),
+        (["dgx-h100", "8", "--oversubscription", "2"], "oversubscription of 1 tiers, but the network has 1, none with"),
+        (["dgx-h100", "1024", "--oversubscription", "1,4"], "but the network has 2, 1 with uplinks"),
         (["dgx-h100", "8", "--layout", "ring"], "a layout is rail or fat-tree, not 'ring'"),
         (["dgx-b300", "8", "--fabric", "quantum-2", "--planes", "1"], "at least 2"),
         (["dgx-h100", "9999999999"], "a cluster has 1 to 1,000,000,000 GPUs"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tokenworks.catalog import Entry
 from tokenworks.plan.topology.fabric import Fabric
-from tokenworks.plan.topology.tree import Tree
+from tokenworks.plan.topology.levels import Tree
 
 DAYS_PER_YEAR = 365.25
 TIERS = ("leaf", "spine", "core", "super-core")

@@ -12,9 +12,10 @@ from tokenworks.catalog import Entry
 from tokenworks.errors import InputError, UnsupportedError
 from tokenworks.plan.topology.bill import Bill, bill, tier_name
 from tokenworks.plan.topology.fabric import Fabric, default_fabric, fabric, with_optics
+from tokenworks.plan.topology.levels import Tree
 from tokenworks.plan.topology.racks import zones
 from tokenworks.plan.topology.scale_up import Domain, domain
-from tokenworks.plan.topology.tree import Tree, tree
+from tokenworks.plan.topology.tree import tree
 
 RAIL, FAT_TREE = "rail", "fat-tree"
 LAYOUTS = (RAIL, FAT_TREE)
@@ -113,9 +114,18 @@ def topology(
     hosts = systems * int(system["nics"]) // rails
     ratios = tuple(Fraction(o) for o in oversubscription)
     plane = tree(hosts, rails, chosen.radix, ratios, rail=layout == RAIL)
+    _refuse_idle(ratios, plane)
     copper = chosen.copper is not None and _racks_of_a_leaf(system, plane, layout) <= chosen.copper["racks_reached"]
     parts = bill(plane, chosen, copper)
     return Topology(system, systems, layout, ratios, chosen, plane, copper, parts, scale_up)
+
+
+def _refuse_idle(ratios: Sequence[Fraction], plane: Tree) -> None:
+    """A ratio of a tier without uplinks would change nothing and read as if it did."""
+    tiers = len(plane.levels)
+    if any(ratio != 1 for ratio in ratios[tiers - 1 :]):
+        with_uplinks = f"{tiers - 1} with uplinks" if tiers > 1 else "none with uplinks"
+        raise InputError(f"oversubscription of {len(ratios)} tiers, but the network has {tiers}, {with_uplinks}")
 
 
 def _racks_of_a_leaf(system: Entry, plane: Tree, layout: str) -> float:
