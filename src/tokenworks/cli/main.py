@@ -26,13 +26,14 @@ from tokenworks.cli import (
     schema,
     showback,
     taf,
+    topology,
     validate,
 )
 from tokenworks.errors import CatalogError, ConservationError, InputError
 
 VERBS = (
-    init, check, run, estimate, catalog, ledger, taf, showback, budget, price, invoice, reconcile, pnl, validate,
-    calibrate, schema,
+    init, check, run, topology, estimate, catalog, ledger, taf, showback, budget, price, invoice, reconcile, pnl,
+    validate, calibrate, schema,
 )  # fmt: skip
 
 
