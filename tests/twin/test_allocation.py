@@ -11,11 +11,12 @@ from random_cases import random_case
 
 from tokenworks.errors import ConservationError
 from tokenworks.physics.worker_model import FINE, StepTable, WorkerModel
-from tokenworks.twin import allocation, columns, feeding, sharing
-from tokenworks.twin.allocation import by_weight
+from tokenworks.twin import columns, feeding, sharing
+from tokenworks.twin.allocation import sums_by
 from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions
 from tokenworks.twin.processes import merge
 from tokenworks.twin.simulate import UNLIMITED_LEAP, Run, simulate
+from tokenworks.twin.static_draw import by_weight
 from tokenworks.workload.generate import requests
 
 OPTIONS = TwinOptions(record=True, allocate=True)
@@ -60,8 +61,8 @@ def test_a_run_whose_shares_do_not_add_up_is_refused():
     cell, load, options = random_case(3)
     run = Run(cell, load, replace(options, allocate=True), UNLIMITED_LEAP)
     run.play(lambda: False)
-    run.books.share[0, columns.A_WIDE + columns.A_TICKS] += 1
-    run.books.share[0, columns.A_WIDE] = 1
+    run.books.log[0, columns.L_SHARE + columns.A_WIDE + columns.A_TICKS] += 1
+    run.books.log[0, columns.L_SHARE + columns.A_WIDE] = 1
     with pytest.raises(ConservationError, match="seconds of requests and of workers differ"):
         run.result()
 
@@ -178,4 +179,4 @@ def test_weights_of_years_are_cut_and_still_add_up():
 
 def test_sums_by_worker_leave_nobody_out():
     worker = np.array([[0, -1, 1], [-1, 2, 1]])
-    assert allocation.sums_by(worker, np.array([[1, 2, 3], [4, 5, 6]]), 3).tolist() == [1, 9, 5]
+    assert sums_by(worker, np.array([[1, 2, 3], [4, 5, 6]]), 3).tolist() == [1, 9, 5]
