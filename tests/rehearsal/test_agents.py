@@ -11,8 +11,8 @@ from tokenworks.events.ledger_events import BUCKETS
 from tokenworks.pricing.plan import Plan
 from tokenworks.pricing.reading import parsed
 from tokenworks.rehearsal import rehearse
-from tokenworks.rehearsal.agent_report import agent_figures
 from tokenworks.rehearsal.plant import plant
+from tokenworks.report.agent_figures import agent_figures
 from tokenworks.report.agent_page import agent_page
 from tokenworks.report.agent_text import agent_text
 from tokenworks.spec import loads

@@ -126,7 +126,7 @@ def plan_of(path: str | None, factory: Factory) -> Plan | None:
 
 def agent_files(done: Rehearsal, plan: Plan | None) -> tuple[dict[str, bytes], str]:
     """The page of agents and their usage events, and what the terminal says of them."""
-    from tokenworks.rehearsal.agent_report import agent_figures
+    from tokenworks.report.agent_figures import agent_figures
     from tokenworks.report.agent_page import agent_page
     from tokenworks.report.agent_text import agent_text
     from tokenworks.report.tables import parquet_bytes

@@ -17,11 +17,11 @@ from tokenworks.events.requests import Requests
 from tokenworks.events.results import RunResult, WhatIf
 from tokenworks.rehearsal.changes import Change, changes, strain, use
 from tokenworks.rehearsal.demand import sustainable_rate_s
+from tokenworks.rehearsal.objectives import missed
 from tokenworks.rehearsal.plant import Plant, plant, ticks
 from tokenworks.rehearsal.play import Stop, clients, outcome, play
 from tokenworks.rehearsal.run import Rehearsal
 from tokenworks.rehearsal.what_if import effects
-from tokenworks.report.verdict import missed
 from tokenworks.workload.generate import generate, merge
 from tokenworks.workload.streams import chosen
 

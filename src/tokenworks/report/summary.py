@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tokenworks.events.results import Interval, RunResult
+from tokenworks.rehearsal.objectives import missed
 from tokenworks.report.terminal import render
-from tokenworks.report.verdict import headroom, missed, verdict
+from tokenworks.report.verdict import headroom, verdict
 
 
 @dataclass(frozen=True, repr=False)
