@@ -45,7 +45,7 @@ def register(verbs: Any) -> None:
         "--plan", metavar="PLAN", help="price plan (YAML) that agents' usage is billed under: revenue and margin"
     )
     parser.add_argument(
-        "--ledger", metavar="PLACE", help="write a usage event per request into this ledger, as one sealed segment"
+        "--ledger", metavar="PLACE", help="write a usage event per request into this ledger, as sealed segments"
     )
     parser.set_defaults(run=run)
 
@@ -139,14 +139,14 @@ def agent_files(done: Rehearsal, plan: Plan | None) -> tuple[dict[str, bytes], s
 
 
 def write_ledger(place: str, done: Rehearsal) -> str:
-    """The run's usage events as one segment; the same run again is a duplicate and changes nothing."""
+    """The run's usage events as segments; the same run again is a duplicate and changes nothing."""
     from tokenworks.ledger import Ledger
-    from tokenworks.rehearsal.metering import run_key
+    from tokenworks.rehearsal.metering import run_key, segments_of
 
     assert done.metered is not None
     usage = done.metered.usage
     with Ledger.open(place) as ledger:
-        receipt = ledger.append_segment(run_key(done.made.factory), usage)
+        receipt = ledger.append_run(run_key(done.made.factory), segments_of(usage))
     return (
         f"Ledger  {usage.num_rows:,} events: {receipt.status}{', ' + receipt.note if receipt.note else ''} → {place}\n"
     )

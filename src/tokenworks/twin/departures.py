@@ -20,6 +20,7 @@ from tokenworks.twin.cell import (
     Departed,
     RequestLog,
     TwinOptions,
+    TwinResult,
     WorkerStats,
 )
 from tokenworks.twin.layout import Ints
@@ -57,20 +58,18 @@ class Departures:
         """A full chunk of LOG_COLUMNS; it is nobody else's from here on."""
         if self._streams:
             self._hand_over(rows, 0)
-        else:
+        if self._options.record or not self._streams:
             self._kept.append(rows)
 
     def finish(self, rows: Ints, st: State, stats: WorkerStats, count: int, end: int) -> Whole:
         """``rows``: the last that left. Raises ConservationError where shares and meters differ."""
         self.division.know(st)
-        last = np.concatenate([*self._kept, rows, inside(st, self._options.allocate)])
-        self._kept = []
-        if self._sink is None:
-            whole = self._whole(last, st, count)
-        else:
-            for chunk in cut(last, self._options.chunk_rows):
+        last = [rows, inside(st, self._options.allocate)]
+        whole = self._whole(np.concatenate([*self._kept, *last]), st, count)
+        if self._sink is not None:
+            for chunk in cut(np.concatenate(last if self._streams else [*self._kept, *last]), self._options.chunk_rows):
                 self._hand_over(chunk, end)
-            whole = Whole(None, None, None)
+        self._kept = []
         if not self._options.allocate:
             return whole
         rest = self.division.rest(st, stats, end)
@@ -84,13 +83,31 @@ class Departures:
     def _whole(self, rows: Ints, st: State, count: int) -> Whole:
         """By number; divided in the order of leaving."""
         number = rows[:, c.L_ID].copy()
-        shares = placed(self.division.divide(rows), number, count) if self._options.allocate else None
+        divides = self._options.allocate and self._sink is None
+        shares = placed(self.division.divide(rows), number, count) if divides else None
         if not self._options.record:
             return Whole(None, None, shares)
         log = placed(log_of(rows), number, count)
         pending = st.slot[st.slot[:, c.PHASE] == c.PENDING]
         log.arrival[pending[:, c.ID]] = pending[:, c.ARRIVAL]
         return Whole(log, number, shares)
+
+
+def departed(result: TwinResult, most: int) -> Iterator[Departed]:
+    """The same chunks from a result that has a log of all requests."""
+    assert result.log is not None
+    assert result.order is not None
+    for number in cut(result.order, most):
+        shares = None if result.allocation is None else _chosen(result.allocation, number, ("idle_", "lost_"))
+        yield Departed(number, _chosen(result.log, number), shares, result.end_ticks)
+
+
+def _chosen(columns: Columns, number: Ints, without: tuple[str, ...] = ("-",)) -> Columns:
+    """Rows of some requests, in this order; columns that begin with one of ``without`` are left empty."""
+    names = [field.name for field in fields(columns)]
+    return replace(
+        columns, **{n: getattr(columns, n)[number[:0] if n.startswith(without) else number] for n in names}
+    )
 
 
 def cut(rows: Ints, most: int) -> Iterator[Ints]:
