@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tokenworks.economics.request_costs import Rates, RequestCosts, request_costs
-from tokenworks.events.ledger_events import BUCKETS, MICRO
+from tokenworks.events.ledger_events import BUCKETS, MICRO, CostEvent
 from tokenworks.events.results import RunResult
 from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.rehearsal.agents import AgentDemand
 from tokenworks.rehearsal.events import RunKey, usage_table
 from tokenworks.rehearsal.plant import Plant
+from tokenworks.rehearsal.tools import tool_costs
 from tokenworks.spec.factory import Factory
 from tokenworks.twin.allocation import with_workers
 from tokenworks.twin.cell import FINISHED, IN_SYSTEM, Allocation, Departed, TwinOptions, TwinResult
@@ -33,6 +34,7 @@ class Metered:
     """Usage events of a run, in the order in which its requests left, and what its factory cost beside them."""
 
     usage: pa.Table  # USAGE_COLUMNS
+    tools: tuple[CostEvent, ...]  # that ran before calls of agents
     costs: RequestCosts  # rows of requests as in ``usage``
     unused_micro: int  # of GPUs that no service uses
 
@@ -43,6 +45,7 @@ class Unpriced:
 
     tables: tuple[pa.Table, ...]
     shares: tuple[Allocation, ...]  # without rows of workers
+    tools: tuple[CostEvent, ...]
 
 
 def usage_of(made: Plant, demand: AgentDemand, chunks: Iterable[Departed]) -> Unpriced:
@@ -56,13 +59,14 @@ def usage_of(made: Plant, demand: AgentDemand, chunks: Iterable[Departed]) -> Un
         start_us=BEGIN_US,
         first_seq=1,
     )
-    tables, shares = [], []
+    tables, shares, tools = [], [], list[CostEvent]()
     for chunk in chunks:
         assert chunk.shares is not None
         tables.append(usage_table(key, demand.requests, chunk, _columns(demand, chunk)))
         shares.append(chunk.shares)
+        tools += tool_costs(key, f"{run_key(factory)}/tools", demand, chunk)
         key = replace(key, first_seq=key.first_seq + len(chunk))
-    return Unpriced(tuple(tables), tuple(shares))
+    return Unpriced(tuple(tables), tuple(shares), tuple(tools))
 
 
 def metered(made: Plant, twin: TwinResult, events: Unpriced, result: RunResult) -> Metered:
@@ -79,7 +83,7 @@ def metered(made: Plant, twin: TwinResult, events: Unpriced, result: RunResult) 
     place = usage.schema.get_field_index("cost_micro_usd")
     usage = usage.set_column(place, "cost_micro_usd", pa.array(costs.requests))
     whole = round(result.money.total_usd * MICRO)
-    return Metered(usage, costs, whole - costs.total)
+    return Metered(usage, events.tools, costs, whole - costs.total)
 
 
 def segments_of(usage: pa.Table) -> Iterator[pa.Table]:
