@@ -12,7 +12,6 @@ from random_cases import random_case
 from tokenworks.errors import ConservationError
 from tokenworks.physics.worker_model import FINE, StepTable, WorkerModel
 from tokenworks.twin import columns, feeding, sharing
-from tokenworks.twin.allocation import sums_by
 from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions
 from tokenworks.twin.processes import merge
 from tokenworks.twin.simulate import UNLIMITED_LEAP, Run, simulate
@@ -176,8 +175,3 @@ def test_weights_of_years_are_cut_and_still_add_up():
     assert parts.sum() == 10**15
     assert np.allclose(parts, 10**15 * (weights / weights.sum()), rtol=1e-6, atol=2**6)
     assert by_weight(7, np.zeros(3, np.int64)).tolist() == [0, 0, 0]
-
-
-def test_sums_by_worker_leave_nobody_out():
-    worker = np.array([[0, -1, 1], [-1, 2, 1]])
-    assert sums_by(worker, np.array([[1, 2, 3], [4, 5, 6]]), 3).tolist() == [1, 9, 5]

@@ -39,10 +39,11 @@ def append_run(ledger: Ledger, run_key: str, tables: Iterable[pa.Table]) -> Rece
     """
     folder = folder_of(ledger)
     try:
-        with ThreadPoolExecutor(1) as side, ledger.writing():
+        with ledger.writing():
             first = head.last_seq + 1 if (head := ledger.head()) else 1
             try:
-                receipt = _stored(ledger, run_key, tables, side)
+                with ThreadPoolExecutor(1) as side:  # done, whatever happens, before files are removed
+                    receipt = _stored(ledger, run_key, tables, side)
             except BaseException:
                 _remove_from(folder, first)
                 raise

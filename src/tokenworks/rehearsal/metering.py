@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from tokenworks.rehearsal.tools import tool_costs
 from tokenworks.spec.factory import Factory
 from tokenworks.twin.allocation import with_workers
 from tokenworks.twin.cell import FINISHED, IN_SYSTEM, Allocation, Departed, TwinOptions, TwinResult
+from tokenworks.twin.departures import joined
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,9 +75,7 @@ def metered(made: Plant, twin: TwinResult, events: Unpriced, result: RunResult) 
     import pyarrow as pa
 
     assert twin.allocation is not None
-    names = [field.name for field in fields(Allocation)]
-    rows = Allocation(**{name: np.concatenate([getattr(part, name) for part in events.shares]) for name in names})
-    shares = with_workers(rows, twin.allocation)
+    shares = with_workers(joined(events.shares), twin.allocation)
     gpus = np.array([made.models[model].gpus for model in made.cell.workers])
     costs = request_costs(shares, gpus, _rates(made, twin, shares, result))
     usage = pa.concat_tables(events.tables)

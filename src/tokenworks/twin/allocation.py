@@ -42,11 +42,10 @@ class Division:
 
     def divide(self, rows: Ints) -> Allocation:
         """``rows``: LOG_COLUMNS of requests that left. Without rows of workers."""
-        share = rows[:, c.L_SHARE : c.L_SHARE + c.SHARE_COLUMNS]
-        worker, ticks, dynamic = (share[:, k :: c.A_WIDE].T for k in (c.A_WORKER, c.A_TICKS, c.A_UJ))
+        share = np.ascontiguousarray(rows[:, c.L_SHARE : c.L_SHARE + c.SHARE_COLUMNS].T)
+        worker, ticks, dynamic = (share[k :: c.A_WIDE] for k in (c.A_WORKER, c.A_TICKS, c.A_UJ))
         worker = worker - 1
-        static = np.array([self._static_of(*pair) for pair in zip(worker, ticks, strict=True)])
-        self._dynamic += sums_by(worker, dynamic, len(self._dynamic))
+        static = np.array([self._give(*part) for part in zip(worker, ticks, dynamic, strict=True)])
         none = np.zeros(0, np.int64)
         return Allocation(
             prefill_worker=worker[0].astype(np.int32),
@@ -61,12 +60,12 @@ class Division:
             lost_uj=none,
         )
 
-    def _static_of(self, worker: Ints, ticks: Ints) -> Ints:
-        """Static draw of each request for its time at a worker (−1: none)."""
+    def _give(self, worker: Ints, ticks: Ints, dynamic: Ints) -> Ints:
+        """Static draw of each request for its time at a worker (−1: none); what it got there is counted."""
+        if not (worker >= 0).any():
+            return np.zeros_like(ticks)
         order, edge = by_worker(worker, len(self._ticks))
         begin, some = edge[:-1], np.flatnonzero(np.diff(edge))
-        if not len(some):
-            return np.zeros_like(ticks)
         order = order[edge[0] :]  # without those at no worker
         edge, begin = edge - edge[0], begin - edge[0]
         at = worker[order]
@@ -81,6 +80,8 @@ class Division:
         parts = np.diff(upto, prepend=0)
         parts[begin[some]] = upto[begin[some]] - self._static[some]
         self._ticks[some], self._static[some] = done[edge[some + 1] - 1], upto[edge[some + 1] - 1]
+        heat = np.cumsum(dynamic[order])
+        self._dynamic[some] += np.diff(heat[edge[some + 1] - 1], prepend=0)
         static = np.zeros_like(ticks)
         static[order] = parts
         return static
@@ -116,16 +117,6 @@ def with_workers(shares: Allocation, rest: Allocation) -> Allocation:
         idle_uj=rest.idle_uj,
         lost_uj=rest.lost_uj,
     )
-
-
-def sums_by(worker: Ints, values: Ints, workers: int) -> Ints:
-    """Exact sums by worker (−1: of nobody) of arrays of one shape, modulo 2**64."""
-    total = np.zeros(workers, np.int64)
-    for at, row in zip(worker, values, strict=True):
-        order, edge = by_worker(at, workers)
-        done = np.concatenate([[0], np.cumsum(row[order])])
-        total += done[edge[1:]] - done[edge[:-1]]
-    return total
 
 
 def _active_microjoules(cell: Cell, level_ticks: Ints) -> Ints:

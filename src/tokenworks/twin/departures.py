@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
@@ -47,8 +47,9 @@ class Departures:
     def __init__(self, cell: Cell, options: TwinOptions, sink: Sink | None):
         self._options, self._sink = options, sink
         self.division = Division(cell)
-        self._kept: list[Ints] = []
-        self._streams = sink is not None and not (options.allocate and self.division.waits)
+        self._waits = options.allocate and self.division.waits
+        self._waiting: list[Ints] = []  # rows that cannot be divided yet
+        self._kept: list[tuple[Ints, RequestLog | None, Allocation | None]] = []  # for the result
 
     @property
     def wanted(self) -> bool:
@@ -56,41 +57,55 @@ class Departures:
 
     def take(self, rows: Ints) -> None:
         """A full chunk of LOG_COLUMNS; it is nobody else's from here on."""
-        if self._streams:
-            self._hand_over(rows, 0)
-        if self._options.record or not self._streams:
-            self._kept.append(rows)
+        if self._waits:
+            self._waiting.append(rows)
+        else:
+            self._pass_on(rows, 0)
 
     def finish(self, rows: Ints, st: State, stats: WorkerStats, count: int, end: int) -> Whole:
         """``rows``: the last that left. Raises ConservationError where shares and meters differ."""
         self.division.know(st)
-        last = [rows, inside(st, self._options.allocate)]
-        whole = self._whole(np.concatenate([*self._kept, *last]), st, count)
-        if self._sink is not None:
-            for chunk in cut(np.concatenate(last if self._streams else [*self._kept, *last]), self._options.chunk_rows):
-                self._hand_over(chunk, end)
-        self._kept = []
+        self._pass_on(np.concatenate([*self._waiting, rows, inside(st, self._options.allocate)]), end)
+        whole = self._whole(st, count)
+        self._waiting, self._kept = [], []
         if not self._options.allocate:
             return whole
         rest = self.division.rest(st, stats, end)
         return replace(whole, shares=rest if whole.shares is None else with_workers(whole.shares, rest))
 
-    def _hand_over(self, rows: Ints, end: int) -> None:
-        assert self._sink is not None
+    def _pass_on(self, rows: Ints, end: int) -> None:
+        """Divided at once, whatever its length."""
+        number, record = rows[:, c.L_ID].copy(), self._options.record
+        log = log_of(rows) if record or self._sink else None
         shares = self.division.divide(rows) if self._options.allocate else None
-        self._sink(Departed(rows[:, c.L_ID].copy(), log_of(rows), shares, end))
+        if record or self._sink is None:
+            self._kept.append((number, log, None if self._sink else shares))
+        if self._sink is None:
+            return
+        assert log is not None
+        for part in cut(np.arange(len(rows)), self._options.chunk_rows):
+            self._sink(Departed(number[part], _chosen(log, part), shares and _shares(shares, part), end))
 
-    def _whole(self, rows: Ints, st: State, count: int) -> Whole:
-        """By number; divided in the order of leaving."""
-        number = rows[:, c.L_ID].copy()
-        divides = self._options.allocate and self._sink is None
-        shares = placed(self.division.divide(rows), number, count) if divides else None
+    def _whole(self, st: State, count: int) -> Whole:
+        """All that was kept, by number."""
+        if not self._kept:
+            return Whole(None, None, None)
+        number = np.concatenate([number for number, _, _ in self._kept])
+        logs = [log for _, log, _ in self._kept if log is not None]
+        parts = [shares for _, _, shares in self._kept if shares is not None]
+        shares = placed(joined(parts), number, count) if parts else None
         if not self._options.record:
             return Whole(None, None, shares)
-        log = placed(log_of(rows), number, count)
+        log = placed(joined(logs), number, count)
         pending = st.slot[st.slot[:, c.PHASE] == c.PENDING]
         log.arrival[pending[:, c.ID]] = pending[:, c.ARRIVAL]
         return Whole(log, number, shares)
+
+
+def joined(parts: Sequence[Columns]) -> Columns:
+    """Rows of requests one after the other."""
+    names = [field.name for field in fields(parts[0])]
+    return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 def departed(result: TwinResult, most: int) -> Iterator[Departed]:
@@ -98,16 +113,20 @@ def departed(result: TwinResult, most: int) -> Iterator[Departed]:
     assert result.log is not None
     assert result.order is not None
     for number in cut(result.order, most):
-        shares = None if result.allocation is None else _chosen(result.allocation, number, ("idle_", "lost_"))
+        shares = None if result.allocation is None else _shares(result.allocation, number)
         yield Departed(number, _chosen(result.log, number), shares, result.end_ticks)
 
 
-def _chosen(columns: Columns, number: Ints, without: tuple[str, ...] = ("-",)) -> Columns:
-    """Rows of some requests, in this order; columns that begin with one of ``without`` are left empty."""
-    names = [field.name for field in fields(columns)]
-    return replace(
-        columns, **{n: getattr(columns, n)[number[:0] if n.startswith(without) else number] for n in names}
-    )
+def _chosen(log: RequestLog, rows: Ints) -> RequestLog:
+    """Rows of some requests, in this order."""
+    return replace(log, **{field.name: getattr(log, field.name)[rows] for field in fields(log)})
+
+
+def _shares(shares: Allocation, rows: Ints) -> Allocation:
+    """The same, without rows of workers."""
+    names = [field.name for field in fields(shares)]
+    picked = {n: getattr(shares, n)[rows[:0] if n.startswith(("idle_", "lost_")) else rows] for n in names}
+    return replace(shares, **picked)
 
 
 def cut(rows: Ints, most: int) -> Iterator[Ints]:
