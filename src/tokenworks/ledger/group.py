@@ -20,7 +20,7 @@ from tokenworks.ledger.ledger import Ledger
 from tokenworks.ledger.prepare import Prepared, prepare
 from tokenworks.ledger.receipt import Receipt
 
-CHUNK = 64  # events stored while others are still being prepared
+CHUNK = 256  # events stored while others are still being prepared
 MOST = 4096  # events of one group
 SYNCERS = 2
 

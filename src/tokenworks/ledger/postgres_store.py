@@ -25,6 +25,8 @@ MOST_PARAMETERS = 60_000  # the protocol ends at 65,535
 class PostgresStore:
     """``postgresql://user@host/base?schema=name``: the schema (default ``tokenworks``) is made where there is none."""
 
+    sole = False
+
     def __init__(self, url: str, *, read_only: bool = False):
         self._url, self._schema = _without_schema(url)
         self.place = _without_password(url)

@@ -34,6 +34,8 @@ def _insert_sql(table: str, width: int, rows: int, conflict: str) -> str:
 
 
 class SqliteStore:
+    sole = True  # by the writer's lock
+
     def __init__(self, path: Path, *, read_only: bool = False):
         self.place = str(path)
         if read_only and not path.is_file():
