@@ -26,6 +26,7 @@ class PostgresStore:
     """``postgresql://user@host/base?schema=name``: the schema (default ``tokenworks``) is made where there is none."""
 
     sole = False
+    blob: type[bytes] | type[bytearray] = bytes
 
     def __init__(self, url: str, *, read_only: bool = False):
         self._url, self._schema = _without_schema(url)
