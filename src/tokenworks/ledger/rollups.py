@@ -28,7 +28,7 @@ class Rollups:
     def __init__(self, store: Store):
         self._store = store
         self._rolled = rolled(store)  # None: nothing waits, ever
-        self._waiting: list[Pair] = []  # of the groups since ``rolled``
+        self._waiting: dict[Cell, list[int]] = {}  # numbers since ``rolled``, one event's after the other's
         self._new: Sequence[Pair] = ()
         self._done: int | None = None  # position up to which this transaction writes
         self._stop = False
@@ -50,15 +50,15 @@ class Rollups:
         """Writes all that waits; the roll-ups then cover the ledger up to ``last_seq``."""
         if self._rolled is None:
             return
-        write(self._store, sum_up([*self._waiting, *self._new]))
+        write(self._store, _totals(_gather({cell: [*row] for cell, row in self._waiting.items()}, self._new)))
         self._store.run("UPDATE meta SET value = ? WHERE name = 'rolled'", (str(last_seq),))
         self._done = last_seq
 
     def committed(self) -> None:
         if self._done is None:
-            self._waiting += self._new
+            _gather(self._waiting, self._new)
         else:
-            self._waiting = []
+            self._waiting = {}
             self._rolled = None if self._rolled is None or self._stop else self._done
         self.undone()
 
@@ -84,10 +84,28 @@ def _large(pairs: Sequence[Pair]) -> bool:
 
 def sum_up(pairs: Iterable[Pair]) -> dict[Cell, Sums]:
     """The sums of each cell that occurs."""
-    rows: dict[Cell, list[Sums]] = {}
+    return _totals(_gather({}, pairs))
+
+
+def _gather(cells: dict[Cell, list[int]], pairs: Iterable[Pair]) -> dict[Cell, list[int]]:
+    """Adds to cells, in place. Plain numbers in a list a cell: kept tuples would wake the garbage collector."""
     for cell, sums in pairs:
-        rows.setdefault(cell, []).append(sums)
-    return {cell: tuple(map(sum, zip(*found, strict=True))) for cell, found in rows.items()}
+        row = cells.get(cell)
+        if row is None:
+            cells[cell] = list(sums)
+        else:
+            row += sums
+    return cells
+
+
+def _totals(cells: dict[Cell, list[int]]) -> dict[Cell, Sums]:
+    return {
+        cell: tuple(sum(row[place :: _width(cell)]) for place in range(_width(cell))) for cell, row in cells.items()
+    }
+
+
+def _width(cell: Cell) -> int:
+    return len(USAGE_SUMS) if len(cell) == len(USAGE_CELL) else len(COST_SUMS)
 
 
 def _conflict(table: str, cell: tuple[str, ...], sums: tuple[str, ...]) -> str:
