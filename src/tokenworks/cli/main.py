@@ -14,6 +14,7 @@ from tokenworks.cli import (
     calibrate,
     catalog,
     check,
+    compare,
     estimate,
     init,
     invoice,
@@ -23,12 +24,13 @@ from tokenworks.cli import (
     reconcile,
     run,
     schema,
+    sweep,
     taf,
     validate,
 )
 from tokenworks.errors import CatalogError, ConservationError, InputError
 
-VERBS = (init, check, run, estimate, catalog, ledger, taf, price, invoice, reconcile, pnl, validate, calibrate, schema)
+VERBS = (init, check, run, estimate, sweep, compare, catalog, ledger, taf, price, invoice, reconcile, pnl, validate, calibrate, schema)
 
 
 def parser() -> argparse.ArgumentParser:

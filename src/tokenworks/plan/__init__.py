@@ -1,0 +1,1 @@
+"""How the work is cut: which factory for a demand, what a change would give, and why."""
