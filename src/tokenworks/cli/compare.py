@@ -17,9 +17,14 @@ FACTORY, RESULT = "factory.yaml", "result.json"
 def register(verbs: Any) -> None:
     parser = verbs.add_parser("compare", help="factories, plans or results side by side: what differs, and why")
     parser.add_argument(
-        "sides", nargs="+", metavar="A B …", help=f"factory files, examples, folders with {FACTORY} or {RESULT}, or {RESULT}"
+        "sides",
+        nargs="+",
+        metavar="A B …",
+        help=f"factory files, examples, folders with {FACTORY} or {RESULT}, or {RESULT}",
     )
-    parser.add_argument("--no-swap", action="store_true", help="do not exchange parts of the files to find what matters")
+    parser.add_argument(
+        "--no-swap", action="store_true", help="do not exchange parts of the files to find what matters"
+    )
     parser.add_argument("--out", metavar="FOLDER", help="where compare.html goes (default: out/A-against-B)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON, nothing else")
     parser.add_argument("--quiet", action="store_true", help="only the page")

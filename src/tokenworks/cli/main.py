@@ -26,11 +26,15 @@ from tokenworks.cli import (
     schema,
     sweep,
     taf,
+    upgrade,
     validate,
 )
 from tokenworks.errors import CatalogError, ConservationError, InputError
 
-VERBS = (init, check, run, estimate, sweep, compare, catalog, ledger, taf, price, invoice, reconcile, pnl, validate, calibrate, schema)
+VERBS = (
+    init, check, run, estimate, sweep, compare, upgrade, catalog, ledger, taf, price, invoice, reconcile, pnl, validate,
+    calibrate, schema,
+)  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:

@@ -10,7 +10,6 @@ from tokenworks.cli.arguments import at_least, crew_arguments, site_argument
 
 if TYPE_CHECKING:
     from tokenworks.plan.sweep.points import Changes
-    from tokenworks.plan.sweep.run import Sweep
     from tokenworks.spec.factory import Factory
 
 RANKS = ("usd_per_mtok", "tokens_per_j", "output_tokens_s", "usd_h")

@@ -17,8 +17,8 @@ from tokenworks.report.plan_frame import frame, section
 
 FORMAT = "tokenworks-compare-1"
 _TERMS = (
-    "Left: which terms of the books moved, as shares that do not depend on an order (Shapley values) and sum to the change. "
-    "Right: which parts of the file moved the figure, found by exchanging them in every combination and rehearsing each."
+    "First the terms of the books that moved, as shares that do not depend on an order (Shapley values) and sum to the "
+    "change. Then the parts of the file that moved it, found by exchanging them in every combination and rehearsing each."
 )
 
 
@@ -62,9 +62,9 @@ def _bars(parts: Mapping[str, float], base: float, after: float, figure: str) ->
     low = min([0.0, *(min(a, b) for _, a, b, _, _ in steps)])
     top = max([base, after, *(max(a, b) for _, a, b, _, _ in steps)])
     rows = _bar("before", 0.0, base, form(base), "", "all", low, top)
-    for name, a, b, said, share in steps:
+    for name, a, b, said, relative in steps:
         better = (b < a) == (figure == PRICE)
-        rows += _bar(name, min(a, b), max(a, b), said, share, "c2" if better else "c1", low, top)
+        rows += _bar(name, min(a, b), max(a, b), said, relative, "c2" if better else "c1", low, top)
     rows += _bar("after", 0.0, after, form(after), change(after / base - 1), "all", low, top)
     return f'<table class="full water" aria-label="{escape(figure)}"><tbody>{rows}</tbody></table>'
 

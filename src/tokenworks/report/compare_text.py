@@ -10,7 +10,7 @@ from tokenworks.plan.compare.compare import Comparison, Why
 from tokenworks.plan.compare.factors import ENERGY, PRICE
 from tokenworks.plan.compare.sides import Line
 from tokenworks.report.figures import short, usd
-from tokenworks.report.text_table import WIDTH, clipped, table
+from tokenworks.report.text_table import WIDTH, table
 
 LEAST = 0.0005  # of a figure: smaller parts of a change are not shown
 SWAPPED = {PRICE: "usd_per_mtok", ENERGY: "tokens_per_j"}
@@ -64,7 +64,9 @@ def _why(why: Why) -> list[str]:
         base, after = why.before[figure], why.after[figure]
         form = usd if figure == PRICE else short
         found += _wrapped(f"Why {figure} is {change(after / base - 1)} in {why.side} ({form(base)} → {form(after)}):")
-        rows = [["", name, _signed(part, form), change(share)] for name, part, share in shares(why.by_term[figure], base)]
+        rows = [
+            ["", name, _signed(part, form), change(share)] for name, part, share in shares(why.by_term[figure], base)
+        ]
         found += table(["", "term", "part", "of the first"], rows, left=2, most=30)
         if why.swapped:
             parts = shares(why.swapped.shares[SWAPPED[figure]], base)
@@ -88,12 +90,11 @@ def _fields(found: Comparison) -> list[str]:
     if not found.fields:
         return ["The factory files do not differ."]
     rows = [[d.path, *d.values] for d in found.fields]
-    lines = table(["field that differs", *found.names], rows, left=len(found.names) + 1, most=_room(found))
-    return lines
-
-
-def _room(found: Comparison) -> int:
-    return max(8, (WIDTH - 2 * len(found.names)) // (len(found.names) + 1))
+    room = max(8, (WIDTH - 2 * len(found.names)) // (len(found.names) + 1))
+    longest = max(len(d.path) for d in found.fields)
+    return table(
+        ["field that differs", *found.names], rows, left=len(found.names) + 1, most=room, first=min(longest, 40)
+    )
 
 
 def _group(found: Comparison, name: str, lines: list[Line]) -> list[str]:
@@ -106,7 +107,7 @@ def _group(found: Comparison, name: str, lines: list[Line]) -> list[str]:
     head = [name, found.names[0]]
     for other in found.names[1:]:
         head += [other, ""]
-    return table([*(clipped(h, 16) for h in head), ""], rows, left=1, most=16)
+    return table([*head, ""], rows, left=1, most=14, first=24)
 
 
 def _wrapped(said: str) -> list[str]:

@@ -71,7 +71,11 @@ def _level(value: float, y: float) -> str:
 def _dot(x: float, y: float, dot: Dot, number: int) -> str:
     """Filled: does what is asked; hollow: does not; a ring around the best."""
     fill = f"var(--c{number % 5})" if dot.good else "var(--card)"
-    ring = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" fill="none" stroke="var(--good)" stroke-width="2.5"/>' if dot.best else ""
+    ring = (
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" fill="none" stroke="var(--good)" stroke-width="2.5"/>'
+        if dot.best
+        else ""
+    )
     return (
         f'<g><title>{escape(dot.said)}</title>{ring}<circle class="c{number % 5}" cx="{x:.1f}" cy="{y:.1f}" r="4.5" '
         f'style="fill:{fill}" stroke-width="1.8"/></g>'

@@ -31,7 +31,9 @@ def _note(found: Sweep) -> str:
 
 
 def _cut(found: Sweep) -> str:
-    return f"The first {MOST_ROWS:,} of {len(found.rows):,}; all are in sweep.csv." if len(found.rows) > MOST_ROWS else ""
+    return (
+        f"The first {MOST_ROWS:,} of {len(found.rows):,}; all are in sweep.csv." if len(found.rows) > MOST_ROWS else ""
+    )
 
 
 def _charts(found: Sweep) -> str:

@@ -15,18 +15,22 @@ def clipped(said: str, room: int) -> str:
     return said if len(said) <= room else said[: max(0, room - 1)] + "…"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int, most: int = 16, width: int = WIDTH) -> list[str]:
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], left: int, most: int = 16, first: int = 0, width: int = WIDTH
+) -> list[str]:
     """Lines of a table: the first ``left`` columns and the last one begin at the left, the others end at the right. Cells
-    are cut to ``most``, lines to ``width``.
+    are cut to ``most``, those of the first column to ``first`` where that is given, lines to ``width``.
 
     >>> table(("name", "value", "note"), (("a", "1", "x"), ("bc", "22", "y")), 1)
     ['name  value  note', 'a         1  x', 'bc       22  y']
     """
-    cut = [[clipped(cell, most) for cell in row[:-1]] + [row[-1]] for row in (head, *rows)]
+    cut = [[clipped(row[0], first or most), *(clipped(c, most) for c in row[1:-1]), row[-1]] for row in (head, *rows)]
     sizes = [max(len(row[i]) for row in cut) for i in range(len(head))]
     last = len(head) - 1
     lines = []
     for row in cut:
-        cells = [cell.ljust(s) if i < left or i == last else cell.rjust(s) for i, (cell, s) in enumerate(zip(row, sizes, strict=True))]
+        cells = [
+            c.ljust(s) if i < left or i == last else c.rjust(s) for i, (c, s) in enumerate(zip(row, sizes, strict=True))
+        ]
         lines.append(clipped("  ".join(cells).rstrip(), width))
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, TypeVar
 
 from tokenworks.errors import InputError
@@ -37,7 +38,7 @@ def work_of(work: Callable[[Task], Found], task: Task) -> Found:
 @contextmanager
 def _cluster(size: int) -> Iterator[Any]:
     try:
-        import ray
+        ray: Any = import_module("ray")
     except ImportError:
         raise InputError('--workers ray needs Ray, which is not installed: pip install "tokenworks[ray]"') from None
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
@@ -46,8 +47,8 @@ def _cluster(size: int) -> Iterator[Any]:
         there = os.environ.get(ADDRESS)
         try:
             ray.init(address=there, **quiet) if there else ray.init(address="local", num_cpus=size, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise InputError(f"Ray does not start: {str(error).splitlines()[0]}") from error
+        except Exception as error:
+            raise InputError(f"Ray does not start: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
     try:
         yield ray
     finally:

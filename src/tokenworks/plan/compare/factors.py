@@ -10,8 +10,9 @@ This is accounting: it says which term moved, not which field of the file moved 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from tokenworks.plan.compare.shapley import shapley
 from tokenworks.plan.compare.sides import Result
@@ -91,9 +92,11 @@ def by_term(before: Terms, after: Terms) -> dict[str, dict[str, float]]:
     """Figure → term → its part of the change, in the figure's unit: Shapley shares over the terms; they sum to the change."""
     found = {}
     for name, figure in ((PRICE, usd_per_mtok), (ENERGY, tokens_per_j)):
-        shares = shapley(
-            list(NAMES),
-            lambda moved, figure=figure: figure(Terms(**{n: getattr(after if n in moved else before, n) for n in NAMES})),
-        )
+        shares = shapley(list(NAMES), partial(_mixed, figure, before, after))
         found[name] = {NAMES[n]: share for n, share in shares.items()}
     return found
+
+
+def _mixed(figure: Callable[[Terms], float], before: Terms, after: Terms, moved: frozenset[str]) -> float:
+    """The figure with some terms of the second run."""
+    return figure(Terms(**{n: getattr(after if n in moved else before, n) for n in NAMES}))

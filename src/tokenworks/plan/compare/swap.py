@@ -63,10 +63,13 @@ def swapped(
             break
         reasons.append(f"{label(failed[0])} of the other factory alone: {rows[failed[0]]['reason']}")
         groups = _coarser(groups)
-    shares = {
-        figure: shapley(list(names), lambda chosen, f=figure: float(rows[_joined(names, chosen)][f])) for figure in COMPARED
-    }
+    worth = {figure: {parts: float(rows[parts][figure]) for parts in wanted} for figure in COMPARED}
+    shares = {figure: shapley(list(names), partial(_worth, worth[figure], names)) for figure in COMPARED}
     return Swapped(shares, len(rows), tuple(reasons))
+
+
+def _worth(values: Mapping[Parts, float], names: Mapping[str, Parts], chosen: frozenset[str]) -> float:
+    return values[_joined(names, chosen)]
 
 
 def label(parts: Parts) -> str:
@@ -91,4 +94,7 @@ def _mixed(before: Factory, after: Factory, parts: Parts) -> Row:
         mixed = before.replace_all({part: theirs.get(part, {}) for part in PARTS if part in parts})
         return figures(rehearse(mixed, idleness=False).result)
     except (InputError, CatalogError) as error:
-        return {"state": IMPOSSIBLE, "reason": str(error).splitlines()[0].partition("  ")[2] or str(error).splitlines()[0]}
+        return {
+            "state": IMPOSSIBLE,
+            "reason": str(error).splitlines()[0].partition("  ")[2] or str(error).splitlines()[0],
+        }

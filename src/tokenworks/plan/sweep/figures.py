@@ -51,6 +51,7 @@ def figures(result: RunResult) -> Row:
     }
     for s in result.services:
         found |= {
+            f"{s.name}.state": OVERLOADED if s.saturated else MISSES if missed(s) or unknown(s) else OK,
             f"{s.name}.ttft_p95_s": s.ttft.p95_s,
             f"{s.name}.tpot_p95_s": s.tpot.p95_s,
             f"{s.name}.requests_s": s.arrived / result.horizon_s,

@@ -32,7 +32,7 @@ class Journal:
     def __enter__(self) -> Journal:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "a+b")  # noqa: SIM115 (closed by __exit__)
+            self._file = open(self.path, "a+b")
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
         self._file.seek(0)
@@ -80,7 +80,9 @@ def keys_of(factory: Factory, points: list[tuple[tuple[str, str], ...]]) -> list
 def _basis(factory: Factory) -> dict[str, Any]:
     """All that figures follow from besides the changes: the file, files that it names, a user's catalogue, the version."""
     named = [load.trace for load in factory.workload] + [load.mix for load in factory.workload]
-    named += [lengths.trace for load in factory.workload for lengths in (load.input_lengths, load.output_lengths) if lengths]
+    named += [
+        lengths.trace for load in factory.workload for lengths in (load.input_lengths, load.output_lengths) if lengths
+    ]
     files = [Path(name) for name in (*named, factory.calibration) if name and Path(name).exists()]
     return {
         "factory": as_dict(factory),

@@ -23,7 +23,8 @@ def grid(axes: Sequence[Axis]) -> list[Changes]:
     if count > MOST_POINTS:
         raise InputError(f"{count:,} points are more than {MOST_POINTS:,}; draw some of them with --sample N")
     return [
-        tuple(zip([a.path for a in axes], values, strict=True)) for values in itertools.product(*(a.values for a in axes))
+        tuple(zip([a.path for a in axes], values, strict=True))
+        for values in itertools.product(*(a.values for a in axes))
     ]
 
 

@@ -31,7 +31,11 @@ class Sweep:
     def best(self) -> int | None:
         """The first best point of those that do what is asked of them; None where none does."""
         sign = -1.0 if RANKS[self.by] else 1.0
-        fit = [(sign * row[self.by], i) for i, row in enumerate(self.rows) if row["state"] == OK and row[self.by] is not None]
+        fit = [
+            (sign * row[self.by], i)
+            for i, row in enumerate(self.rows)
+            if row["state"] == OK and row[self.by] is not None
+        ]
         return min(fit)[1] if fit else None
 
     @property
