@@ -1,10 +1,7 @@
 """`sweep`: every point as `run` would have it, the same bytes however the work is shared out or cut short."""
 
 import csv
-import importlib.util
 import json
-import os
-import subprocess
 import sys
 
 import pyarrow.parquet as parquet
@@ -156,29 +153,6 @@ def test_json_has_the_sample_as_asked_for(factory, tmp_path, capsys):
     assert len(rates) == 4  # of nine whole numbers, one in each quarter of [2, 11)
     assert all(2 + 9 * i / 4 - 1 < r < 2 + 9 * (i + 1) / 4 for i, r in enumerate(sorted(rates)))
     assert found["points"][found["best"] - 1]["usd_per_mtok"] == min(p["usd_per_mtok"] for p in found["points"])
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason='Ray is not installed: pip install "tokenworks[ray]"'
-)
-def test_the_same_bytes_on_ray(factory, tmp_path):
-    _, one = swept(factory, tmp_path / "one", "--processes", "1")
-    command = [
-        sys.executable,
-        "-m",
-        "tokenworks",
-        "sweep",
-        factory,
-        *OVER,
-        "--quiet",
-        "--workers",
-        "ray",
-        "--processes",
-        "2",
-    ]
-    env = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
-    subprocess.run([*command, "--out", str(tmp_path / "ray")], check=True, env=env)
-    assert {name: (tmp_path / "ray" / name).read_bytes() for name in FILES} == one
 
 
 def test_without_ray_the_line_that_installs_it_is_said(factory, tmp_path, capsys, monkeypatch):

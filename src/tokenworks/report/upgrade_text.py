@@ -110,6 +110,7 @@ def remarks(found: Upgrade) -> list[str]:
             said[f"{name_of(case)}: tensor-parallel degrees divided, of {' and '.join(narrow)}."] = None
         for note in case.notes:
             said[f"{name_of(case)}: {note}."] = None
+    said["n: systems; racks: those that they fill."] = None
     if any(case.projected for case in found.cases):
         said["* rests on projections: announced, not sold; its price and power may change."] = None
     said[
