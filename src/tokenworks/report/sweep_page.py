@@ -76,7 +76,7 @@ def _lines(values: list[str]) -> list[str]:
         return [v if v in distinct[: MOST_LINES - 1] else "others" for v in values]
     order = sorted(distinct, key=lambda v: place[v])
     cuts = [order[len(order) * k // 3] for k in (1, 2)]
-    names = (f"< {cuts[0]}", f"< {cuts[1]}", f"≥ {cuts[1]}")
+    names = (f"< {cuts[0]}", f"from {cuts[0]}", f"≥ {cuts[1]}")
     return [names[sum(place[v] >= place[c] for c in cuts)] for v in values]
 
 

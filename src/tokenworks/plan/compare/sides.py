@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -48,6 +49,15 @@ def of_result(result: RunResult) -> Result:
 
 def lines(sides: Sequence[Side]) -> list[Line]:
     """All figures, by group; costs and services that only some sides have are there with None."""
+    return [replace(line, values=tuple(_known(v) for v in line.values)) for line in _lines(sides)]
+
+
+def _known(value: float | None) -> float | None:
+    """A latency of which nothing was measured is none."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _lines(sides: Sequence[Side]) -> list[Line]:
     results = [side.result for side in sides]
     found = [Line("results", name, tuple(read(r) for r in results)) for name, read in FIGURES.items()]
     for service in dict.fromkeys(s["name"] for r in results for s in r["services"]):

@@ -8,16 +8,16 @@ share of what its service sustains that it is today; at the same demand as many 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tokenworks import catalog
 from tokenworks.errors import CatalogError, InputError
-from tokenworks.plan.sweep.figures import IMPOSSIBLE, OK, Row, figures
+from tokenworks.plan.sweep.figures import IMPOSSIBLE, Row, figures
 from tokenworks.plan.upgrade.candidates import projected
-from tokenworks.plan.upgrade.size import BASES, DEMAND, counts, needed, reference
-from tokenworks.plan.upgrade.swap import exchanged, layouts, scalable
+from tokenworks.plan.upgrade.layout import Layout, candidates_of, chosen_of, enough
+from tokenworks.plan.upgrade.size import BASES, DEMAND, counts, reference
+from tokenworks.plan.upgrade.swap import exchanged, scalable
 from tokenworks.rehearsal.demand import rate_of
 from tokenworks.rehearsal.run import Rehearsal, rehearse
 from tokenworks.spec.demand import Scale
@@ -26,7 +26,6 @@ from tokenworks.twin.spread import Crew, Stop, spread
 
 FULLEST = 0.85  # share of the sustainable rate that an overloaded service is planned for
 HOURS_YEAR = 8766.0
-Layout = tuple[int, ...]  # what the tensor-parallel degrees of each service are divided by
 
 
 @dataclass(frozen=True)
@@ -103,17 +102,17 @@ def upgrade(
     open_ended = [scalable(load) for load in factory.workload]
     same = tuple(Scale(kind="sustainable", value=u) if o else None for u, o in zip(shares, open_ended, strict=True))
     fixed = tuple(Scale(kind="rate", value=r) if o else None for r, o in zip(rates, open_ended, strict=True))
-    tried = [_Job(name, "layout", reference(factory, name), x, same) for name in to for x in _layouts(factory)]
+    tried = [_Job(name, "layout", reference(factory, name), x, same) for name in to for x in candidates_of(factory)]
     rows = _rehearsed(factory, tried, crew, say, stop, "layouts")
     if rows is None:
         return None
     jobs, cases = list[_Job](), list[Case]()
     for name in to:
-        layout, chosen = _chosen(factory, {job.layout: row for job, row in rows.items() if job.system == name})
+        layout, chosen = chosen_of(factory, {job.layout: row for job, row in rows.items() if job.system == name})
         for basis in BASES:
             try:
                 wanted = (
-                    _enough(factory, name, chosen, rates, shares) if basis == DEMAND else counts(factory, name, basis)
+                    enough(factory, name, chosen, rates, shares) if basis == DEMAND else counts(factory, name, basis)
                 )
                 jobs.append(_Job(name, basis, wanted, layout, fixed if basis == DEMAND else same))
             except InputError as error:
@@ -125,53 +124,6 @@ def upgrade(
     order = {(name, basis): i for i, (basis, name) in enumerate((b, n) for b in BASES for n in to)}
     today = _case(_Job("today", "today", tuple(s.count for s in factory.systems), (), same), _row(done), factory)
     return Upgrade(factory.name, tuple(names), today, tuple(sorted(cases, key=lambda c: order[c.system, c.basis])))
-
-
-def _layouts(factory: Factory) -> list[Layout]:
-    """Today's degrees, then each service's own alternatives while the others stay."""
-    today = tuple(1 for _ in factory.services)
-    others = [(i, by) for i, service in enumerate(factory.services) for by in layouts(service)[1:]]
-    return [today, *((*today[:i], by, *today[i + 1 :]) for i, by in others)]
-
-
-def _chosen(factory: Factory, rows: Mapping[Layout, Row]) -> tuple[Layout, list[Row]]:
-    """The best layout of each service, and the rehearsals that showed them."""
-    best, shown = list[int](), list[Row]()
-    for i, service in enumerate(factory.services):
-        mine = [(by[i], row) for by, row in rows.items() if all(x == 1 for k, x in enumerate(by) if k != i)]
-        by, row = min(mine, key=lambda pair: _rank(pair[1], service.name))
-        best.append(by)
-        shown.append(row)
-    return tuple(best), shown
-
-
-def _rank(row: Row, service: str) -> tuple[float, ...]:
-    """What meets the service's objectives first, then what sustains most."""
-    if row["state"] == IMPOSSIBLE:
-        return 1.0, math.inf
-    return float(row[f"{service}.state"] != OK), -float(row[f"{service}.sustainable_requests_s"])
-
-
-def _enough(
-    factory: Factory, new: str, chosen: Sequence[Row], rates: Sequence[float], shares: Sequence[float]
-) -> tuple[int, ...]:
-    """Systems by entry that serve today's rates at today's share of use. Raises InputError where no layout is possible."""
-    failed = next((row for row in chosen if row["state"] == IMPOSSIBLE), None)
-    if failed:
-        raise InputError(failed["reason"])
-    rows = {s.name: row for s, row in zip(factory.services, chosen, strict=True)}
-    found = []
-    for system, count in zip(factory.systems, reference(factory, new), strict=True):
-        here = [i for i, w in enumerate(factory.workload) if _on(factory, w.service) == system.id]
-        asked = [factory.workload[i].service for i in here]
-        sustained = [float(rows[name][f"{name}.sustainable_requests_s"]) for name in asked]
-        times = needed([rates[i] for i in here], sustained, [shares[i] for i in here])
-        found.append(max(1, math.ceil(count * times - 1e-9)))
-    return tuple(found)
-
-
-def _on(factory: Factory, service: str) -> str:
-    return factory.system_of(next(s for s in factory.services if s.name == service)).id
 
 
 def _rehearsed(
