@@ -10,7 +10,7 @@ from itertools import groupby
 from tokenworks.plan.compare.compare import Comparison, Why
 from tokenworks.plan.compare.factors import ENERGY, PRICE
 from tokenworks.plan.compare.sides import Line
-from tokenworks.report.compare_text import SWAPPED, change, headline, shares, written
+from tokenworks.report.compare_text import SWAPPED, change, headline, part_of, shares, written
 from tokenworks.report.figures import short, usd
 from tokenworks.report.files import plain
 from tokenworks.report.plan_frame import frame, section
@@ -57,7 +57,7 @@ def _bars(parts: Mapping[str, float], base: float, after: float, figure: str) ->
     form = usd if figure == PRICE else short
     steps, at = [], base
     for name, part, share in shares(parts, base):
-        steps.append((name, at, at + part, f"{'+' if part > 0 else '−'}{form(abs(part))}", change(share)))
+        steps.append((name, at, at + part, f"{'+' if part > 0 else '−'}{form(abs(part))}", part_of(share)))
         at += part
     low = min([0.0, *(min(a, b) for _, a, b, _, _ in steps)])
     top = max([base, after, *(max(a, b) for _, a, b, _, _ in steps)])

@@ -52,6 +52,15 @@ def change(relative: float | None) -> str:
     return f"×{1 + relative:.2f}" if relative >= 2 else f"{relative:+.1%}".replace("-", "−")
 
 
+def part_of(share: float) -> str:
+    """A part of a change, of the first side's figure.
+
+    >>> part_of(0.395), part_of(-10.9)
+    ('+39.5%', '−1,090.0%')
+    """
+    return f"{share:+,.1%}".replace("-", "−")
+
+
 def shares(parts: Mapping[str, float], base: float) -> list[tuple[str, float, float]]:
     """(cause, its part, relative to the first side's figure), the largest first, without those that are nothing."""
     kept = [(name, part, part / base) for name, part in parts.items() if abs(part / base) >= LEAST]
@@ -65,13 +74,13 @@ def _why(why: Why) -> list[str]:
         form = usd if figure == PRICE else short
         found += _wrapped(f"Why {figure} is {change(after / base - 1)} in {why.side} ({form(base)} → {form(after)}):")
         rows = [
-            ["", name, _signed(part, form), change(share)] for name, part, share in shares(why.by_term[figure], base)
+            ["", name, _signed(part, form), part_of(share)] for name, part, share in shares(why.by_term[figure], base)
         ]
-        found += table(["", "term", "part", "of the first"], rows, left=2, most=30)
+        found += table(["", "term", "part", "of the first"], rows, left=2, most=44)
         if why.swapped:
             parts = shares(why.swapped.shares[SWAPPED[figure]], base)
-            rows = [["", name, _signed(part, form), change(share)] for name, part, share in parts]
-            found += table(["", "part of the file", "part", "of the first"], rows, left=2, most=30)
+            rows = [["", name, _signed(part, form), part_of(share)] for name, part, share in parts]
+            found += table(["", "part of the file", "part", "of the first"], rows, left=2, most=44)
     if why.swapped:
         found += _wrapped(f"Parts of the file were exchanged in {why.swapped.rehearsals} ways, each rehearsed.")
         for reason in why.swapped.together:

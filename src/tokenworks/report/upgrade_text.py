@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tokenworks.plan.upgrade.run import Case, Upgrade
 from tokenworks.plan.upgrade.size import DEMAND, DOLLARS, GPUS, POWER
+from tokenworks.plan.upgrade.swap import OWNED
 from tokenworks.report.figures import short, unit, usd
 from tokenworks.report.text_table import WIDTH, table
 
@@ -48,7 +49,10 @@ def headline(found: Upgrade) -> str:
         if best:
             times = best.row["output_tokens_s"] / found.today.row["output_tokens_s"]
             price = best.row["usd_per_mtok"] / found.today.row["usd_per_mtok"]
-            said.append(f"{name_of(best)} makes {times:.3g} times the tokens, each at {price:.3g} times the dollars")
+            bought = " (bought: it has no rental price)" if OWNED in best.notes else ""
+            said.append(
+                f"{name_of(best)} makes {times:.3g} times the tokens, each at {price:.3g} times the dollars{bought}"
+            )
     where = "at the same power" if basis == POWER else f"with as many GPUs ({found.today.gpus:,}) or the nearest"
     what = "; ".join(said) or "nothing newer does what is asked"
     return f"{found.factory} on {found.today.system}, {where}: {what}."

@@ -1,8 +1,8 @@
 """Which part of the file makes the difference: parts are exchanged in every combination, each rehearsed.
 
 The parts are site, systems, services, workload and run; of k that differ, 2^k factories are rehearsed. A part's share is
-its Shapley share: the mean of what it adds over all orders of exchanging. Where a combination cannot be built (the other
-factory's services do not fit this one's systems), parts are taken together, in the order of `TOGETHER`, until all can.
+its Shapley share: the mean of what it adds over all orders of exchanging. Where a mixture cannot be built (the other factory's
+racks need a cooling that this one's site lacks), its parts are taken together with the fewest others that make it possible.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import combinations
 
 from tokenworks.errors import CatalogError, InputError
 from tokenworks.plan.compare.shapley import shapley, subsets
@@ -20,7 +21,6 @@ from tokenworks.spec.loading import as_dict
 from tokenworks.twin.spread import Crew, Stop, spread
 
 PARTS = ("site", "systems", "services", "workload", "run")
-TOGETHER = ("systems", "services", "workload", "site", "run")
 COMPARED = ("usd_per_mtok", "tokens_per_j", "output_tokens_s", "facility_w")
 Parts = frozenset[str]
 
@@ -29,7 +29,7 @@ Parts = frozenset[str]
 class Swapped:
     """Shares of the change of each figure by group of parts, and how often the twin ran for it."""
 
-    shares: Mapping[str, Mapping[str, float]]  # figure → "systems and services" → part of the change
+    shares: Mapping[str, Mapping[str, float]]  # figure → "systems + services" → part of the change
     rehearsals: int
     together: tuple[str, ...] = field(default=())  # reasons why parts were taken together
 
@@ -61,8 +61,8 @@ def swapped(
         failed = [parts for parts in wanted if rows[parts]["state"] == IMPOSSIBLE]
         if not failed:
             break
-        reasons.append(f"{label(failed[0])} of the other factory alone: {rows[failed[0]]['reason']}")
-        groups = _coarser(groups)
+        reasons.append(f"{label(failed[0])} of the other factory alone: {rows[failed[0]]['reason'].partition('. ')[0]}")
+        groups = _coarser(groups, failed[0], rows)
     worth = {figure: {parts: float(rows[parts][figure]) for parts in wanted} for figure in COMPARED}
     shares = {figure: shapley(list(names), partial(_worth, worth[figure], names)) for figure in COMPARED}
     return Swapped(shares, len(rows), tuple(reasons))
@@ -73,18 +73,20 @@ def _worth(values: Mapping[Parts, float], names: Mapping[str, Parts], chosen: fr
 
 
 def label(parts: Parts) -> str:
-    return " and ".join(part for part in PARTS if part in parts) or "nothing"
+    return " + ".join(part for part in PARTS if part in parts) or "nothing"
 
 
 def _joined(names: Mapping[str, Parts], chosen: frozenset[str]) -> Parts:
     return frozenset().union(*(names[name] for name in chosen))
 
 
-def _coarser(groups: list[Parts]) -> list[Parts]:
-    """The first two groups of `TOGETHER` as one."""
-    first, second, *rest = sorted(groups, key=lambda group: min(TOGETHER.index(part) for part in group))
-    merged = [first | second, *rest]
-    return sorted(merged, key=lambda group: min(PARTS.index(part) for part in group))
+def _coarser(groups: list[Parts], failed: Parts, rows: Mapping[Parts, Row]) -> list[Parts]:
+    """The groups of a smallest mixture that cannot be built together with the fewest others that make it one."""
+    others = [group for group in groups if not group <= failed]
+    wider = (failed.union(*more) for size in range(1, len(others) + 1) for more in combinations(others, size))
+    merged = next(parts for parts in wider if rows[parts]["state"] != IMPOSSIBLE)
+    left = [merged, *(group for group in groups if not group <= merged)]
+    return sorted(left, key=lambda group: min(PARTS.index(part) for part in group))
 
 
 def _mixed(before: Factory, after: Factory, parts: Parts) -> Row:

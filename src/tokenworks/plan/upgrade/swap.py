@@ -13,6 +13,7 @@ from tokenworks.spec.factory import Factory, Own, Rent, Service, System
 from tokenworks.spec.loading import as_dict
 from tokenworks.spec.site_checks import cools, rack_limit_w, rack_w
 
+OWNED = "no rental price in the catalogue: owned"
 LAYOUTS = (1, 2, 4, 8)  # by what tensor-parallel degrees are divided
 
 
@@ -34,7 +35,7 @@ def exchanged(
     dumped = [s.model_dump(mode="json", by_alias=True, exclude_defaults=True) for s in systems]
     made = factory.replace_all({"site": site, "systems": dumped, "services": services, "workload": loads})
     if any(s.rent and n.own for s, n in zip(factory.systems, systems, strict=True)):
-        notes = (*notes, "no rental price in the catalogue: owned")
+        notes = (*notes, OWNED)
     return made, notes
 
 
