@@ -67,7 +67,8 @@ def plan() -> Iterator[Row]:
 
 def startup() -> Iterator[Row]:
     found = run("startup.py")
-    for name, key, goal, peer in (("--help", "help_s", 0.3, "5–9 s"), ("check", "check_s", 0.5, "—"), ("run, warm", "run_s", 3, "—")):
+    said = (("--help", "help_s", 0.3, "5–9 s"), ("check", "check_s", 0.5, "—"), ("run, warm", "run_s", 3, "—"))
+    for name, key, goal, peer in said:
         yield name, f"{found[key]:.2f} s", f"≤ {goal} s", peer
 
 

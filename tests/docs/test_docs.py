@@ -38,6 +38,8 @@ def kind(page, language, content):
         return "guide"  # tests/catalog/test_catalog_docs.py
     if page.name == "site-calibration.md" and all(line.startswith("tokenworks ") for line in lines):
         return "guide"  # tests/accuracy/test_site_calibration.py
+    if page.name == "sweep.md" and all(line.startswith("tokenworks sweep ") for line in lines):
+        return "guide"  # tests/plan/test_sweep_page.py
     if page.name == "billing.md" and lines[0].startswith("$ tokenworks "):
         return "guide"  # tests/docs/test_billing_page.py
     drawn = "►" in content or lines[0].endswith("/")  # a picture or a folder's tree

@@ -15,6 +15,7 @@ from tokenworks.cli import (
     calibrate,
     catalog,
     check,
+    compare,
     estimate,
     init,
     invoice,
@@ -25,15 +26,17 @@ from tokenworks.cli import (
     run,
     schema,
     showback,
+    sweep,
     taf,
     topology,
+    upgrade,
     validate,
 )
 from tokenworks.errors import CatalogError, ConservationError, InputError
 
 VERBS = (
-    init, check, run, topology, estimate, catalog, ledger, taf, showback, budget, price, invoice, reconcile, pnl,
-    validate, calibrate, schema,
+    init, check, run, sweep, compare, upgrade, topology, estimate, catalog, ledger, taf, showback, budget,
+    price, invoice, reconcile, pnl, validate, calibrate, schema,
 )  # fmt: skip
 
 

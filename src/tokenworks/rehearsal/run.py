@@ -50,9 +50,11 @@ def rehearse(
     stop: Stop = lambda: False,
     window_s: tuple[float, float] = (0.0, 0.0),
     metering: bool = False,
+    idleness: bool = True,
 ) -> Rehearsal:
     """Rehearse the factory over its horizon, keeping its requests, and the steps that end in the window. ``metering``: meter
-    every request; those of a factory that agents ask are metered anyway.
+    every request; those of a factory that agents ask are metered anyway. ``idleness``: also say what the traces as
+    recorded would cost, which is a second play.
 
     Once ``stop`` says so, what is simulated so far becomes the result, marked as interrupted; KeyboardInterrupt where
     that is nothing.
@@ -72,7 +74,7 @@ def rehearse(
     result = outcome(done, twin, kept, sustainable, notes)
     if done is not made:
         result = replace(result, interrupted=True)
-    idle = "" if stop() else _price_of_idleness(made, progress, stop)
+    idle = "" if stop() or not idleness else _price_of_idleness(made, progress, stop)
     result = replace(result, trace_note="; ".join(filter(None, [result.trace_note, idle])))
     services = tuple(s.name for s in factory.services)
     meters = metered(made, twin, events, result) if events else None
