@@ -18,6 +18,7 @@ from tokenworks.cli import (
     init,
     invoice,
     ledger,
+    plan_export,
     pnl,
     price,
     reconcile,
@@ -28,7 +29,23 @@ from tokenworks.cli import (
 )
 from tokenworks.errors import CatalogError, ConservationError, InputError
 
-VERBS = (init, check, run, estimate, catalog, ledger, taf, price, invoice, reconcile, pnl, validate, calibrate, schema)
+VERBS = (
+    init,
+    check,
+    run,
+    estimate,
+    catalog,
+    ledger,
+    taf,
+    price,
+    invoice,
+    reconcile,
+    pnl,
+    validate,
+    calibrate,
+    plan_export,
+    schema,
+)
 
 
 def parser() -> argparse.ArgumentParser:

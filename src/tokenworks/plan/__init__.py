@@ -1,0 +1,1 @@
+"""From a demand to a factory: search, topology, sweeps, and files that real orchestrators run."""
