@@ -15,8 +15,8 @@ PORT = 30000
 BOOTSTRAP_PORT = 8998
 LAUNCH = ("python3", "-m", "sglang.launch_server")
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
-QUANTISED = {"nvfp4": "modelopt_fp4", "mxfp4": "mxfp4", "mxfp8": "mxfp8"}
-WHILE_LOADING = {"fp8": "fp8"}
+QUANTISED = {"nvfp4": "modelopt_fp4", "mxfp4": "mxfp4"}
+WHILE_LOADING = {"fp8": "fp8", "mxfp8": "mxfp8"}
 STORAGE = {"nvme": "file", "shared": "mooncake"}
 ROUTER = {"round-robin": "round_robin", "random": "random", "power-of-two": "power_of_two", "kv-aware": "cache_aware"}
 
@@ -180,7 +180,7 @@ def files(all_units: Sequence[Unit], record: Record, title: str) -> dict[str, by
     made: dict[str, bytes] = {}
     for unit in all_units:
         words = serve(unit, record)
-        record.said(unit, "workers", f"start it {unit.count} times")
+        record.lacks(unit, "workers", f"a command starts one replica: start it {unit.count} times")
         record.lacks(unit, "routing", "SGLang serves one replica; a router stands before its replicas")
         record.finish(unit, NAME)
         head = comments(

@@ -175,7 +175,7 @@ def files(all_units: Sequence[Unit], record: Record, title: str) -> dict[str, by
     made: dict[str, bytes] = {}
     for unit in all_units:
         config, words = arguments(unit, record), serve(unit, record, f"{unit.name}.yaml")
-        record.said(unit, "workers", f"start it {unit.count} times")
+        record.lacks(unit, "workers", f"a command starts one replica: start it {unit.count} times")
         if not unit.disaggregated:
             record.lacks(unit, "routing", "trtllm-serve serves one replica; a router stands before its replicas")
         many = [u for u in all_units if u.service.name == unit.service.name]

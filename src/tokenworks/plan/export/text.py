@@ -25,7 +25,7 @@ def script_bytes(words: list[str], comments: Iterable[str] = ()) -> bytes:
     """A POSIX shell script that runs one command, one flag with its values a line."""
     lines, line = [], ""
     for word in quoted(words):
-        if word.startswith("-") and line:
+        if word.startswith("--") and line:
             lines.append(line)
             line = word
         else:

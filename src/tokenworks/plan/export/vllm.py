@@ -16,8 +16,8 @@ from tokenworks.plan.export.units import Unit
 NAME = "vLLM"
 PORT = 8000
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
-QUANTISED = {"nvfp4": "modelopt_fp4", "mxfp4": "mxfp4", "mxfp8": "mxfp8"}  # of a checkpoint in this format
-WHILE_LOADING = {"fp8": "fp8"}  # from a 16-bit checkpoint
+QUANTISED = {"nvfp4": "modelopt_fp4", "mxfp4": "mxfp4"}  # of a checkpoint in this format
+WHILE_LOADING = {"fp8": "fp8", "mxfp8": "mxfp8"}  # from a 16-bit checkpoint
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 SPECULATION = {"mtp": "mtp", "eagle": "eagle3", "ngram": "ngram", "draft": "draft_model"}
 
@@ -172,7 +172,7 @@ def files(all_units: Sequence[Unit], record: Record, title: str) -> dict[str, by
     made: dict[str, bytes] = {}
     for unit in all_units:
         words = serve(unit, record)
-        record.said(unit, "workers", f"start it {unit.count} times")
+        record.lacks(unit, "workers", f"a command starts one replica: start it {unit.count} times")
         record.lacks(unit, "routing", "vLLM serves one replica; a router stands before its replicas")
         record.finish(unit, NAME)
         head = comments(
