@@ -121,7 +121,9 @@ def vllm(folder: Path) -> dict[str, Any]:
             flags[flag] = entry(kind_of(ast.unparse(f.annotation)), literal(f.annotation, names))
     for flag in [f for f, known in flags.items() if known["kind"] == "switch" and f != "--headless"]:
         flags["--no-" + flag.removeprefix("--")] = {"kind": "switch"}
-    configs = {flag: [ast.unparse(f.target) for f in class_fields(wheel.tree(p), c)] for flag, (p, c) in CONFIGS.items()}
+    configs = {
+        flag: [ast.unparse(f.target) for f in class_fields(wheel.tree(p), c)] for flag, (p, c) in CONFIGS.items()
+    }
     methods = {"SpeculativeMethod": names["SpeculativeMethod"], "KVRole": names["KVRole"]}
     return {"system": "vllm", "version": wheel.version, "flags": flags, "configs": configs, "choices": methods}
 
@@ -180,7 +182,11 @@ def dynamo(folder: Path) -> dict[str, Any]:
             given = {k.arg: k.value for k in call.keywords}
             flag = given.get("flag_name")
             if isinstance(flag, ast.Constant):
-                kind = "switch" if "bool" in ast.unparse(call.func) else kind_of(ast.unparse(given.get("arg_type", ast.Name("str"))))
+                kind = (
+                    "switch"
+                    if "bool" in ast.unparse(call.func)
+                    else kind_of(ast.unparse(given.get("arg_type", ast.Name("str"))))
+                )
                 flags[str(flag.value)] = entry(kind, literal(given.get("choices"), {}))
     tree = wheel.tree("dynamo/profiler/utils/config.py")
     classes = ("Container", "PodSpec", "PodTemplate", "MultinodeConfig", "Component", "Spec", "Metadata", "Config")

@@ -122,7 +122,10 @@ def _of_document(target, name, document):
         main = template["spec"]["containers"][0]
         return {document["metadata"]["name"]: main["command"] + main["args"]}
     if target == "compose":
-        return {n.rsplit("-", 1)[0] if n[-1].isdigit() else n: s["entrypoint"] + s["command"] for n, s in document["services"].items()}
+        return {
+            n.rsplit("-", 1)[0] if n[-1].isdigit() else n: s["entrypoint"] + s["command"]
+            for n, s in document["services"].items()
+        }
     if target == "dynamo" and kind == "DynamoGraphDeployment":
         graph, found = document["metadata"]["name"], {}
         for part in document["spec"]["components"]:
@@ -149,7 +152,10 @@ def _of_llm_d(values):
         part = values[role]
         if not part["create"]:
             continue
-        sizes = {"--tensor-parallel-size": part["parallelism"]["tensor"], "--data-parallel-size": part["parallelism"]["data"]}
+        sizes = {
+            "--tensor-parallel-size": part["parallelism"]["tensor"],
+            "--data-parallel-size": part["parallelism"]["data"],
+        }
         args = part["containers"][0]["args"]
         extra = [w for flag, size in sizes.items() if flag not in args for w in (flag, str(size))]
         alone = not values["prefill"]["create"]

@@ -16,7 +16,12 @@ def factory_of(service, system="hgx-h200", count=4, **others):
     if "prefill" in made:
         del made["workers"]
     load = {"service": made["name"], "trace": "azure-2023-conversation"}
-    whole = {"factory": "made", "systems": [{"id": "box", "system": system, "count": count}], "services": [made], "workload": [load]}
+    whole = {
+        "factory": "made",
+        "systems": [{"id": "box", "system": system, "count": count}],
+        "services": [made],
+        "workload": [load],
+    }
     return Factory.model_validate(whole | others)
 
 
@@ -26,7 +31,12 @@ DEGREES = [(tp, pp, dp) for tp in (1, 2, 4, 8) for pp in (1, 2) for dp in (1, 2,
 @st.composite
 def workers(draw, experts, pool=False):
     tp, pp, dp = draw(st.sampled_from(DEGREES))
-    made = {"tp": tp, "pp": pp, "dp_attention": dp, "ep": draw(st.sampled_from(sorted({1, tp * dp, min(2, tp * dp)}))) if experts else 1}
+    made = {
+        "tp": tp,
+        "pp": pp,
+        "dp_attention": dp,
+        "ep": draw(st.sampled_from(sorted({1, tp * dp, min(2, tp * dp)}))) if experts else 1,
+    }
     if made["ep"] > 1 and draw(st.booleans()):
         made["redundant_experts"] = made["ep"] * draw(st.integers(1, 4))
     if pp > 1 and draw(st.booleans()):
@@ -38,7 +48,10 @@ def workers(draw, experts, pool=False):
 
 @st.composite
 def services(draw):
-    made = {"name": draw(st.sampled_from(["chat", "Größe 1", "a_b", "70B (prod)"])), "model": draw(st.sampled_from(MODELS))}
+    made = {
+        "name": draw(st.sampled_from(["chat", "Größe 1", "a_b", "70B (prod)"])),
+        "model": draw(st.sampled_from(MODELS)),
+    }
     experts = made["model"] != "llama-3.3-70b"
     made |= {"engine": draw(st.sampled_from(["vllm", "sglang", "tensorrt-llm"]))}
     made |= {"precision": draw(st.sampled_from(["bf16", "fp8", "fp8_block", "nvfp4", "mxfp4", "w4a16"]))}
@@ -59,7 +72,11 @@ tier = st.fixed_dictionaries(
     optional={"bandwidth": st.just("40 GB/s")},
 )
 speculative = st.fixed_dictionaries(
-    {"kind": st.sampled_from(["mtp", "eagle", "ngram", "draft"]), "draft_tokens": st.integers(1, 8), "tokens_per_step": st.just(1.5)}
+    {
+        "kind": st.sampled_from(["mtp", "eagle", "ngram", "draft"]),
+        "draft_tokens": st.integers(1, 8),
+        "tokens_per_step": st.just(1.5),
+    }
 )
 OPTIONS = {
     "memory_fraction": st.sampled_from([0.8, 0.85, 0.92]),

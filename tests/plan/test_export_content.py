@@ -66,9 +66,12 @@ def read_vllm(f):
         "lora.adapters": one(f, "--max-loras"),
         "redundant_experts": (one(f, "--eplb-config", json.loads) or {}).get("num_redundant_experts"),
         "encoder": "--language-model-only" not in f,
-        "fused_all_reduce": (one(f, "--compilation-config", json.loads) or {}).get("pass_config") == {"fuse_allreduce_rms": True},
+        "fused_all_reduce": (one(f, "--compilation-config", json.loads) or {}).get("pass_config")
+        == {"fuse_allreduce_rms": True},
         "overlap": "--enable-dbo" in f,
-        "role": {"kv_producer": "prefill", "kv_consumer": "decode"}.get((one(f, "--kv-transfer-config", json.loads) or {}).get("kv_role")),
+        "role": {"kv_producer": "prefill", "kv_consumer": "decode"}.get(
+            (one(f, "--kv-transfer-config", json.loads) or {}).get("kv_role")
+        ),
     }
 
 
@@ -167,7 +170,9 @@ def _compare(factory, target, made):
 
 def _named(made):
     """What is not said stands in the head of the files."""
-    heads = "\n".join(line for body in made.files.values() for line in body.decode().splitlines() if line.startswith("#"))
+    heads = "\n".join(
+        line for body in made.files.values() for line in body.decode().splitlines() if line.startswith("#")
+    )
     for s in made.not_said:
         assert f"{s.name} = {s.value}: {s.why}" in heads
 
@@ -212,7 +217,9 @@ def test_kv_cache_of_the_other_engines_holds_the_rehearsed_bytes():
     words = {t: commands(t, exported(factory, t).files)["chat"] for t in ("vllm", "sglang")}
     share = float(words["vllm"][words["vllm"].index("--gpu-memory-utilization") + 1])
     static = float(words["sglang"][words["sglang"].index("--mem-fraction-static") + 1])
-    free = engine_configs(exported(factory, "tensorrt-llm").files)["chat"]["kv_cache_config"]["free_gpu_memory_fraction"]
+    free = engine_configs(exported(factory, "tensorrt-llm").files)["chat"]["kv_cache_config"][
+        "free_gpu_memory_fraction"
+    ]
     kv = sizes.kv + sizes.fixed_kv
     assert share * sizes.device - sizes.weights - sizes.encoder - sizes.reserve == pytest.approx(kv, rel=2e-3)
     assert static * sizes.device - sizes.weights - sizes.encoder == pytest.approx(kv, rel=2e-3)

@@ -149,17 +149,30 @@ def test_the_config_file_says_what_the_command_says():
         config = documents(made.files["chat.yaml"])[0]
         assert all(f"--{key}" in known for key in config)
         told = {f"--{k}": [] if v is True else [str(v)] for k, v in config.items()}
-        assert {k: v for k, v in flags.items() if k not in ("--port", "--host")} == {k: v for k, v in told.items() if k != "--model"}
+        assert {k: v for k, v in flags.items() if k not in ("--port", "--host")} == {
+            k: v for k, v in told.items() if k != "--model"
+        }
 
 
 def test_disaggregated_pools_find_each_other():
     """Two prefill and one decode worker of SGLang: the router names every pod, with the bootstrap port of prefill."""
     pools = {"prefill": {"workers": 2, "tp": 2}, "decode": {"workers": 1, "tp": 4}}
-    made = export(factory_of({"engine": "sglang", "model": "gpt-oss-120b", "precision": "mxfp4", **pools}), "kubernetes")
+    made = export(
+        factory_of({"engine": "sglang", "model": "gpt-oss-120b", "precision": "mxfp4", **pools}), "kubernetes"
+    )
     words = commands("kubernetes", made.files)["chat-router"]
     assert words[:4] == ["python3", "-m", "sglang_router.launch_router", "--pd-disaggregation"]
     first, second = "http://chat-prefill-0.chat-prefill:30000", "http://chat-prefill-1.chat-prefill:30000"
-    assert words[4:12] == ["--prefill", first, "8998", "--prefill", second, "8998", "--decode", "http://chat-decode-0.chat-decode:30000"]
+    assert words[4:12] == [
+        "--prefill",
+        first,
+        "8998",
+        "--prefill",
+        second,
+        "8998",
+        "--decode",
+        "http://chat-decode-0.chat-decode:30000",
+    ]
     found = {(d["kind"], d["metadata"]["name"]): d for d in documents(made.files["chat.yaml"])}
     assert found["LeaderWorkerSet", "chat-prefill"]["spec"]["replicas"] == 2
     assert ("Service", "chat") in found
@@ -169,14 +182,18 @@ def test_a_replica_over_several_hosts():
     """16 GPUs on trays of 4: a group of 4 pods, each with 4 GPUs, joined over the leader's address."""
     service = {"model": "deepseek-r1", "precision": "fp8_block", "tp": 16, "ep": 16}
     made = export(factory_of(service | {"engine": "vllm"}, "gb200-nvl72", 1), "kubernetes")
-    group = next(d for d in documents(made.files["chat.yaml"]) if d["kind"] == "LeaderWorkerSet")["spec"]["leaderWorkerTemplate"]
+    group = next(d for d in documents(made.files["chat.yaml"]) if d["kind"] == "LeaderWorkerSet")["spec"][
+        "leaderWorkerTemplate"
+    ]
     leader, worker = (group[t]["spec"]["containers"][0] for t in ("leaderTemplate", "workerTemplate"))
     assert group["size"] == 4
     assert leader["resources"]["limits"] == {"nvidia.com/gpu": "4"}
     joined = ["--nnodes", "4", "--node-rank", "$(LWS_WORKER_INDEX)", "--master-addr", "$(LWS_LEADER_ADDRESS)"]
     assert " ".join(joined) in " ".join(leader["args"])
     assert worker["args"] == [*leader["args"], "--headless"]
-    graph = documents(export(factory_of(service | {"engine": "vllm"}, "gb200-nvl72", 1), "dynamo").files["chat.yaml"])[-1]
+    graph = documents(export(factory_of(service | {"engine": "vllm"}, "gb200-nvl72", 1), "dynamo").files["chat.yaml"])[
+        -1
+    ]
     assert graph["spec"]["components"][1]["multinode"] == {"nodeCount": 4}
 
 
@@ -196,11 +213,20 @@ def test_compose_fills_hosts_without_sharing_a_gpu():
 REFUSED = [
     ("nim", {"engine": "vllm", "tp": 4}, "has a NIM of its own; name it with --image 'chat="),
     ("nim", {"engine": "vllm", "prefill": {"tp": 2}, "decode": {"tp": 2}}, "use --to dynamo for separate workers"),
-    ("kubernetes", {"engine": "vllm", "prefill": {"tp": 2}, "decode": {"tp": 2}}, "use --to dynamo, --to llm-d or --to kserve"),
+    (
+        "kubernetes",
+        {"engine": "vllm", "prefill": {"tp": 2}, "decode": {"tp": 2}},
+        "use --to dynamo, --to llm-d or --to kserve",
+    ),
     ("compose", {"engine": "sglang", "prefill": {"tp": 8}, "decode": {"tp": 8}}, "take 16 GPUs, one host has 8"),
     ("kserve", {"engine": "sglang", "prefill": {"tp": 2}, "decode": {"tp": 2}}, "of vLLM only, not of sglang"),
-    ("vllm", {"engine": "vllm", "max_seqs": 512, "token_budget": 256}, "a token_budget of at least max_seqs = 512, not 256"),
+    (
+        "vllm",
+        {"engine": "vllm", "max_seqs": 512, "token_budget": 256},
+        "a token_budget of at least max_seqs = 512, not 256",
+    ),
     ("kubernetes", {"engine": "atom"}, "no export for the engine atom"),
+    ("vllm", {"engine": "vllm", "model": "deepseek-r1", "precision": "fp8_block"}, "leave no KV cache on 1 x h200-sxm"),
     ("vlm", {"engine": "vllm"}, "no target 'vlm'; .* Did you mean vllm"),
 ]
 
@@ -254,3 +280,25 @@ def test_every_example_is_exported_somewhere():
         made = export(factory, "vllm")
         assert {s.service for s in made.settings} == {s.name for s in factory.services}
         assert b"exec vllm serve" in next(iter(made.files.values()))
+
+
+def test_the_readers_of_these_tests_see_what_is_wrong():
+    """A test that cannot fail is a defect: unknown flags, wrong values and unknown fields are found."""
+    flags = table("vllm")["flags"]
+    wrong = [
+        "--tensor-paralel-size",
+        "2",
+        "--max-num-seqs",
+        "many",
+        "--enable-lora",
+        "yes",
+        "--kv-cache-dtype",
+        "fp7",
+        "--port",
+    ]
+    assert len(split(wrong, flags)[1]) == 5
+    assert split(["--tensor-parallel-size", "2"], flags) == ({"--tensor-parallel-size": ["2"]}, [])
+    assert unknown_fields({"spec": {"replica": 1}}, OBJECTS["leader-worker-set"]) == [".spec.replica"]
+    assert unknown_models(
+        {"spec": {"components": [{"podTemplate": {"spec": {"containers": [{"cmd": []}]}}}]}}, table("dynamo")["models"]
+    ) == ["cmd"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+PLANNED = "factory.yaml"  # in the folder of a plan
+
 
 def register(verbs: Any) -> None:
     """Adds the sub-command to what ``add_subparsers`` of the verb `plan` returned."""
     parser = verbs.add_parser("export", help="write the files with which real orchestrators run a factory")
-    parser.add_argument("file", help="factory file, a plan's too, or the name of a shipped example")
+    parser.add_argument("file", help="factory file, folder of a plan, or the name of a shipped example")
     parser.add_argument(
         "--to",
         required=True,
@@ -40,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from tokenworks.api import load
+    from tokenworks.cli.run import folder_name
     from tokenworks.errors import InputError
     from tokenworks.plan.export import Options, export
     from tokenworks.report.files import plain, write_together
@@ -47,10 +50,11 @@ def run(args: argparse.Namespace) -> int:
 
     if args.node_gpus < 0:
         raise InputError(f"--node-gpus must be at least 1, not {args.node_gpus}")
-    factory = load(args.file)
+    given = Path(args.file)
+    factory = load(given / PLANNED if (given / PLANNED).is_file() else args.file)
     options = Options(pairs(args.weights, "--weights"), pairs(args.image, "--image"), args.node_gpus)
     made = export(factory, args.to, args.service, options)
-    folder = Path(args.out or f"out/{factory.name}/{args.to}")
+    folder = Path(args.out or Path("out", folder_name(factory.name), args.to))
     write_together({folder / name: content for name, content in made.files.items()})
     told = {"folder": str(folder), "files": list(made.files), "settings": plain(made.settings)}
     print(json.dumps(told, ensure_ascii=False, indent=1) if args.json else export_text(made, str(folder)))

@@ -35,7 +35,7 @@ def files(all_units: Sequence[Unit], record: Record, title: str) -> dict[str, by
         kind = {"apiVersion": "nvidia.com/v1beta1", "kind": "DynamoGraphDeployment", "metadata": {"name": name}}
         for unit in mine:
             record.finish(unit, NAME)
-        head = comments(f"{title}: service {service}.", record.of(service))
+        head = [*comments(f"{title}: service {service}.", record.of(service)), *pods.notes(mine)]
         made[f"{name}.yaml"] = yaml_bytes([*configs, {**kind, "spec": {"components": components}}], head)
     return made
 

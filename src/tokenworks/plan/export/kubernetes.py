@@ -35,7 +35,7 @@ def files(all_units: Sequence[Unit], record: Record, title: str) -> dict[str, by
         name = mine[0].name.removesuffix(f"-{mine[0].role}")
         head = comments(f"{title}: service {service}.", record.of(service))
         hints = [h.replace("NAME", name) for h in HINT]
-        made[f"{name}.yaml"] = yaml_bytes(documents, [*head, *hints])
+        made[f"{name}.yaml"] = yaml_bytes(documents, [*head, *hints, *pods.notes(mine)])
         made[f"{name}-grove.yaml"] = grove(name, mine, documents, head)
     return made
 

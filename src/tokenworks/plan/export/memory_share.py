@@ -13,22 +13,22 @@ def device_share(unit: Unit, engine: str, reserve: bool) -> float:
     That of the factory file where it was planned with this engine, else what gives the same KV cache."""
     if unit.engine == engine:
         return unit.deployment.memory_fraction
-    sizes = _sizes(unit)
-    filled = sizes.usable - sizes.free + sizes.kv + sizes.fixed_kv - (0.0 if reserve else sizes.reserve)
-    return round(filled / sizes.device, 4)
+    found = sizes(unit)
+    filled = found.usable - found.free + found.kv + found.fixed_kv - (0.0 if reserve else found.reserve)
+    return round(filled / found.device, 4)
 
 
 def free_share(unit: Unit) -> float:
     """Share for the KV cache of what loading leaves free. TensorRT-LLM counts so; 1 at most."""
-    sizes = _sizes(unit)
-    free = sizes.free + (sizes.device - sizes.usable)
-    return round(min(1.0, (sizes.kv + sizes.fixed_kv) / free), 4)
+    found = sizes(unit)
+    free = found.free + (found.device - found.usable)
+    return round(min(1.0, (found.kv + found.fixed_kv) / free), 4)
 
 
-def _sizes(unit: Unit) -> MemoryMap:
-    """Raises CapacityError where no KV cache is left."""
-    sizes = memory_map(Machine.of(unit.deployment, {}))
-    if sizes.kv + sizes.fixed_kv <= 0:
+def sizes(unit: Unit) -> MemoryMap:
+    """The memory of one GPU. Raises CapacityError where no KV cache is left."""
+    found = memory_map(Machine.of(unit.deployment, {}))
+    if found.kv + found.fixed_kv <= 0:
         said = f"the weights leave no KV cache on {unit.deployment.gpus} x {unit.deployment.accelerator}"
         raise CapacityError(f"{unit.service.name}: {said}; more GPUs for a replica or smaller weights do")
-    return sizes
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tokenworks.plan.export import sglang, tensorrt_llm, vllm
@@ -61,6 +62,14 @@ def engine_config(unit: Unit, record: Record) -> list[dict[str, Any]]:
     if unit.engine != "tensorrt-llm":
         return []
     return [config_map(config_name(unit), {"engine.yaml": tensorrt_llm.arguments(unit, record)})]
+
+
+def notes(mine: Sequence[Unit]) -> list[str]:
+    """What else the cluster needs for these pods."""
+    many = next((u for u in mine if u.nodes > 1 and u.node_gpus < u.deployment.gpus_per_node), None)
+    if many is None:
+        return []
+    return [f"{many.name}: NVLink between its {many.nodes} hosts needs a ComputeDomain claim of NVIDIA's DRA driver."]
 
 
 def labels(unit: Unit) -> dict[str, str]:
