@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field
 
+from tokenworks import catalog
 from tokenworks.plan.export.units import Unit
 
 NO_SETTING = {
@@ -47,6 +48,19 @@ class Record:
 
     def of(self, service: str) -> tuple[Setting, ...]:
         return tuple(s for s in self.told.values() if s.service == service)
+
+    def of_unit(self, unit: Unit) -> tuple[Setting, ...]:
+        return tuple(s for s in self.of(unit.service.name) if s.role == unit.role)
+
+    def planned_with(self, unit: Unit, family: str, engine: str) -> None:
+        """Whether the engine is the one that the factory was planned with, and whose version the flags are."""
+        written = catalog.load("images", family)["version"]
+        if unit.engine == family:
+            self.said(unit, "engine", engine)
+        else:
+            self.lacks(unit, "engine", f"exported to {engine}: what was rehearsed with another engine does not hold")
+        planned = f"the figures are those of {unit.service.engine} as given"
+        self.lacks(unit, "engine_version", f"written for {engine} {written}; {planned}")
 
     def _keep(self, unit: Unit, name: str, by: str, why: str) -> None:
         if name not in unit.asked:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenworks import catalog
 from tokenworks.plan.export.memory_share import device_share
-from tokenworks.plan.export.record import Arguments, Record, Setting, Shell
+from tokenworks.plan.export.record import Arguments, Record, Shell
 from tokenworks.plan.export.text import comments, mapping, script_bytes, yaml_bytes
 from tokenworks.plan.export.units import Unit
+from tokenworks.plan.export.weights import precision
 
 NAME = "SGLang"
 PORT = 30000
 BOOTSTRAP_PORT = 8998
 LAUNCH = ("python3", "-m", "sglang.launch_server")
-DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
-QUANTISED = {"nvfp4": "modelopt_fp4", "mxfp4": "mxfp4"}
-WHILE_LOADING = {"fp8": "fp8", "mxfp8": "mxfp8"}
 STORAGE = {"nvme": "file", "shared": "mooncake"}
 ROUTER = {"round-robin": "round_robin", "random": "random", "power-of-two": "power_of_two", "kv-aware": "cache_aware"}
 
@@ -26,7 +23,7 @@ def flags(unit: Unit, record: Record) -> list[str]:
     all attention ranks together; the factory file counts them for each."""
     args = Arguments(unit, record)
     d = unit.deployment
-    _precision(args)
+    precision(args, NAME)
     args.flag("tp", "--tp-size", d.tp * d.dp)
     args.flag("dp_attention", "--attn-dp-size", d.dp)
     args.flag("pp", "--pp-size", d.pp)
@@ -59,22 +56,8 @@ def flags(unit: Unit, record: Record) -> list[str]:
         args.flag("role", "--disaggregation-mode", unit.role, "--disaggregation-transfer-backend", "nixl")
     if unit.role == "prefill":
         args.flag("", "--disaggregation-bootstrap-port", BOOTSTRAP_PORT)
-    _engine(args)
+    record.planned_with(unit, "sglang", NAME)
     return args.words
-
-
-def _precision(args: Arguments) -> None:
-    precision, model = args.unit.service.precision, args.unit.service.model
-    if precision in DTYPES:
-        args.flag("precision", "--dtype", DTYPES[precision])
-    elif precision == catalog.load("models", model)["native_weights"]:
-        args.default("precision", f"the published checkpoint of {model} is in {precision}")
-    elif precision in WHILE_LOADING or precision in QUANTISED:
-        args.flag("precision", "--quantization", (WHILE_LOADING | QUANTISED)[precision])
-    else:
-        args.lacks(
-            "precision", f"SGLang reads it from the checkpoint: give one quantised to {precision} with --weights"
-        )
 
 
 def _budget(args: Arguments) -> None:
@@ -136,17 +119,6 @@ def _lora(args: Arguments) -> None:
     args.flag("lora.rank", "--max-lora-rank", lora.rank)
 
 
-def _engine(args: Arguments) -> None:
-    engine, written = args.unit.service.engine, catalog.load("images", "sglang")["version"]
-    if args.unit.engine == "sglang":
-        args.default("engine", "SGLang")
-    else:
-        args.lacks(
-            "engine", "these are flags of SGLang: what was rehearsed or planned with another engine does not hold"
-        )
-    args.lacks("engine_version", f"flags are those of SGLang {written}; the figures are those of {engine} as given")
-
-
 def multi_node(unit: Unit, leader: str, rank: str) -> list[str]:
     """Flags that join the hosts of one replica; ``leader`` is address and port."""
     return ["--nnodes", str(unit.nodes), "--node-rank", rank, "--dist-init-addr", leader] if unit.nodes > 1 else []
@@ -184,7 +156,7 @@ def files(all_units: Sequence[Unit], record: Record, title: str) -> dict[str, by
         record.lacks(unit, "routing", "SGLang serves one replica; a router stands before its replicas")
         record.finish(unit, NAME)
         head = comments(
-            f"{title}: {unit.name}, {unit.count} of these, {unit.deployment.gpus} GPUs each.", _of(record, unit)
+            f"{title}: {unit.name}, {unit.count} of these, {unit.deployment.gpus} GPUs each.", record.of_unit(unit)
         )
         if unit.disaggregated:
             head.append("python3 -m sglang_router.launch_router --pd-disaggregation joins prefill and decode.")
@@ -198,7 +170,3 @@ def files(all_units: Sequence[Unit], record: Record, title: str) -> dict[str, by
         configured = mapping(words[len(LAUNCH) :])
         made[f"{unit.name}.yaml"] = yaml_bytes([configured], [*head, f"{' '.join(LAUNCH)} --config {unit.name}.yaml"])
     return made
-
-
-def _of(record: Record, unit: Unit) -> list[Setting]:
-    return [s for s in record.of(unit.service.name) if s.role == unit.role]

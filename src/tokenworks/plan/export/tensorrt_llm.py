@@ -10,10 +10,10 @@ from tokenworks.plan.export.memory_share import free_share
 from tokenworks.plan.export.record import Record, Shell
 from tokenworks.plan.export.text import comments, script_bytes, yaml_bytes
 from tokenworks.plan.export.units import Unit
+from tokenworks.plan.export.weights import DTYPES
 
 NAME = "TensorRT-LLM"
 PORT = 8000
-DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 LORA_MODULES = ["attn_q", "attn_k", "attn_v", "attn_dense", "mlp_h_to_4h", "mlp_gate", "mlp_4h_to_h"]
 
 
@@ -33,7 +33,7 @@ def arguments(unit: Unit, record: Record) -> dict[str, Any]:
         found["allreduce_strategy"] = "AUTO"
     record.lacks(unit, "overlap", "TensorRT-LLM has no two-batch overlap; its overlap scheduler hides host work")
     record.lacks(unit, "encoder", "TensorRT-LLM has no switch for text only: it loads the encoder of the checkpoint")
-    _engine(unit, record)
+    record.planned_with(unit, "tensorrt-llm", NAME)
     return found
 
 
@@ -132,19 +132,6 @@ def _disaggregation(unit: Unit, record: Record) -> dict[str, Any]:
     return found | ({"disable_overlap_scheduler": True} if unit.role == "prefill" else {})
 
 
-def _engine(unit: Unit, record: Record) -> None:
-    engine, written = unit.service.engine, catalog.load("images", "tensorrt-llm")["version"]
-    if unit.engine == "tensorrt-llm":
-        record.said(unit, "engine", "TensorRT-LLM")
-    else:
-        record.lacks(
-            unit, "engine", "these are arguments of TensorRT-LLM: what was planned with another engine does not hold"
-        )
-    record.lacks(
-        unit, "engine_version", f"arguments are those of {written}; the figures are those of {engine} as given"
-    )
-
-
 def serve(unit: Unit, record: Record, config: str) -> list[str]:
     """The command of one replica, without host and port; ``config``: path of the file of its arguments."""
     record.said(unit, "model", f"trtllm-serve {unit.weights}")
@@ -184,8 +171,9 @@ def files(all_units: Sequence[Unit], record: Record, title: str) -> dict[str, by
             routed = yaml_bytes([router(many, urls, record)], [f"{title}: trtllm-serve disaggregated -c FILE"])
             made[f"{many[0].name.removesuffix('-prefill')}-router.yaml"] = routed
         record.finish(unit, NAME)
-        settings = [s for s in record.of(unit.service.name) if s.role == unit.role]
-        head = comments(f"{title}: {unit.name}, {unit.count} of these, {unit.deployment.gpus} GPUs each.", settings)
+        head = comments(
+            f"{title}: {unit.name}, {unit.count} of these, {unit.deployment.gpus} GPUs each.", record.of_unit(unit)
+        )
         if unit.nodes > 1:
             head.append(f"One replica spans {unit.nodes} hosts: start it with mpirun or srun and trtllm-llmapi-launch.")
         ends = ["--host", "0.0.0.0", "--port", Shell(f'"${{PORT:-{PORT}}}"')]

@@ -9,15 +9,13 @@ from typing import Any
 from tokenworks import catalog
 from tokenworks.errors import UnsupportedError
 from tokenworks.plan.export.memory_share import device_share
-from tokenworks.plan.export.record import Arguments, Record, Setting, Shell
+from tokenworks.plan.export.record import Arguments, Record, Shell
 from tokenworks.plan.export.text import comments, mapping, script_bytes, yaml_bytes
 from tokenworks.plan.export.units import Unit
+from tokenworks.plan.export.weights import precision
 
 NAME = "vLLM"
 PORT = 8000
-DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
-QUANTISED = {"nvfp4": "modelopt_fp4", "mxfp4": "mxfp4"}  # of a checkpoint in this format
-WHILE_LOADING = {"fp8": "fp8", "mxfp8": "mxfp8"}  # from a 16-bit checkpoint
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 SPECULATION = {"mtp": "mtp", "eagle": "eagle3", "ngram": "ngram", "draft": "draft_model"}
 
@@ -26,7 +24,7 @@ def flags(unit: Unit, record: Record) -> list[str]:
     """Flags of one replica, without model, name and port."""
     args = Arguments(unit, record)
     d = unit.deployment
-    _precision(args)
+    precision(args, NAME)
     _parallel(args)
     args.flag("max_seqs", "--max-num-seqs", d.max_seqs)
     _budget(args)
@@ -47,22 +45,8 @@ def flags(unit: Unit, record: Record) -> list[str]:
     if unit.disaggregated:
         role = "kv_producer" if unit.role == "prefill" else "kv_consumer"
         args.flag("role", "--kv-transfer-config", _json({"kv_connector": "NixlConnector", "kv_role": role}))
-    _engine(args)
+    record.planned_with(unit, "vllm", NAME)
     return args.words
-
-
-def _precision(args: Arguments) -> None:
-    precision, model = args.unit.service.precision, args.unit.service.model
-    if precision in DTYPES:
-        args.flag("precision", "--dtype", DTYPES[precision])
-    elif precision == catalog.load("models", model)["native_weights"]:
-        args.default("precision", f"the published checkpoint of {model} is in {precision}")
-    elif precision in WHILE_LOADING:
-        args.flag("precision", "--quantization", WHILE_LOADING[precision])
-    elif precision in QUANTISED:
-        args.flag("precision", "--quantization", QUANTISED[precision])
-    else:
-        args.lacks("precision", f"vLLM reads it from the checkpoint: give one quantised to {precision} with --weights")
 
 
 def _parallel(args: Arguments) -> None:
@@ -140,15 +124,6 @@ def _lora(args: Arguments) -> None:
     args.lacks("lora.rank", f"vLLM takes the ranks {', '.join(map(str, LORA_RANKS))}; this file says {rank}")
 
 
-def _engine(args: Arguments) -> None:
-    engine, written = args.unit.service.engine, catalog.load("images", "vllm")["version"]
-    if args.unit.engine == "vllm":
-        args.default("engine", "vLLM")
-    else:
-        args.lacks("engine", "these are flags of vLLM: what was rehearsed or planned with another engine does not hold")
-    args.lacks("engine_version", f"flags are those of vLLM {written}; the figures are those of {engine} as given")
-
-
 def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
@@ -176,7 +151,7 @@ def files(all_units: Sequence[Unit], record: Record, title: str) -> dict[str, by
         record.lacks(unit, "routing", "vLLM serves one replica; a router stands before its replicas")
         record.finish(unit, NAME)
         head = comments(
-            f"{title}: {unit.name}, {unit.count} of these, {unit.deployment.gpus} GPUs each.", _of(record, unit)
+            f"{title}: {unit.name}, {unit.count} of these, {unit.deployment.gpus} GPUs each.", record.of_unit(unit)
         )
         if unit.disaggregated:
             head.append(
@@ -197,7 +172,3 @@ def files(all_units: Sequence[Unit], record: Record, title: str) -> dict[str, by
 def config(words: list[str]) -> dict[str, Any]:
     """`vllm serve` as the mapping that its --config reads."""
     return {"model": words[2], **mapping(words[3:])}
-
-
-def _of(record: Record, unit: Unit) -> list[Setting]:
-    return [s for s in record.of(unit.service.name) if s.role == unit.role]
