@@ -68,24 +68,14 @@ def _drawn(load: Load, number: int, rate_s: float, count: int, seed: int) -> Req
 
 
 def known_tokens(requests: Requests) -> Array:
-    """(n,) prompt tokens of blocks that an earlier request of the sample had, under a cache that forgets nothing; the first
-    half of the sample counts as the second does, so that a cold start does not."""
-    n = len(requests)
-    found = np.zeros(n)
-    if not len(requests.block_hash):
-        return found
+    """(n,) prompt tokens of leading blocks that an earlier request of the sample had, under a cache that forgets nothing:
+    what a plan hopes for and the rehearsal checks."""
+    found = np.zeros(len(requests))
     seen: set[int] = set()
     hashes, starts = requests.block_hash.tolist(), requests.block_start
-    for i in range(n):
+    for i in range(len(requests) if hashes else 0):
         own = hashes[starts[i] : starts[i + 1]]
         hit = next((k for k, h in enumerate(own) if h not in seen), len(own))
         found[i] = hit * requests.hash_block_tokens
         seen.update(own)
-    found = np.minimum(found, requests.input_tokens - 1)
-    warm = found[n // 2 :] / requests.input_tokens[n // 2 :]
-    share = float(warm.mean()) if len(warm) else 0.0
-    cold = found[: n // 2]
-    cold_share = float((cold / requests.input_tokens[: n // 2]).mean()) if n > 1 else share
-    if cold_share > 0 and share > cold_share:
-        found[: n // 2] = np.minimum(cold * share / cold_share, requests.input_tokens[: n // 2] - 1)
-    return found
+    return np.minimum(found, requests.input_tokens - 1.0)
