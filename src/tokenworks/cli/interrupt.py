@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-
 SO_FAR = "stopping: the report covers what is simulated so far (Ctrl-C again: at once)"
 
 

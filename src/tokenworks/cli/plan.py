@@ -24,7 +24,9 @@ def register(verbs: Any) -> None:
     make.add_argument("--json", action="store_true", help="print the plan as JSON, nothing else")
     make.add_argument("--quiet", action="store_true", help="no progress, no report; only the files")
     make.set_defaults(run=run)
-    explain = inner.add_parser("explain", help="why: everything that was tried, what binds, what would change the answer")
+    explain = inner.add_parser(
+        "explain", help="why: everything that was tried, what binds, what would change the answer"
+    )
     explain.add_argument("what", metavar="FOLDER|DEMAND", help="folder of a plan, or a demand to plan for")
     explain.add_argument("--robust", action="store_true", help="of a demand: as for plan")
     explain.set_defaults(run=run_explain)

@@ -182,7 +182,7 @@ def _matched(a: Table, b: Table) -> tuple[Table, Table]:
     return grown(a), grown(b)
 
 
-def together(system_gpus: int, a_gpus: Array, a: Array, b_gpus: Array, b: Array) -> Array:
+def together(system_gpus: int, a_gpus: Array | Ints, a: Array, b_gpus: Array | Ints, b: Array) -> Array:
     """Systems that hold ``a`` workers of ``a_gpus`` and ``b`` of ``b_gpus``, the larger ones first; no worker lies in two
     systems. All but the last system are full as far as the sizes allow.
 

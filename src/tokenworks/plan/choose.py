@@ -95,7 +95,8 @@ def columns(market: Market, tables: Sequence[Table], rows: Ints) -> dict[str, Ar
     assert total is not None
     rates = [p.rate_s for p in parts]
     tokens_s = sum(
-        (rate * space.asked.output_tokens for rate, space in zip(rates, market.spaces, strict=True)), np.zeros(len(rows))
+        (rate * space.asked.output_tokens for rate, space in zip(rates, market.spaces, strict=True)),
+        np.zeros(len(rows)),
     )
     usd_s = total.usd_s
     return {
@@ -133,10 +134,8 @@ def _of_kind(market: Market, of: Prices, number: int, parts: Sequence[Table]) ->
     needed = np.ceil(share - 1e-9)
     wanted = market.demand.limits.availability
     there = needed + spares_of(needed, of.kind.gpus, wanted.share if wanted else None)
-    there = np.maximum(there, np.where(needed > 0, 0, there))
     free = there * of.kind.gpus - gpus
-    found = fleet(of, there, watts + free * of.idle_w, busy / np.maximum(1.0, there * of.kind.gpus))
-    return found
+    return fleet(of, there, watts + free * of.idle_w, busy / np.maximum(1.0, there * of.kind.gpus))
 
 
 def worth(demand: Demand, found: dict[str, Array]) -> Array:
@@ -159,7 +158,9 @@ def search(market: Market) -> Search:
     """Fleets that keep all limits, the best by the first objective first."""
     kept = [_own(market, i) for i in range(len(market.tables))]
     if any(not k.any() for k in kept):
-        return Search(Picks(np.zeros((0, len(kept)), np.int64), {}), False, int(sum(len(t) for t in market.tables)), True, 0.0)
+        return Search(
+            Picks(np.zeros((0, len(kept)), np.int64), {}), False, int(sum(len(t) for t in market.tables)), True, 0.0
+        )
     if len(kept) == 1:
         rows = np.flatnonzero(kept[0])[:, None]
         return _ranked(market, rows, len(market.tables[0]), True, 0.0)
@@ -189,14 +190,18 @@ def _ranked(market: Market, rows: Ints, seen: int, exact: bool, gap: float) -> S
 
 def shortlist(market: Market, service: int, rows: Ints) -> Ints:
     """Configurations of a service that no other of the same kind of system beats in systems and in watts: nothing else of
-    them is shared. At most `KEPT`, those with the least of the first objective alone."""
+    them is shared. Watts: those of its boards above idle, and of hosts above idle, which are linear in its busy GPU time;
+    a limit on board watts is on the former alone. At most `KEPT`, those with the least of the first objective alone."""
     t = market.tables[service]
     kept: list[int] = []
     for kind in np.unique(t.kind[rows]):
-        mine = rows[t.kind[rows] == kind]
-        order = mine[np.lexsort((t.board_w[mine], t.share[mine]))]
-        lowest = np.minimum.accumulate(np.concatenate([[np.inf], t.board_w[order][:-1]]))
-        kept += order[t.board_w[order] < lowest].tolist()
+        mine, of = rows[t.kind[rows] == kind], market.prices[int(kind)]
+        boards = t.board_w[mine] - t.gpus[mine] * of.idle_w
+        hosts = (of.hosts.active_w - of.hosts.idle_w) / of.kind.gpus * t.busy[mine] * t.gpus[mine]
+        values = [t.share[mine], boards + hosts]
+        if market.demand.planned_site.power.scope == "board":
+            values.append(boards)
+        kept += mine[pareto(np.stack(values, axis=1))].tolist()
     found = np.array(kept, np.int64)
     if len(found) <= KEPT:
         return found
@@ -217,7 +222,11 @@ def _in_turn(market: Market, fronts: Sequence[Ints]) -> Search:
         found = columns(one, (market.tables[i],), front[:, None])
         alone.append(int(front[np.argmin(worth(market.demand, found)[:, 0])]))
         cut = replace(market.tables[i], share=market.tables[i].share)
-        bounds.append(float((found["usd_h"] * np.minimum(1.0, cut.share[front] / np.maximum(1.0, np.ceil(cut.share[front])))).min()))
+        bounds.append(
+            float(
+                (found["usd_h"] * np.minimum(1.0, cut.share[front] / np.maximum(1.0, np.ceil(cut.share[front])))).min()
+            )
+        )
     now, seen = np.array(alone, np.int64), 0
     visited = [now.copy()]
     for _ in range(20):
@@ -227,7 +236,10 @@ def _in_turn(market: Market, fronts: Sequence[Ints]) -> Search:
             rows[:, i] = front
             found = columns(market, market.tables, rows)
             seen += len(rows)
-            over = sum((np.maximum(0.0, n.needs / n.limit - 1) for n in shared_needs(market.demand, found)), np.zeros(len(rows)))
+            over = sum(
+                (np.maximum(0.0, n.needs / n.limit - 1) for n in shared_needs(market.demand, found)),
+                np.zeros(len(rows)),
+            )
             value = worth(market.demand, found)[:, 0]
             now = rows[np.lexsort((value, over))[0]]
             best = rows[np.lexsort((value, over))[:50]]

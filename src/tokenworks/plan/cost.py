@@ -8,6 +8,7 @@ hosts, fans, path and cooling by the watts of one system. So one system's facts 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def prices(demand: Demand, kind: Kind, site: Site | None = None) -> Prices:
     tariff = tariff_facts(at)
     entry = kind.entry
     hall = at.hall_of(kind.hall)
-    cooling = {at.cooling if hall is None else hall.cooling: 1.0}
+    cooling: dict[str, float] = {at.cooling if hall is None else hall.cooling: 1.0}
     one = system_facts(system_entry(demand, replace(kind, have=0), 1, kind.system), tariff)
     return Prices(
         kind,
@@ -73,7 +74,7 @@ def prices(demand: Demand, kind: Kind, site: Site | None = None) -> Prices:
 def system_entry(demand: Demand, kind: Kind, count: int, name: str) -> System:
     """The systems as a factory file has them. Of owned ones the new ones are paid for, at the mean over all."""
     use = demand.may_use
-    common = {"id": name, "system": kind.system, "count": count, "hall": kind.hall}
+    common: dict[str, Any] = {"id": name, "system": kind.system, "count": count, "hall": kind.hall}
     if kind.pay == "rent":
         return System.model_construct(**common, own=None, rent=use.rent, colocation_usd_kw_month=None)
     own = use.own
@@ -145,5 +146,3 @@ def changed(of: Prices, energy: float = 1.0, hardware: float = 1.0) -> Prices:
         of.facts, price_usd=of.facts.price_usd * hardware, rent_usd_gpu_s=of.facts.rent_usd_gpu_s * hardware
     )
     return replace(of, tariff=tariff, facts=facts)
-
-

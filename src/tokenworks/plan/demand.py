@@ -17,10 +17,10 @@ from tokenworks.spec.site import Power, Site
 Objective = Literal["usd_per_mtok", "tokens_per_joule", "goodput", "capex", "carbon"]
 RATE_EXAMPLE = "40/s"
 PER_S = {"/s": 1.0, "/min": 1 / 60, "/h": 1 / 3600}
-GramsMtok = quantity(
+GramsMtok: Any = quantity(
     {"g/Mtok": 1.0, "kg/Mtok": 1e3}, "500 g/Mtok", lambda value: f"{value:.12g} g/Mtok", most="1000000 kg/Mtok"
 )
-UsdHour = quantity({"/h": 1.0, "": 1.0}, "$900/h", lambda value: f"{value:.12g}/h", most="$1000000000/h")
+UsdHour: Any = quantity({"/h": 1.0, "": 1.0}, "$900/h", lambda value: f"{value:.12g}/h", most="$1000000000/h")
 Degree = Annotated[int, Field(ge=1, le=4096)]
 
 
@@ -43,7 +43,9 @@ RequestRate = Annotated[
 class Load(Workload):
     """A stream of requests, as in a factory file, at an absolute rate."""
 
-    rate_s: RequestRate | None = Field(None, alias="rate", description="requests per second, e.g. 40/s; as scale: 40 req/s")
+    rate_s: RequestRate | None = Field(
+        None, alias="rate", description="requests per second, e.g. 40/s; as scale: 40 req/s"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -91,7 +93,9 @@ class MayUse(Part):
     accelerators: tuple[str, ...] = Field((), description="catalogue ids; systems with others are left out")
     vendors: tuple[str, ...] = Field((), description="of accelerators; none: all")
     most: Degrees = Field(Degrees(), alias="max_degrees", description="of parallelism; none: the system's")  # type: ignore[call-arg]
-    serving: Literal["aggregated", "disaggregated", "both"] = Field("both", description="prefill and decode apart or not")
+    serving: Literal["aggregated", "disaggregated", "both"] = Field(
+        "both", description="prefill and decode apart or not"
+    )
     pay: tuple[Literal["own", "rent"], ...] = Field(("own",), min_length=1, description="buy, rent, or either")
     own: Own = Field(Own(), description="terms of what is bought, as in a factory file")  # type: ignore[call-arg]
     rent: Rent = Field(Rent(), description="terms of what is rented")  # type: ignore[call-arg]

@@ -52,7 +52,9 @@ def text_of(market: Market, picks: Picks, row: int, counts: bool = True) -> str:
     """A fleet of the wide pass in a line; ``counts``: with numbers of workers."""
     setups = [setup(market, layout(market, i, int(picks.rows[row, i]))) for i in range(len(market.tables))]
     if not counts:
-        return "; ".join(f"{s.system} {s.pay} {s.engine} {s.weights} {s.kv} {s.degrees} {s.prefill_degrees}" for s in setups)
+        return "; ".join(
+            f"{s.system} {s.pay} {s.engine} {s.weights} {s.kv} {s.degrees} {s.prefill_degrees}" for s in setups
+        )
     return "; ".join(f"{s.service}: {s.text}" if len(setups) > 1 else s.text for s in setups)
 
 
@@ -93,9 +95,21 @@ def _latencies(market: Market, trial: Trial) -> list[Measured]:
     for one, s in zip(trial.layouts, trial.result.services, strict=True):
         ask = market.spaces[one.service].asked.ask
         errors = errors_of(one.deployments)
-        pairs = (("TTFT p95", s.ttft.p95_s, ask.ttft_s, errors.ttft), ("TPOT p95", s.tpot.p95_s, ask.tpot_s, errors.tpot))
+        pairs = (
+            ("TTFT p95", s.ttft.p95_s, ask.ttft_s, errors.ttft),
+            ("TPOT p95", s.tpot.p95_s, ask.tpot_s, errors.tpot),
+        )
         for name, value, limit, (low, high) in pairs:
-            found.append(Measured(f"{s.name}: {name}", "s", value, limit or 0.0, value * float(np.exp(low)), value * float(np.exp(high))))
+            found.append(
+                Measured(
+                    f"{s.name}: {name}",
+                    "s",
+                    value,
+                    limit or 0.0,
+                    value * float(np.exp(low)),
+                    value * float(np.exp(high)),
+                )
+            )
         if ask.e2e_s:
             found.append(Measured(f"{s.name}: E2E p95", "s", s.e2e.p95_s, ask.e2e_s, s.e2e.p95_s, s.e2e.p95_s))
         use = one.rate_s / one.capacity_s
@@ -113,7 +127,11 @@ def _shared(market: Market, figures: dict[str, float]) -> list[Measured]:
         ("dollars an hour", "$/h", "usd_h", limits.usd_h),
         ("carbon", "g/Mtok", "carbon", limits.carbon_g_mtok),
     )
-    return [Measured(name, unit, figures[key], float(limit), figures[key], figures[key]) for name, unit, key, limit in pairs if limit]
+    return [
+        Measured(name, unit, figures[key], float(limit), figures[key], figures[key])
+        for name, unit, key, limit in pairs
+        if limit
+    ]
 
 
 def _held(market: Market, trial: Trial) -> float:
@@ -121,7 +139,11 @@ def _held(market: Market, trial: Trial) -> float:
     shares = []
     for one, s in zip(trial.layouts, trial.result.services, strict=True):
         ask = market.spaces[one.service].asked.ask
-        pairs = (("ttft", s.ttft.p95_s, ask.ttft_s), ("tpot", s.tpot.p95_s, ask.tpot_s), ("tpot", s.e2e.p95_s, ask.e2e_s))
+        pairs = (
+            ("ttft", s.ttft.p95_s, ask.ttft_s),
+            ("tpot", s.tpot.p95_s, ask.tpot_s),
+            ("tpot", s.e2e.p95_s, ask.e2e_s),
+        )
         real = one.capacity_s / (_slowing(market, one))
         shares.append(
             held_share(errors_of(one.deployments), [(m, v, limit) for m, v, limit in pairs if limit], one.rate_s / real)

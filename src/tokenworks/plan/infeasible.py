@@ -9,26 +9,28 @@ import numpy as np
 from tokenworks.plan.choose import Market, Picks, Search, columns, needs_of
 from tokenworks.plan.describe import text_of
 from tokenworks.plan.limits import all_kept, service_needs
-from tokenworks.plan.relax import Way, conflict, ways_out
+from tokenworks.plan.relax import Way, conflict, impossible, ways_out
 from tokenworks.plan.result import Relaxation
 
 
-def relaxations(market: Market, found: Search) -> tuple[tuple[Relaxation, ...], tuple[str, ...]]:
-    """Ways out, the cheapest first, and the names of limits that exclude each other.
+def relaxations(market: Market, found: Search) -> tuple[tuple[Relaxation, ...], tuple[str, ...], bool]:
+    """Ways out, the cheapest first, and the names of limits that nothing keeps, each by itself; else of a minimal set that
+    exclude each other.
 
     A service that alone has no configuration is looked at alone, under the shared limits; else the fleets that keep every
     latency objective are, which the shared limits exclude.
     """
-    said, clash = list[Relaxation](), list[str]()
+    said, clash, alone = list[Relaxation](), list[str](), False
     broken = [i for i in range(len(market.tables)) if not _able(market, i)]
-    places = [(_alone(market, i), None) for i in broken] or [(market, found.picks)]
-    for part, picks in places:
-        looked = picks if picks is not None and len(picks) else _everything(part)
+    places = [(one, _everything(one)) for one in (_alone(market, i) for i in broken)] or [(market, found.picks)]
+    for part, looked in places:
         needs = needs_of(part, looked)
         price = looked.columns["usd_h"]
         said += [_said(part, looked, way) for way in ways_out(needs, price)]
-        clash += [need.name for need in conflict(needs, len(price))]
-    return tuple(said), tuple(dict.fromkeys(clash))
+        by_themselves = impossible(needs)
+        alone = alone or bool(by_themselves)
+        clash += [need.name for need in by_themselves or conflict(needs, len(price))]
+    return tuple(said), tuple(dict.fromkeys(clash)), alone
 
 
 def _able(market: Market, service: int) -> bool:

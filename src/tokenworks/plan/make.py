@@ -50,7 +50,7 @@ def _rehearsals(market: Market, found: Search, say: Say, stop: Stop) -> tuple[li
     and what is then best is rehearsed too."""
     trials = _round(market, found.picks, SURVIVORS, say, stop)
     options = [option(market, trial, predicted) for trial, predicted in trials]
-    if not trials or trials[0][0].attempts == 1 and trials[0][0].holds:
+    if not trials or (trials[0][0].attempts == 1 and trials[0][0].holds):
         return options, market, found
     learnt = replace(market, tails=_tails(market, [trial for trial, _ in trials]))
     again = search(learnt)
@@ -106,7 +106,7 @@ def _answer(
     top = Picks(picks.rows[:1], {name: values[:1] for name, values in picks.columns.items()})
     return Plan(
         demand.name, demand.objectives, robust, best, front, tuple(held + rest), runner,
-        binding(market, needs_of(market, top), before), tornado(market, picks), changes(market, before), (), (),
+        binding(market, needs_of(market, top), before), tornado(market, picks), changes(market, before), (), (), False,
         points(market), sum(len(t) for t in market.tables), sum(len(s.shapes) for s in market.spaces),
         _left_out(market), found.exact, found.gap, _noted(market, notes),
     )  # fmt: skip
@@ -130,9 +130,9 @@ def _front(demand: Demand, options: list[Option]) -> tuple[Option, ...]:
 
 
 def _infeasible(market: Market, found: Search, notes: tuple[str, ...], robust: bool) -> Plan:
-    ways, clash = relaxations(market, found)
+    ways, clash, alone = relaxations(market, found)
     return Plan(
-        market.demand.name, market.demand.objectives, robust, None, (), (), None, (), (), (), ways, clash, points(market),
+        market.demand.name, market.demand.objectives, robust, None, (), (), None, (), (), (), ways, clash, alone, points(market),
         sum(len(t) for t in market.tables), sum(len(s.shapes) for s in market.spaces), _left_out(market),
         found.exact, found.gap, _noted(market, notes),
     )  # fmt: skip
@@ -154,5 +154,3 @@ def _noted(market: Market, notes: tuple[str, ...]) -> tuple[str, ...]:
     if market.robust:
         more.append("robust: limits hold in at least 90% of draws of the model's errors")
     return (*notes, *more)
-
-

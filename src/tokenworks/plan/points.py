@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tokenworks.plan.ask import Array
 from tokenworks.plan.candidates import NONE, Ints
-from tokenworks.plan.choose import Market, columns, needs_of, Picks
+from tokenworks.plan.choose import Market, Picks, columns, needs_of
 from tokenworks.plan.describe import text_of
 from tokenworks.plan.limits import all_kept
 from tokenworks.plan.result import Point
@@ -17,7 +18,13 @@ MOST = 24  # of a series
 def points(market: Market) -> tuple[Point, ...]:
     """Of the first service at its demand, latency objectives left aside."""
     one = Market(
-        market.demand, market.spaces[:1], market.prices, market.tails[:1], market.slower[:1], market.robust, market.tables[:1]
+        market.demand,
+        market.spaces[:1],
+        market.prices,
+        market.tails[:1],
+        market.slower[:1],
+        market.robust,
+        market.tables[:1],
     )
     t = one.tables[0]
     rows = np.flatnonzero((t.kv_share <= 1.0) & (t.tpot_s > 0))
@@ -37,15 +44,17 @@ def points(market: Market) -> tuple[Point, ...]:
     return tuple(drawn)
 
 
-def _shown(users: np.ndarray[tuple[int], np.dtype[np.float64]], mega: np.ndarray[tuple[int], np.dtype[np.float64]],
-           price: np.ndarray[tuple[int], np.dtype[np.float64]], mine: Ints) -> Ints:  # fmt: skip
+def _shown(users: Array, mega: Array,
+           price: Array, mine: Ints) -> Ints:  # fmt: skip
     """The upper edge of both charts, thinned."""
     edges = [_edge(users, value, mine) for value in (mega, -price)]
-    found = [e[np.unique(np.linspace(0, len(e) - 1, min(MOST // 2, len(e))).round().astype(int))] for e in edges if len(e)]
+    found = [
+        e[np.unique(np.linspace(0, len(e) - 1, min(MOST // 2, len(e))).round().astype(int))] for e in edges if len(e)
+    ]
     return np.unique(np.concatenate(found)) if found else mine[:0]
 
 
-def _edge(users: np.ndarray[tuple[int], np.dtype[np.float64]], value: np.ndarray[tuple[int], np.dtype[np.float64]],
+def _edge(users: Array, value: Array,
           mine: Ints) -> Ints:  # fmt: skip
     """Rows that no other beats in both, the fastest user first."""
     order = mine[np.lexsort((-value[mine], -users[mine]))]

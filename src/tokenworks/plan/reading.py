@@ -48,7 +48,9 @@ def loads(text: str, name: str = "demand.yaml") -> Demand:
     """The demand in a YAML text."""
     data, marks = compose(text, name, BEGINS)
     if "factory" in data and "demand" not in data:
-        raise SpecError([marks.problem(("factory",), "this is a factory file: `run` takes it; a demand begins with `demand: NAME`")])
+        raise SpecError(
+            [marks.problem(("factory",), "this is a factory file: `run` takes it; a demand begins with `demand: NAME`")]
+        )
     try:
         demand = Demand.model_validate({**data, "source_file": name})
     except ValidationError as error:
@@ -137,7 +139,10 @@ def _load(load_: Load, number: int, names: list[str]) -> Iterator[Finding]:
     if load_.service not in names:
         yield (*place, "service"), f"no service {load_.service!r}{near(load_.service, names)}"
     if load_.agents is not None:
-        yield (*place, "agents"), "agents ask by their answers: rehearse them with `run`; plan with a trace, a mix or arrivals"
+        yield (
+            (*place, "agents"),
+            "agents ask by their answers: rehearse them with `run`; plan with a trace, a mix or arrivals",
+        )
     elif load_.arrivals and load_.arrivals.kind in COUNTED:
         said = f"{load_.arrivals.kind} has no rate: a plan needs arrivals with one (rate: 40/s)"
         yield (*place, "arrivals", "kind"), said
@@ -151,6 +156,9 @@ def _goodput(demand: Demand) -> Iterator[Finding]:
     limits = demand.limits
     power_w = demand.planned_site.power.budget_w
     if not (power_w or limits.gpus or limits.systems or limits.capex_usd or limits.usd_h):
-        yield ("objective",), "goodput grows with the factory: set a limit (power, gpus, systems, capex or usd_per_hour)"
+        yield (
+            ("objective",),
+            "goodput grows with the factory: set a limit (power, gpus, systems, capex or usd_per_hour)",
+        )
     if len(demand.services) > 1:
         yield ("objective",), "goodput is planned for one service at a time"

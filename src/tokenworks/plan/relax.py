@@ -8,6 +8,8 @@ from itertools import combinations
 
 import numpy as np
 
+from tokenworks.plan.ask import Array
+from tokenworks.plan.candidates import Ints
 from tokenworks.plan.limits import Mask, Need, all_kept
 
 SHOWN = 6
@@ -32,7 +34,12 @@ def conflict(needs: Sequence[Need], count: int) -> tuple[Need, ...]:
     return tuple(kept)
 
 
-def ways_out(needs: Sequence[Need], price: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[Way]:
+def impossible(needs: Sequence[Need]) -> tuple[Need, ...]:
+    """Limits that no fleet keeps, whatever the others are."""
+    return tuple(need for need in needs if not need.kept.any())
+
+
+def ways_out(needs: Sequence[Need], price: Array) -> list[Way]:
     """The nearest relaxations: one limit moved, each as little as possible; two of them where one is not enough. The
     cheapest first. ``price``: dollars an hour of every row."""
     found = [way for need in needs if (way := _alone(need, needs, price))]
@@ -48,7 +55,7 @@ def _others(needs: Sequence[Need], without: Sequence[Need], count: int) -> Mask:
     return all_kept([n for n in needs if all(n is not w for w in without)], count)
 
 
-def _alone(need: Need, needs: Sequence[Need], price: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Way | None:
+def _alone(need: Need, needs: Sequence[Need], price: Array) -> Way | None:
     rows = np.flatnonzero(_others(needs, (need,), len(price)))
     if not len(rows) or not need.field:
         return None
@@ -57,21 +64,23 @@ def _alone(need: Need, needs: Sequence[Need], price: np.ndarray[tuple[int], np.d
     return Way(((need, least),), int(near[np.argmin(price[near])]))
 
 
-def _pair(pair: Sequence[Need], needs: Sequence[Need], price: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Way | None:
+def _pair(
+    pair: Sequence[Need], needs: Sequence[Need], price: Array
+) -> Way | None:
     if not all(n.field for n in pair):
         return None
     rows = np.flatnonzero(_others(needs, pair, len(price)))
     return _least(pair, rows, price) if len(rows) else None
 
 
-def _nearest(needs: Sequence[Need], price: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Way:
+def _nearest(needs: Sequence[Need], price: Array) -> Way:
     """The fleet that breaks its limits by the smallest factor, whichever they are; only what the file says can move."""
     hard = [n for n in needs if not n.field]
     rows = np.flatnonzero(all_kept(hard, len(price)))
     return _least([n for n in needs if n.field], rows if len(rows) else np.arange(len(price)), price)
 
 
-def _least(moved: Sequence[Need], rows: Mask, price: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Way:
+def _least(moved: Sequence[Need], rows: Ints, price: Array) -> Way:
     """The row whose largest excess over the moved limits is smallest; of equal ones the cheapest."""
     over = np.max([np.maximum(1.0, n.needs[rows] / n.limit) for n in moved], axis=0)
     row = int(rows[np.lexsort((price[rows], over.round(6)))[0]])

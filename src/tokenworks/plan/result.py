@@ -146,7 +146,8 @@ class Plan:
     tornado: tuple[Sensitivity, ...]
     changes: tuple[Change, ...]  # the most rewarding first
     relaxations: tuple[Relaxation, ...]
-    conflict: tuple[str, ...]  # a minimal set of limits that exclude each other
+    conflict: tuple[str, ...]  # limits that nothing keeps, each by itself; else a minimal set that exclude each other
+    alone: bool  # the former
     points: tuple[Point, ...]
     configurations: int
     shapes: int

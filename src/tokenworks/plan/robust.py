@@ -19,6 +19,7 @@ import numpy as np
 from tokenworks.accuracy.certainty import OPEN, Evidence, evidence
 from tokenworks.accuracy.experiments import DISAGGREGATED
 from tokenworks.physics.deployment import Deployment
+from tokenworks.plan.ask import Array
 from tokenworks.plan.candidates import Space
 from tokenworks.plan.sample import Asked
 
@@ -73,7 +74,9 @@ def pessimistic(space: Space) -> Space:
     """The wide pass with every replica as slow as the margins say, by what was measured of its like."""
     at, wide = level(space.asked), space.wide
     found = [_margins(s.deployment, s.role, at) for s in space.shapes]
-    ttft, tpot, rate = (np.array([getattr(m, name) for m in found])[wide.shape] for name in ("ttft", "tpot", "throughput"))
+    ttft, tpot, rate = (
+        np.array([getattr(m, name) for m in found])[wide.shape] for name in ("ttft", "tpot", "throughput")
+    )
     slowed = replace(
         wide,
         ttft_s=wide.ttft_s * ttft,
@@ -103,9 +106,7 @@ def _like(deployments: tuple[Deployment, ...]) -> Errors:
     return _BY_KIND[key]
 
 
-def held_share(
-    errors: Errors, latencies: Sequence[tuple[str, float, float]], use: float, seed: int = 0
-) -> float:
+def held_share(errors: Errors, latencies: Sequence[tuple[str, float, float]], use: float, seed: int = 0) -> float:
     """Share of draws in which all hold: ``latencies`` are (metric, predicted, limit), ``use`` the share of the capacity
     that is needed."""
     rng = np.random.default_rng(seed)
@@ -116,6 +117,6 @@ def held_share(
     return float((held & (use <= np.exp(draws["throughput"]))).mean())
 
 
-def _drawn(bounds: tuple[float, float], rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _drawn(bounds: tuple[float, float], rng: np.random.Generator) -> Array:
     normal = rng.standard_normal(DRAWS)
     return np.where(normal > 0, normal * max(0.0, bounds[1]), -normal * min(0.0, bounds[0])) / Z80

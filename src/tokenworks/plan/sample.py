@@ -78,4 +78,4 @@ def known_tokens(requests: Requests) -> Array:
         hit = next((k for k, h in enumerate(own) if h not in seen), len(own))
         found[i] = hit * requests.hash_block_tokens
         seen.update(own)
-    return np.minimum(found, requests.input_tokens - 1.0)
+    return np.asarray(np.minimum(found, requests.input_tokens - 1.0))

@@ -50,10 +50,11 @@ def space_of(demand: Demand, service: AskedService, found: tuple[Kind, ...]) -> 
     seen = survey(service.model, asked.ask, allowed(demand, service, systems))
     if not seen.shapes:
         reasons = "; ".join(f"{why} ({n:,})" for why, n in sorted(seen.left_out.items(), key=lambda p: -p[1])[:4])
-        raise InputError(f"{service.name}: nothing that may be used can serve {service.model}: {reasons or 'no engine, format or degree is left'}")
-    idle = {
-        kind.system: float(catalog.load("accelerators", kind.entry["accelerator"])["idle_w"]) for kind in found
-    }
+        raise InputError(
+            f"{service.name}: nothing that may be used can serve {service.model}: "
+            f"{reasons or 'no engine, format or degree is left'}"
+        )
+    idle = {kind.system: float(catalog.load("accelerators", kind.entry["accelerator"])["idle_w"]) for kind in found}
     return Space(asked, seen.shapes, wide(seen.shapes, asked.ask), found, dict(seen.left_out), idle)
 
 

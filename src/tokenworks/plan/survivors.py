@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tokenworks.plan.choose import Market, Picks, pareto, worth
+from tokenworks.plan.ask import Array
 from tokenworks.plan.candidates import NONE
+from tokenworks.plan.choose import Market, Picks, pareto, worth
 
 FRONT = 8  # of a Pareto front, spread over it
 WITHIN = 3.0  # times the best: what costs more is not rehearsed
@@ -20,7 +21,15 @@ def survivors(market: Market, picks: Picks, most: int) -> list[int]:
     if values.shape[1] > 1:
         front = pareto(values)
         at = np.unique(np.linspace(0, len(front) - 1, min(FRONT, len(front))).round().astype(int))
-        return [int(front[i]) for i in at]
+        spread = [int(front[i]) for i in at]
+        return [*spread, *(row for row in _differing(market, picks, values, most) if row not in spread)][
+            : max(most, len(spread))
+        ]
+    return _differing(market, picks, values, most)
+
+
+def _differing(market: Market, picks: Picks, values: Array, most: int) -> list[int]:
+    """The best of every way, by the first objective."""
     best, found = float(values[0, 0]), dict[tuple[object, ...], int]()
     for row in _heads(market, picks):
         far = values[row, 0] > best * WITHIN if best > 0 else values[row, 0] > best / WITHIN

@@ -107,17 +107,19 @@ def hall_for(demand: Demand, system: str) -> Hall | None:
 def allowed(demand: Demand, service: AskedService, systems: tuple[str, ...]) -> Allowed:
     """The search space of one service."""
     most, serving = demand.may_use.most, demand.may_use.serving
-    roles = {"aggregated": ("serve",), "disaggregated": ("prefill", "decode")}.get(serving, ("serve", "prefill", "decode"))
-    own = {"tp": _powers(most.tp), "pp": _powers(most.pp), "dp": _powers(most.dp), "ep": _powers(most.ep)}
-    if most.ep == 1:
-        own["ep"] = (1,)
+    roles = {"aggregated": ("serve",), "disaggregated": ("prefill", "decode")}.get(
+        serving, ("serve", "prefill", "decode")
+    )
     return Allowed(
         systems,
         service.engines or ENGINES,
         service.precisions,
         service.kv_precisions or ("bf16", "fp8"),
         roles,
-        **{key: value for key, value in own.items() if key != "ep" or most.ep == 1},
+        tp=_powers(most.tp),
+        pp=_powers(most.pp),
+        dp=_powers(most.dp),
+        ep=_powers(most.ep),
         most_gpus=most.gpus or 0,
     )
 

@@ -83,8 +83,8 @@ def _uncapped(market: Market, layouts: Sequence[Layout], factory: Factory) -> Fa
     budget_w = lowest_budget_w(market.demand)
     top = 0.0
     for number, count in counts_of(market, layouts).items():
-        site = market.prices[number].site
-        top += count * float(site.facility_w(np.array([site.design_w]))[0])
+        facts = market.prices[number].site
+        top += count * float(facts.facility_w(np.array([facts.design_w]))[0])
     if not budget_w or top > budget_w:
         return factory
     site = factory.site.model_copy(
@@ -145,7 +145,9 @@ def missed(
                  ("E2E p95", s.e2e.p95_s * max(m.tpot, m.ttft), ask.e2e_s))  # fmt: skip
         found += [(f"{s.name}: {name}", v, limit) for name, v, limit in pairs if limit and not v <= limit]
         if s.saturated:
-            found.append((f"{s.name}: load over capacity", s.arrived / result.horizon_s / max(1e-9, one.capacity_s), 1.0))
+            found.append(
+                (f"{s.name}: load over capacity", s.arrived / result.horizon_s / max(1e-9, one.capacity_s), 1.0)
+            )
         lost = s.rejected_queue_full + s.rejected_too_long + s.timed_out
         if lost:
             found.append((f"{s.name}: requests lost", float(lost), 0.0))

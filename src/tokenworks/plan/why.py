@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tokenworks.plan.candidates import NONE, Space
+from tokenworks.plan.candidates import NONE
 from tokenworks.plan.choose import MAXIMISED, Market, Picks, Search, search
 from tokenworks.plan.cost import changed
 from tokenworks.plan.demand import Demand
@@ -39,7 +39,9 @@ def reduced(market: Market, picks: Picks) -> Market:
         heads = np.concatenate([np.flatnonzero(kinds == k)[:40] for k in np.unique(kinds)])
         chosen = np.unique(np.concatenate([rows[:KEPT], rows[heads]]))
         keep = np.unique(np.concatenate([t.main[chosen], t.prefill[chosen][t.prefill[chosen] != NONE]]))
-        wide = replace(space.wide, **{name: getattr(space.wide, name)[keep] for name in space.wide.__dataclass_fields__})
+        wide = replace(
+            space.wide, **{name: getattr(space.wide, name)[keep] for name in space.wide.__dataclass_fields__}
+        )
         spaces.append(replace(space, wide=wide))
     return replace(market, spaces=tuple(spaces)).laid()
 
@@ -62,12 +64,18 @@ def tornado(market: Market, picks: Picks) -> tuple[Sensitivity, ...]:
     base = _answer(small)
     found = [
         _bar(small, base, f"electricity ±{SWING:.0%}", lambda f: _priced(small, energy=f), (1 - SWING, 1 + SWING)),
-        _bar(small, base, f"GPU price or rent ±{HARDWARE:.0%}", lambda f: _priced(small, hardware=f), (1 - HARDWARE, 1 + HARDWARE)),
+        _bar(
+            small,
+            base,
+            f"GPU price or rent ±{HARDWARE:.0%}",
+            lambda f: _priced(small, hardware=f),
+            (1 - HARDWARE, 1 + HARDWARE),
+        ),
         _bar(small, base, f"demand ±{LOADS:.0%}", lambda f: _loaded(small, f), (1 - LOADS, 1 + LOADS)),
     ]
     low, high = model_error(market, picks)
     found.append(_bar(small, base, "throughput of the model, 80%", lambda f: _slowed(small, f), (low, high)))
-    return tuple(sorted(found, key=_width))
+    return tuple(sorted((bar for bar in found if _width(bar) < -1e-9), key=_width))
 
 
 def _width(bar: Sensitivity) -> float:
@@ -141,10 +149,17 @@ def _others(market: Market) -> Iterator[tuple[str, Market]]:
     demand = market.demand
     for space in market.spaces:
         s = space.asked.service
-        for key, label, factor in (("ttft_p95_s", "TTFT p95", 1.5), ("tpot_p95_s", "TPOT p95", 1.25), ("e2e_p95_s", "E2E p95", 1.25)):
+        for key, label, factor in (
+            ("ttft_p95_s", "TTFT p95", 1.5),
+            ("tpot_p95_s", "TPOT p95", 1.25),
+            ("e2e_p95_s", "E2E p95", 1.25),
+        ):
             limit = getattr(s.slo, key)
             if limit:
-                yield f"{s.name}: {label} {_sec(limit)} → {_sec(limit * factor)}", _with_slo(market, s.name, {key: limit * factor})
+                yield (
+                    f"{s.name}: {label} {_sec(limit)} → {_sec(limit * factor)}",
+                    _with_slo(market, s.name, {key: limit * factor}),
+                )
     if demand.headroom > 0.05:
         eased = demand.model_copy(update={"headroom": 0.05})
         yield f"headroom {demand.headroom:.0%} → 5%", replace(market, demand=eased).laid()

@@ -12,7 +12,7 @@ from tokenworks.report.figures import short
 from tokenworks.report.plan_words import objective
 from tokenworks.report.svg import COLOURS, tone, wrap
 
-WIDTH, HEIGHT = 720, 300
+WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 62, 18, 14, 40
 
 
@@ -23,6 +23,18 @@ def systems_in(points: Sequence[Point]) -> list[str]:
 
 def _system(p: Point) -> str:
     return p.series.split(",")[0]
+
+
+def edge(points: Sequence[Point], value: Callable[[Point], float], up: bool) -> list[Point]:
+    """Of every series the points that no other beats in tokens/s/user and in ``value`` (``up``: more is better)."""
+    found: list[Point] = []
+    best: dict[str, float] = {}
+    for p in sorted(points, key=lambda p: -p.tokens_s_user):
+        worth = value(p) if up else -value(p)
+        if worth > best.get(p.series, -math.inf):
+            best[p.series] = worth
+            found.append(p)
+    return found
 
 
 def dots(title: str, points: Sequence[Point], value: Callable[[Point], float], colours: Sequence[str]) -> str:
@@ -79,7 +91,8 @@ def capacity(options: Sequence[Option]) -> str:
         y, s = 8 + i * row, o.setups[0]
         name = f"{o.systems[0].count} × {s.system}{', apart' if s.prefill_workers else ''}"
         body += text(left - 8, y + 15, name, "name", "end")
-        body += f'<rect class="bar {tone(0 if not i else 5)}" x="{left}" y="{y + 3}" width="{px(s.capacity_s) - left:.1f}" height="16"/>'
+        wide, kind = px(s.capacity_s) - left, tone(5 if i else 0)
+        body += f'<rect class="bar {kind}" x="{left}" y="{y + 3}" width="{wide:.1f}" height="16"/>'
         body += text(px(s.capacity_s) + 6, y + 15, f"{short(s.capacity_s)} req/s")
     for v in nice_ticks(0, most, 5):
         body += text(px(v), height - 4, label(v), "tick", "middle")
@@ -92,7 +105,7 @@ def tornado(plan: Plan) -> str:
     bars = [b for b in plan.tornado if b.low is not None and b.high is not None]
     if not bars or plan.best is None:
         return ""
-    row, left, width = 34, 230, 380
+    row, left, width = 34, 290, 330
     name = plan.objectives[0]
     middle = _middle(plan)
     low, high = (f([middle, *(v for b in bars for v in (b.low, b.high) if v is not None)]) for f in (min, max))
@@ -103,13 +116,14 @@ def tornado(plan: Plan) -> str:
         assert b.low is not None
         assert b.high is not None
         y = 8 + i * row
-        body += text(left - 12, y + 16, b.name, "name", "end")
+        body += text(left - 60, y + 16, b.name, "name", "end")
         for value, said, colour in ((b.low, b.low_said, 2), (b.high, b.high_said, 1)):
             a, z = sorted((px(value), px(middle)))
             hint = f"{b.name} {said}: {objective(name, value)}"
-            body += f'<rect class="bar {tone(colour)}" x="{a:.1f}" y="{y + 3}" width="{max(1.0, z - a):.1f}" height="18"><title>{escape(hint)}</title></rect>'
+            at = f'x="{a:.1f}" y="{y + 3}" width="{max(1.0, z - a):.1f}" height="18"'
+            body += f'<rect class="bar {tone(colour)}" {at}><title>{escape(hint)}</title></rect>'
         ends = sorted((b.low, b.high))
-        body += text(px(ends[0]) - 5, y + 16, f"{ends[0]:.3g}", "tick", "end") if ends[0] > low else ""
+        body += text(px(ends[0]) - 5, y + 16, f"{ends[0]:.3g}", "tick", "end")
         body += text(max(px(ends[1]), px(middle)) + 5, y + 16, f"{ends[1]:.3g}", "tick")
     height = 14 + row * len(bars)
     body += f'<line class="limit" x1="{px(middle):.1f}" x2="{px(middle):.1f}" y1="2" y2="{height}"/>'
@@ -123,7 +137,6 @@ def _middle(plan: Plan) -> float:
 
 
 def legend(systems: Sequence[str]) -> str:
-    items = "".join(
-        f'<li><i class="key c{i % COLOURS}"></i>{escape(name)}</li>' for i, name in enumerate(systems)
-    )
-    return f'<ul class="legend">{items}<li>■ prefill and decode apart</li><li>○ hollow: rented</li><li>faint: breaks a limit</li></ul>'
+    items = "".join(f'<li><i class="key c{i % COLOURS}"></i>{escape(name)}</li>' for i, name in enumerate(systems))
+    signs = "".join(f"<li>{sign}</li>" for sign in ("■ prefill and decode apart", "○ hollow: rented", "faint: breaks a limit"))
+    return f'<ul class="legend">{items}{signs}</ul>'

@@ -25,7 +25,9 @@ def read_plan(path: Path) -> Plan:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"no plan at {path}: a plan's folder has a plan.json (tokenworks plan DEMAND.yaml --out FOLDER)") from None
+        raise InputError(
+            f"no plan at {path}: a plan's folder has a plan.json (tokenworks plan DEMAND.yaml --out FOLDER)"
+        ) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"cannot read {file}: {error}") from None
     if not isinstance(data, dict) or data.pop("format", None) != FORMAT:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 
-from tokenworks.plan.result import Option, Plan
+from tokenworks.plan.result import Option, Plan, Point
 from tokenworks.report import plan_charts as charts
 from tokenworks.report import plan_words as words
 from tokenworks.report.figures import percent, seconds, short, unit, usd
@@ -33,15 +33,36 @@ def plan_page(plan: Plan) -> str:
 def _sections(plan: Plan) -> Iterator[str]:
     yield _head(plan)
     if plan.best is None:
-        yield _section("Ways out", _ways(plan), "Each is the smallest move of its limit; the fleet named is the cheapest that then keeps all others.")
+        yield _section(
+            "Ways out",
+            _ways(plan),
+            "Each is the smallest move of its limit; the fleet named is the cheapest that then keeps all others.",
+        )
     else:
-        yield _section("Limits", _limits(plan.best), "Measured in the twin after its warm-up; 80% is where the truth was in 8 of 10 published measurements like this.")
+        yield _section(
+            "Limits",
+            _limits(plan.best),
+            "Measured in the twin after its warm-up; 80% is where the truth was in 8 of 10 published measurements like this.",
+        )
     if plan.points:
-        yield _section("Users against megawatts and dollars", _charts(plan), "Every dot is a configuration that no other of its kind beats, for the first service at its demand, by the wide pass. Point at one to see all of it.")
+        yield _section(
+            "Users against megawatts and dollars",
+            _charts(plan),
+            "Every dot is a configuration that no other of its kind beats, for the first service at its demand, by the wide "
+            "pass. Point at one to see all of it.",
+        )
     if plan.best is None:
         return
     yield _section("Where a dollar goes", _waterfall(plan.best))
-    yield _section("Capacity over demand", figure("Requests per second each rehearsed fleet could carry; dashed: asked for", charts.capacity(plan.tried)))
+    yield _section(
+        "Capacity over demand",
+        _narrow(
+            figure(
+                "Requests per second that each rehearsed fleet could carry; dashed: asked for",
+                charts.capacity(plan.tried),
+            )
+        ),
+    )
     yield _section("Why this one", _why(plan))
     yield _section("What was rehearsed", _tried(plan))
     yield _section("How it was found", _found(plan))
@@ -50,6 +71,11 @@ def _sections(plan: Plan) -> Iterator[str]:
 def _section(title: str, body: str, note: str = "") -> str:
     said = f'<p class="note">{escape(note)}</p>' if note else ""
     return f"<section><h2>{escape(title)}</h2>{said}{body}</section>"
+
+
+def _narrow(drawn: str) -> str:
+    """A chart whose text keeps the size of the page's."""
+    return f'<div class="wide">{drawn}</div>'
 
 
 def _head(plan: Plan) -> str:
@@ -72,7 +98,11 @@ def _head(plan: Plan) -> str:
 
 def _cards(best: Option) -> str:
     f = best.figures
-    band = f"80%: {usd(best.usd_per_mtok_low)}–{usd(best.usd_per_mtok_high)[1:]}" if best.usd_per_mtok_high > best.usd_per_mtok_low else "by rent, demand"
+    band = (
+        f"80%: {usd(best.usd_per_mtok_low)}–{usd(best.usd_per_mtok_high)[1:]}"
+        if best.usd_per_mtok_high > best.usd_per_mtok_low
+        else "by rent, demand"
+    )
     cards = (
         ("$/Mtok output", usd(f["usd_per_mtok"]), band),
         ("dollars an hour", usd(f["usd_h"]), f"capex ${short(f['capex_usd'])}"),
@@ -82,11 +112,12 @@ def _cards(best: Option) -> str:
         ("objectives hold", percent(best.held_share), "of draws of the model's error"),
     )
     return "".join(
-        f'<div class="card"><span>{escape(a)}</span><b>{escape(b)}</b><small>{escape(c)}</small></div>' for a, b, c in cards
+        f'<div class="card"><span>{escape(a)}</span><b>{escape(b)}</b><small>{escape(c)}</small></div>'
+        for a, b, c in cards
     )
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]], wide: int = 1) -> str:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], wide: int = 1) -> str:
     """``wide``: columns of words at the left."""
     cell = lambda tag, i, said: f"<{tag}{'' if i < wide else ' class=n'}>{escape(said)}</{tag}>"  # noqa: E731
     top = "".join(cell("th", i, said) for i, said in enumerate(head))
@@ -109,9 +140,17 @@ def _limits(best: Option) -> str:
 
 
 def _ways(plan: Plan) -> str:
-    clash = f"<p>These exclude each other: {escape('; '.join(plan.conflict))}.</p>" if plan.conflict else ""
+    clash = f"<p>{escape(words.clash_text(plan))}</p>" if plan.conflict else ""
     rows = "".join(f"<li><b>{escape(words.way_text(w))}</b>: {escape(w.text)}</li>" for w in plan.relaxations)
     return f'{clash}<ol class="each">{rows}</ol>'
+
+
+def _mega(p: Point) -> float:
+    return p.tokens_s_mw
+
+
+def _price(p: Point) -> float:
+    return p.usd_per_mtok
 
 
 def _charts(plan: Plan) -> str:
@@ -119,14 +158,29 @@ def _charts(plan: Plan) -> str:
     owned = {p.series.replace(", rented", "") for p in plan.points if ", rented" not in p.series}
     once = [p for p in plan.points if ", rented" not in p.series or p.series.replace(", rented", "") not in owned]
     drawn = (
-        figure("Output tokens/s per MW at the meter", charts.dots("tokens/s/user against tokens/s/MW", once, lambda p: p.tokens_s_mw, names)),
-        figure("$ per million output tokens", charts.dots("tokens/s/user against $/Mtok", plan.points, lambda p: p.usd_per_mtok, names)),
+        figure(
+            "Output tokens/s per MW at the meter",
+            charts.dots("tokens/s/user against tokens/s/MW", charts.edge(once, _mega, True), _mega, names),
+        ),
+        figure(
+            "$ per million output tokens",
+            charts.dots("tokens/s/user against $/Mtok", charts.edge(plan.points, _price, False), _price, names),
+        ),
     )
     rows = [
-        (p.series, p.text, f"{p.tokens_s_user:.3g}", short(p.tokens_s_mw), usd(p.usd_per_mtok), "yes" if p.kept else "no")
+        (
+            p.series,
+            p.text,
+            f"{p.tokens_s_user:.3g}",
+            short(p.tokens_s_mw),
+            usd(p.usd_per_mtok),
+            "yes" if p.kept else "no",
+        )
         for p in plan.points
     ]
-    table = details("as a table", ("", "configuration", "tokens/s/user", "tokens/s/MW", "$/Mtok", "keeps all limits"), rows)
+    table = details(
+        "as a table", ("", "configuration", "tokens/s/user", "tokens/s/MW", "$/Mtok", "keeps all limits"), rows
+    )
     return charts.legend(names) + f'<div class="charts">{"".join(drawn)}</div>' + table
 
 
@@ -144,7 +198,8 @@ def _waterfall(best: Option) -> str:
 def _bar(name: str, value: float, left: float, share: float, kind: str) -> str:
     bar = f'<div><i class="fill {kind}" style="left:{left:.4%};width:{share:.4%}"></i></div>'
     sums = ' class="sum"' if kind == "all" else ""
-    return f'<tr{sums}><td>{escape(name)}</td><td class="track">{bar}</td><td class="n">{usd(value)}</td><td class="n">{percent(share)}</td></tr>'
+    figures = f'<td class="n">{usd(value)}</td><td class="n">{percent(share)}</td>'
+    return f'<tr{sums}><td>{escape(name)}</td><td class="track">{bar}</td>{figures}</tr>'
 
 
 def _why(plan: Plan) -> str:
@@ -157,8 +212,10 @@ def _why(plan: Plan) -> str:
     items += [f"<b>To win {c.gain:.1%}</b>: {escape(c.name)}: {escape(c.text)}" for c in plan.changes]
     listed = "".join(f"<li>{item}</li>" for item in items)
     swings = "".join(f"<li>{escape(b.name)}: {escape(words.swing_text(plan, b))}</li>" for b in plan.tornado)
-    chart = figure(f"{words.OBJECTIVES[plan.objectives[0]]} by the wide pass, one input changed at a time", charts.tornado(plan))
-    return f'<ul class="each">{listed}</ul>{chart}<ul class="each">{swings}</ul>'
+    chart = figure(
+        f"{words.OBJECTIVES[plan.objectives[0]]} by the wide pass, one input changed at a time", charts.tornado(plan)
+    )
+    return f'<ul class="each">{listed}</ul>{_narrow(chart)}<ul class="each">{swings}</ul>'
 
 
 def _tried(plan: Plan) -> str:
@@ -178,4 +235,5 @@ def _tried(plan: Plan) -> str:
 def _found(plan: Plan) -> str:
     left = "".join(f"<li>{escape(why)}: {n:,}</li>" for why, n in plan.left_out[:12])
     notes = "".join(f"<li>{escape(note)}</li>" for note in plan.notes)
-    return f'<p>{escape(words.how(plan))}</p><ul class="each">{notes}</ul><details><summary>left out</summary><ul>{left}</ul></details>'
+    more = f"<details><summary>left out</summary><ul>{left}</ul></details>" if left else ""
+    return f'<p>{escape(words.how(plan))}</p><ul class="each">{notes}</ul>{more}'

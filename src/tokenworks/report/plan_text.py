@@ -34,7 +34,10 @@ def explain_text(plan: Plan) -> str:
         lines += [line for m in o.limits for line in _wrapped(f"{m.name}: {words.limit_text(m)}", "  ")]
         for what, measured, limit in o.missed:
             lines += _wrapped(f"misses {what}: {measured:.4g} of {limit:.4g}", "  ")
-    return "\n".join([*lines, *_why(plan, plan.best), *(f"left out: {why} ({n:,})"[:WIDTH] for why, n in plan.left_out)]) + "\n"
+    return (
+        "\n".join([*lines, *_why(plan, plan.best), *(f"left out: {why} ({n:,})"[:WIDTH] for why, n in plan.left_out)])
+        + "\n"
+    )
 
 
 def _wrapped(said: str, indent: str = "") -> list[str]:
@@ -50,7 +53,9 @@ def _best(plan: Plan, best: Option) -> Iterator[str]:
     yield from _wrapped(words.figures_text(best))
     for m in best.limits:
         yield from _wrapped(f"{m.name}: {words.limit_text(m)}", "  ")
-    yield from _wrapped(f"latency objectives and load hold in {percent(best.held_share)} of draws of the model's error", "  ")
+    yield from _wrapped(
+        f"latency objectives and load hold in {percent(best.held_share)} of draws of the model's error", "  "
+    )
     yield ""
     yield from _dollars(best)
     if len(plan.front) > 1:
@@ -106,7 +111,7 @@ def _why(plan: Plan, best: Option) -> Iterator[str]:
 
 def _infeasible(plan: Plan) -> Iterator[str]:
     if plan.conflict:
-        yield from _wrapped(f"These exclude each other: {'; '.join(plan.conflict)}.")
+        yield from _wrapped(words.clash_text(plan))
     if plan.relaxations:
         yield ""
         yield "Nearest ways out, the cheapest first:"

@@ -90,7 +90,11 @@ def figures_text(o: Option) -> str:
 def limit_text(m: Measured) -> str:
     """Measured against its limit."""
     bounds = f" (80%: {amount(m.low, m.unit)}–{amount(m.high, m.unit)})" if m.high > m.low else ""
-    held = f" of {amount(m.limit, m.unit)} {'✓' if m.value <= m.limit * (1 + 1e-9) else '✗'}" if m.limit else ", no objective"
+    held = (
+        f" of {amount(m.limit, m.unit)} {'✓' if m.value <= m.limit * (1 + 1e-9) else '✗'}"
+        if m.limit
+        else ", no objective"
+    )
     return f"{amount(m.value, m.unit)}{bounds}{held}"
 
 
@@ -124,3 +128,13 @@ def how(plan: Plan) -> str:
     exact = "all looked at" if plan.exact else f"searched in turn, within {plan.gap:.0%} of a bound"
     counts = f"{plan.configurations:,} configurations of {plan.shapes:,} kinds of replicas ({exact})"
     return f"Found among {counts}; {len(plan.tried)} fleets rehearsed in the twin."
+
+
+def clash_text(plan: Plan) -> str:
+    """Which limits are to blame."""
+    names = "; ".join(plan.conflict)
+    return (
+        f"Nothing keeps, whatever the other limits are: {names}."
+        if plan.alone
+        else f"These exclude each other: {names}."
+    )

@@ -52,8 +52,12 @@ def dotted(place: Place) -> str:
     return text
 
 
-def compose(text: str, name: str, begins: str = "a factory file is a mapping that starts with `factory: NAME`") -> tuple[dict[str, Any], Marks]:
-    """Content and places of a YAML text; ``begins``: what to say where it is no mapping. Raises SpecError for a syntax error, a duplicate key, or no mapping."""
+BEGINS = "a factory file is a mapping that starts with `factory: NAME`"
+
+
+def compose(text: str, name: str, begins: str = BEGINS) -> tuple[dict[str, Any], Marks]:
+    """Content and places of a YAML text. Raises SpecError for a syntax error, a duplicate key, or no mapping; ``begins`` is
+    then what the file should be."""
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
