@@ -12,8 +12,8 @@ p · prompt ≤ budget − p · M.
 *Prompts alone* (SGLang). Between decode steps of b come prefill steps, for as many requests as ended: Poisson with mean
 b / M a rank. They take as many steps as the fullest rank needs.
 
-*Ranks in lock-step.* A step with a prompt on any rank is one on all; the fullest rank of D Poisson draws is what it waits
-for: Σ_j 1 − F(j)^D.
+*Ranks in lock-step.* A step with a prompt on any rank is one on all; it waits for the fullest rank of D Poisson draws: by
+their numbers Σ_j 1 − F(j)^D, by the length of prompts that are alone on their ranks ∫ 1 − exp(−D p P(prompt > x)) dx.
 
 *Prefill only.* ``batch`` requests are in the system of a rank, waiting or computed. Of those in the bulk queue (a step
 takes all that wait, up to the budget) two thirds are computed and one third came since; the busy share is that of M/D/1
@@ -86,19 +86,39 @@ def prefill_steps(mean, ranks, share, own):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def queue_steps(used, places):  # type: ignore[no-untyped-def]
-    """Mean wait in service times of an M/D/c queue (half of Sakasegawa's M/M/c): ρ^(√(2(c+1)) − 1) / (2 c (1 − ρ))."""
-    used = min(used, 0.98)
-    return used ** (np.sqrt(2.0 * (places + 1.0)) - 1.0) / (2.0 * places * (1.0 - used))
+def longest_of(mean, levels):  # type: ignore[no-untyped-def]
+    """Expected longest prompt of a Poisson number of them, 0 where there is none: ∫ 1 − exp(−mean · P(prompt > x)) dx."""
+    total, before, count = 0.0, 0.0, len(levels)
+    for k in range(count):
+        total += (levels[k] - before) * -np.expm1(-mean * (count - k) / count)
+        before = levels[k]
+    return total
 
 
 @_compiled
-def beside(row, prompts, prompt, out):  # type: ignore[no-untyped-def]
+def fullest(mean, ranks, prompt, levels):  # type: ignore[no-untyped-def]
+    """Expected prompt tokens of the fullest of ``ranks`` ranks with Poisson numbers of prompts: by their number, and as
+    far as few share a rank by their lengths too."""
+    by_number = prompt * most_of(mean, ranks)
+    drawn = mean * ranks
+    return by_number + max(0.0, longest_of(drawn, levels) + prompt * np.expm1(-drawn)) / (1.0 + mean)
+
+
+@_compiled
+def queue_steps(used, places, variation):  # type: ignore[no-untyped-def]
+    """Mean wait in service times of an M/G/c queue (Sakasegawa 1977): (1 + cv²) / 2 · ρ^(√(2(c+1)) − 1) / (c (1 − ρ))."""
+    used = min(used, 0.98)
+    return (1.0 + variation) / 2.0 * used ** (np.sqrt(2.0 * (places + 1.0)) - 1.0) / (places * (1.0 - used))
+
+
+@_compiled
+def beside(row, prompts, levels, prompt, variation, out):  # type: ignore[no-untyped-def]
     batch, ranks, budget, steps = row[BATCH], row[RANKS], row[BUDGET], row[STEPS]
     late = (row[INTERVAL] - 1.0) / 2.0  # steps until a free place is seen
+    others = (batch - 1.0) / batch  # of a rank's sequences, besides the one in its prompt
     decoding, room, own, rate = batch, 1.0, 1.0, 0.0
     for _ in range(4):
-        room = max(1.0, budget - decoding)
+        room = max(1.0, budget - decoding * others)
         own = mean_chunks(prompts, room) if row[CHUNKED] == 1.0 else 1.0
         rate = batch / (steps + own + late)
         decoding = rate * steps
@@ -112,25 +132,28 @@ def beside(row, prompts, prompt, out):  # type: ignore[no-untyped-def]
     if row[INTERVAL] > 1.0:
         here = max((1.0 - (1.0 - min(1.0, share * row[INTERVAL])) ** batch) / row[INTERVAL], full)
     anywhere = 1.0 - (1.0 - here) ** ranks
-    most = min(room, prompt / own * most_of(rate * own, ranks) / anywhere) if ranks > 1 else rate * prompt / anywhere
+    most = rate * prompt / anywhere
+    if ranks > 1.0:
+        most = max(most, min(room, max(prompt, fullest(rate * own, ranks, prompt, levels) / anywhere) / own))
     out[PURE] = batch
     out[MIXED_N] = min(batch, max(0.0, (decoding - (1.0 - anywhere) * batch) / anywhere))
     out[CHUNK], out[CHUNK_MEAN] = most, rate * prompt / anywhere
     out[MIXED] = anywhere
-    others = 1.0 - (1.0 - share) ** (batch * ranks - 1.0)  # while one of them decodes
-    out[SEEN] = min(anywhere, max(others, full)) if row[INTERVAL] <= 1.0 else anywhere
+    beside_me = 1.0 - (1.0 - share) ** (batch * ranks - 1.0)
+    out[SEEN] = min(anywhere, max(beside_me, full * others)) if row[INTERVAL] <= 1.0 else anywhere
     out[RATE], out[OWN] = rate, own
-    out[AHEAD] = own * queue_steps(full, max(1.0, room / prompt))
+    out[AHEAD] = own * queue_steps(full, max(1.0, room / prompt), variation)
 
 
 @_compiled
-def alone(row, prompts, prompt, out):  # type: ignore[no-untyped-def]
+def alone(row, prompts, levels, prompt, out):  # type: ignore[no-untyped-def]
     batch, ranks, budget, every = row[BATCH], row[RANKS], row[BUDGET], row[INTERVAL]
     rate = batch / (row[STEPS] + (every - 1.0) / 2.0)
     own = mean_chunks(prompts, budget) if row[CHUNKED] == 1.0 else 1.0
     drawn = rate * every
     steps = prefill_steps(drawn, ranks, prompt / budget if row[CHUNKED] == 1.0 else min(1.0, prompt / budget), own)
-    most = prompt * most_of(drawn, ranks) / steps
+    most = (fullest(drawn, ranks, prompt, levels) if ranks > 1.0 else prompt * drawn) / steps
+    most = min(most, budget) if row[CHUNKED] == 1.0 else most
     out[PURE], out[MIXED_N] = min(batch, rate * row[STEPS]), 0.0
     out[CHUNK], out[CHUNK_MEAN] = most, prompt * drawn / steps
     out[MIXED] = steps / every
@@ -155,8 +178,10 @@ def prefill_only(row, prompts, prompt, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def count(rows, prompts, prompt, counts):  # type: ignore[no-untyped-def]
-    """Counts (n, COUNTS) of rows of settings (n, SETTINGS). prompts: sorted tokens; prompt: their mean."""
+def count(rows, prompts, levels, counts):  # type: ignore[no-untyped-def]
+    """Counts (n, COUNTS) of rows of settings (n, SETTINGS). prompts: sorted tokens; levels: some quantiles of them."""
+    prompt = prompts.mean()
+    variation = prompts.var() / prompt**2
     for i in range(len(rows)):
         row, out = rows[i], counts[i]
         out[BUSY] = 1.0
@@ -166,6 +191,6 @@ def count(rows, prompts, prompt, counts):  # type: ignore[no-untyped-def]
             out[:BUSY] = 0.0
             out[PURE], out[RATE], out[OWN] = row[BATCH], row[BATCH] / row[STEPS], 1.0
         elif row[ALONE] == 1.0:
-            alone(row, prompts, prompt, out)
+            alone(row, prompts, levels, prompt, out)
         else:
-            beside(row, prompts, prompt, out)
+            beside(row, prompts, levels, prompt, variation, out)

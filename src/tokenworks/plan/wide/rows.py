@@ -63,7 +63,7 @@ def rows(shapes: Sequence[Shape], ask: Ask) -> Rows:
     settings = np.concatenate([b.settings for b in blocks])
     counts = np.zeros((len(settings), counting.COUNTS))
     asked = list(known.values())
-    count(settings, asked[0].prompts, asked[0].prompt, counts)
+    count(settings, asked[0].prompts, asked[0].levels, counts)
     lengths, places = [len(b.batch) for b in blocks], {id(a): i for i, a in enumerate(asked)}
     sizes = [sum(len(b.batch) for b in own) for _, own in groups.values()]
     return Rows(

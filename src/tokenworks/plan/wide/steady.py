@@ -38,6 +38,7 @@ class Wide:
     tpot_s: Array  # per output token after the first; 0 where there is none
     board_w: Array  # mean of all boards of the replica
     kv_share: Array  # of the KV cache that the batch needs; > 1 = does not fit
+    idle_w: Array  # of all boards of the replica while it has nothing to do
 
     def __len__(self) -> int:
         return len(self.shape)
@@ -76,7 +77,7 @@ def steady(laid: Rows, of: Times, shapes: Sequence[Shape]) -> Wide:
     tpot = per_token * seen_s
     moved = role == c.DECODE
     busy = counts[:, c.BUSY]
-    static_w = known[:, BASE] * known[:, WATTS]
+    static_w, idle_w = known[:, BASE] * known[:, WATTS], _idle_w(laid)
     return Wide(
         shape=laid.shape,
         batch=laid.batch.astype(np.int64),
@@ -85,8 +86,9 @@ def steady(laid: Rows, of: Times, shapes: Sequence[Shape]) -> Wide:
         output_tokens_s=requests_s * np.where(only, 1.0, np.where(moved, output - 1.0, output)),
         ttft_s=np.where(moved, move_s, first),
         tpot_s=np.where(only, 0.0, np.where(moved, tpot + (move_s + seen_s / 2) / max(1.0, output - 1.0), tpot)),
-        board_w=busy * (joules / mean_s + static_w) + (1.0 - busy) * _idle_w(laid),
+        board_w=busy * (joules / mean_s + static_w) + (1.0 - busy) * idle_w,
         kv_share=laid.kv_share,
+        idle_w=idle_w,
     )
 
 
@@ -96,14 +98,33 @@ def _mean(share: Array, of: Times, apart: Array) -> Array:
 
 
 def _ttft(laid: Rows, of: Times, mean_s: Array, apart: Array) -> Array:
-    """Rest of the step in which a request comes, steps until it is looked at, prompts ahead, its own."""
+    """Rest of the step in which a request comes, steps until it is looked at, prompts ahead, its own.
+
+    A step's time varies with the prompts in it, a Poisson number of random lengths, and one's own step is longer than
+    the mean one with prompts: it holds oneself and the Poisson others.
+    """
     counts, settings, share = laid.counts, laid.settings, laid.counts[:, c.MIXED]
-    square = np.where(apart, 1.0, 1.0 - share) * of.decode_s**2 + share * of.mixed_s**2
-    rest = square / (2.0 * mean_s)
+    asked = laid.asked[0]
+    pure = np.where(apart, 1.0, 1.0 - share)
+    square = pure * of.decode_s**2 + share * of.mixed_s**2
+    per_token = np.maximum(0.0, of.mixed_s - of.decode_s) / np.maximum(counts[:, c.CHUNK], 1.0)
+    one = counts[:, c.OWN] < 1.5
+    square = np.maximum(square, one * (mean_s**2 + per_token**2 * counts[:, c.RATE] * asked.prompt_square))
     looked = (settings[:, c.INTERVAL] - 1.0) / 2.0 + settings[:, c.PLANS]
-    return (
-        rest + looked * mean_s + (counts[:, c.AHEAD] + counts[:, c.OWN]) * of.mixed_s + of.constants[:, INGRESS_S]
-    )
+    with_me = asked.prompt / counts[:, c.OWN] + counts[:, c.RATE] * asked.prompt
+    more = np.maximum(0.0, np.minimum(with_me, settings[:, c.BUDGET]) - counts[:, c.CHUNK]) * per_token
+    own = counts[:, c.OWN] * (of.mixed_s + one * more)
+    rest = np.where(apart & ~one, _behind_prompts(laid, of, mean_s), square / (2.0 * mean_s))
+    return rest + looked * mean_s + counts[:, c.AHEAD] * of.mixed_s + own + of.constants[:, INGRESS_S]
+
+
+def _behind_prompts(laid: Rows, of: Times, mean_s: Array) -> Array:
+    """Wait where prompts of many steps are computed alone, one after the other: M/G/1 (Pollaczek and Khinchine), ρ the
+    share of time in prompts, and half a decode step where there is none."""
+    counts, asked = laid.counts, laid.asked[0]
+    used = np.minimum(0.98, counts[:, c.MIXED] * of.mixed_s / mean_s)
+    squared = asked.prompt_square / asked.prompt**2 / 2.0
+    return squared * used / (1.0 - used) * counts[:, c.OWN] * of.mixed_s + (1.0 - used) * of.decode_s / 2.0
 
 
 def _move_s(laid: Rows, known: Array) -> Array:

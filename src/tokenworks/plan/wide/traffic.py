@@ -9,12 +9,17 @@ import numpy as np
 from tokenworks.plan.ask import Array, Ask
 
 
+LEVELS = 32  # of prompts, in which integrals over their lengths are taken
+
+
 @dataclass(frozen=True)
 class Traffic:
     """Means over the requests of a sample; those over decode steps weigh each request by its steps."""
 
     prompts: Array  # (n,) sorted tokens to compute
+    levels: Array  # (LEVELS,) quantiles of them
     prompt: float  # mean of them
+    prompt_square: float  # mean square
     output: float  # mean output tokens
     steps: float  # mean decode steps of a request: all but the first token, ``tokens_per_step`` at once
     pairs: Array  # (3,) query–key pairs of a prompt, by context class (physics.worker_model)
@@ -38,8 +43,9 @@ def traffic(ask: Ask, limits: tuple[int, int], tokens_per_step: float, reserves:
     weight = (steps + 1.0) / (steps + 1.0).sum()
     held = float(weight @ mean)
     spread = float(np.sqrt(max(0.0, weight @ square - held**2)))
+    middles = (np.arange(LEVELS) + 0.5) / LEVELS
     return Traffic(
-        np.sort(prompt), float(prompt.mean()), float(ask.output_tokens.mean()), float(steps.mean()), pairs, keys, held, spread,
+        np.sort(prompt), np.quantile(prompt, middles), float(prompt.mean()), float((prompt**2).mean()), float(ask.output_tokens.mean()), float(steps.mean()), pairs, keys, held, spread,
         float((known + prompt).mean()),
     )  # fmt: skip
 
