@@ -26,6 +26,8 @@ from tokenworks.plan.spares import spares_of
 EXACT = 200_000  # combinations that are evaluated whole
 KEPT = 400  # configurations of a service in a combination, the best of them
 MAXIMISED = ("tokens_per_joule", "goodput")
+ROUNDS, VISITED = 20, 50  # of coordinate descent: rounds over the services; fleets kept of each step
+NO_BOUND = -1.0
 HOUR_S = 3600.0
 
 
@@ -151,7 +153,7 @@ class Search:
     feasible: bool
     seen: int  # fleets that were evaluated
     exact: bool
-    gap: float  # the best found costs at most this share more than any fleet, by the bound; 0 where exact
+    gap: float  # the best found costs at most this share more than any fleet, by the bound; 0 where exact, −1: no bound
 
 
 def search(market: Market) -> Search:
@@ -216,41 +218,44 @@ def _only(market: Market, service: int) -> Market:
 def _in_turn(market: Market, fronts: Sequence[Ints]) -> Search:
     """Coordinate descent: each service in turn takes what is best beside the others, until none moves. It starts at the best
     of each service alone; a fleet over a limit counts as worse by how far it is over."""
-    alone, bounds = [], []
-    for i, front in enumerate(fronts):
-        one = _only(market, i)
-        found = columns(one, (market.tables[i],), front[:, None])
-        alone.append(int(front[np.argmin(worth(market.demand, found)[:, 0])]))
-        cut = replace(market.tables[i], share=market.tables[i].share)
-        bounds.append(
-            float(
-                (found["usd_h"] * np.minimum(1.0, cut.share[front] / np.maximum(1.0, np.ceil(cut.share[front])))).min()
-            )
-        )
-    now, seen = np.array(alone, np.int64), 0
-    visited = [now.copy()]
-    for _ in range(20):
-        before = now.copy()
+    now = np.array([front[_best_alone(market, i, front)] for i, front in enumerate(fronts)], np.int64)
+    visited, seen = [now[None, :]], 0
+    for _ in range(ROUNDS):
+        before = now
         for i, front in enumerate(fronts):
             rows = np.repeat(now[None, :], len(front), axis=0)
             rows[:, i] = front
-            found = columns(market, market.tables, rows)
-            seen += len(rows)
-            over = sum(
-                (np.maximum(0.0, n.needs / n.limit - 1) for n in shared_needs(market.demand, found)),
-                np.zeros(len(rows)),
-            )
-            value = worth(market.demand, found)[:, 0]
-            now = rows[np.lexsort((value, over))[0]]
-            best = rows[np.lexsort((value, over))[:50]]
-            visited += list(best)
+            order = _by_excess(market, rows)
+            now, seen = rows[order[0]], seen + len(rows)
+            visited.append(rows[order[:VISITED]])
         if (now == before).all():
             break
-    done = _ranked(market, np.unique(np.array(visited), axis=0), seen, False, 0.0)
-    gap = 0.0
-    if done.feasible:
-        gap = max(0.0, float(done.picks.columns["usd_h"][0]) / max(1e-12, sum(bounds)) - 1)
-    return replace(done, gap=gap)
+    done = _ranked(market, np.unique(np.concatenate(visited), axis=0), seen, False, NO_BOUND)
+    if not done.feasible or market.demand.objectives[0] != "usd_per_mtok":
+        return done
+    least = sum(_least_usd_h(market, i, front) for i, front in enumerate(fronts))
+    return replace(done, gap=max(0.0, float(done.picks.columns["usd_h"][0]) / least - 1))
+
+
+def _best_alone(market: Market, service: int, front: Ints) -> int:
+    one = _only(market, service)
+    return int(np.argmin(worth(market.demand, columns(one, one.tables, front[:, None]))[:, 0]))
+
+
+def _by_excess(market: Market, rows: Ints) -> Ints:
+    """Rows by how far they are over limits, then by the first objective."""
+    found = columns(market, market.tables, rows)
+    over = np.zeros(len(rows))
+    for need in shared_needs(market.demand, found):
+        over += np.maximum(0.0, need.needs / need.limit - 1)
+    return np.lexsort((worth(market.demand, found)[:, 0], over))
+
+
+def _least_usd_h(market: Market, service: int, front: Ints) -> float:
+    """A bound on what a service adds to any fleet: its dollars alone, its last system cut to the part that it fills."""
+    one = _only(market, service)
+    share = market.tables[service].share[front]
+    return float((columns(one, one.tables, front[:, None])["usd_h"] * share / np.ceil(share - 1e-9)).min())
 
 
 def pareto(values: Array) -> Ints:

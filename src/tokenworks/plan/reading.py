@@ -117,10 +117,11 @@ def check(demand: Demand) -> Iterator[Finding]:
     from tokenworks.workload.trace_names import trace_findings
 
     names = [s.name for s in demand.services]
+    misnamed = any(load_.service not in names for load_ in demand.workload)
     for i, name in enumerate(names):
         if name in names[:i]:
             yield ("services", i, "name"), f"{name!r} stands twice"
-        if not demand.loads_of(name):
+        if not demand.loads_of(name) and not misnamed:
             yield ("services", i, "name"), f"{name!r} has no workload: zero demand needs no plan"
     for i, load_ in enumerate(demand.workload):
         yield from _load(load_, i, names)

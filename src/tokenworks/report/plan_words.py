@@ -125,7 +125,8 @@ def way_text(way: Relaxation) -> str:
 
 def how(plan: Plan) -> str:
     """How it was found."""
-    exact = "all looked at" if plan.exact else f"searched in turn, within {plan.gap:.0%} of a bound"
+    bound = f"within {plan.gap:.0%} of a bound" if plan.gap >= 0 else "without a bound"
+    exact = "all looked at" if plan.exact else f"searched in turn, {bound}"
     counts = f"{plan.configurations:,} configurations of {plan.shapes:,} kinds of replicas ({exact})"
     return f"Found among {counts}; {len(plan.tried)} fleets rehearsed in the twin."
 
