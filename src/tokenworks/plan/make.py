@@ -16,7 +16,7 @@ from tokenworks.plan.limits import Tails
 from tokenworks.plan.points import points
 from tokenworks.plan.result import Option, Plan
 from tokenworks.plan.survey import market_of
-from tokenworks.plan.survivors import survivors
+from tokenworks.plan.handful import handful
 from tokenworks.plan.trial import Trial, adjusted
 from tokenworks.plan.why import binding, changes, first, tornado
 
@@ -62,7 +62,7 @@ def _rehearsals(market: Market, found: Search, say: Say, stop: Stop) -> tuple[li
 
 
 def _round(market: Market, picks: Picks, most: int, say: Say, stop: Stop) -> list[tuple[Trial, dict[str, float]]]:
-    rows = survivors(market, picks, most)
+    rows = handful(market, picks, most)
     done = []
     for number, row in enumerate(rows):
         say(f"rehearsing, {number} of {len(rows)} fleets")
