@@ -1,5 +1,6 @@
 """One whole plan: a model with experts, four kinds of accelerators, all degrees, prefill and decode together and apart."""
 
+import itertools
 import time
 
 from tokenworks.plan.make import make_plan
@@ -34,7 +35,7 @@ def whole_plan() -> dict[str, float]:
         works.append(time.process_time() - work)
         marks.append(("end", time.process_time()))
         stages = {}
-        for (name, begin), (_, end) in zip(marks, marks[1:], strict=False):
+        for (name, begin), (_, end) in itertools.pairwise(marks):
             stages[name] = stages.get(name, 0.0) + end - begin
     return {
         "plan_s": min(walls),

@@ -41,6 +41,7 @@ PLAIN_UNITS = [
     "C",
     "CPUs",
     "GB/s",
+    "GPU-days",
     "GPUs",
     "L/kWh",
     "NICs",
