@@ -86,6 +86,7 @@ def option(market: Market, trial: Trial, predicted: dict[str, float]) -> Option:
         usd_per_mtok_high=figures["usd_per_mtok"] * ratio[1],
         attempts=trial.attempts,
         requests=sum(s.arrived for s in result.services),
+        confirmed=trial.confirmed,
         yaml=trial.factory.to_yaml(),
     )
 

@@ -37,6 +37,7 @@ class Trial:
     figures: dict[str, float]  # by the names of choose.columns, measured after the warm-up
     missed: tuple[tuple[str, float, float], ...]  # (what, measured, limit)
     attempts: int
+    confirmed: bool = False  # the layouts' capacity is what the twin sustains
 
     @property
     def holds(self) -> bool:
@@ -67,7 +68,7 @@ def rehearsed(market: Market, layouts: Sequence[Layout], name: str, stop: Stop =
     """One layout in the twin. Raises InputError for a factory that cannot be."""
     outputs = [market.spaces[one.service].asked.output_tokens for one in layouts]
     factory = factory_of(market, layouts, name, run_for(market.demand, layouts, outputs))
-    made = plant(_uncapped(market, layouts, factory))
+    made = plant(uncapped(market, layouts, factory))
     sources = [partial(stream_of, made, i, rate_of(load, 0.0)) for i, load in enumerate(factory.workload)]
     offered = as_one(sources)
     twin = play(made, offered.for_run(factory.run), stop)
@@ -78,7 +79,7 @@ def rehearsed(market: Market, layouts: Sequence[Layout], name: str, stop: Stop =
     return Trial(tuple(layouts), factory, result, figures, missed(market, layouts, result, figures), 1)
 
 
-def _uncapped(market: Market, layouts: Sequence[Layout], factory: Factory) -> Factory:
+def uncapped(market: Market, layouts: Sequence[Layout], factory: Factory) -> Factory:
     """Without a power budget that even nameplates keep: nothing would be capped, and one clock level compiles faster."""
     budget_w = lowest_budget_w(market.demand)
     top = 0.0
