@@ -55,6 +55,7 @@ PLAIN_UNITS = [
     "formats",
     "generation",
     "groups",
+    "h",
     "heads",
     "layers",
     "modules",

@@ -8,28 +8,31 @@ from dataclasses import replace
 
 from tokenworks.plan.build import Layout, grown
 from tokenworks.plan.choose import Market
-from tokenworks.plan.trial import Trial, adjusted, margins_of, missed, uncapped
+from tokenworks.plan.trial import LIVES, Trial, adjusted, margins_of, uncapped
 from tokenworks.rehearsal.demand import sustainable_rate_s
 from tokenworks.rehearsal.plant import plant
 
 TOLERANCE = 0.05  # a flood of three batches a replica has a beginning and an end: it reads a few per cent low
 ATTEMPTS = 3
+LONG = 16.0  # mean requests that the file's run lasts at least
 Stop = Callable[[], bool]
 
 
 def confirmed(market: Market, trial: Trial, name: str, stop: Stop = lambda: False) -> Trial:
-    """The trial with the capacity that the twin sustains. Where headroom is then missing, workers are added and rehearsed."""
+    """The trial with the capacity that the twin sustains, rehearsed long enough for its file: filling the pools is then a
+    small part of the run. Where headroom or an objective is missing, workers are added."""
+    attempts = trial.attempts
     for _ in range(ATTEMPTS):
         trial = measured(market, trial)
-        needed = [_growth(market, one) for one in trial.layouts]
-        if stop() or max(needed) <= 1.0:
-            return trial
-        more = [_more(one, factor) for one, factor in zip(trial.layouts, needed, strict=True)]
-        again = adjusted(market, more, name, stop)
+        layouts = [_more(one, _growth(market, one)) for one in trial.layouts]
+        enough = layouts == list(trial.layouts)
+        again = adjusted(market, layouts, name, stop, LONG if enough else LIVES)
         if again is None:
-            return trial
-        trial = replace(again, attempts=trial.attempts + again.attempts)
-    return measured(market, trial)
+            break
+        trial, attempts = again, attempts + again.attempts
+        if enough:
+            break
+    return replace(trial, attempts=attempts, confirmed=True)
 
 
 def measured(market: Market, trial: Trial) -> Trial:
@@ -40,9 +43,7 @@ def measured(market: Market, trial: Trial) -> Trial:
         load = next(w for w in trial.factory.workload if w.service == trial.factory.services[i].name)
         rate_s = sustainable_rate_s(made, i, load)
         layouts.append(replace(one, capacity_s=rate_s * margins_of(market, one).throughput))
-    return replace(
-        trial, layouts=tuple(layouts), missed=missed(market, layouts, trial.result, trial.figures), confirmed=True
-    )
+    return replace(trial, layouts=tuple(layouts))
 
 
 def _growth(market: Market, one: Layout) -> float:

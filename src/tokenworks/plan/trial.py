@@ -24,6 +24,7 @@ from tokenworks.spec.factory import Factory, Run
 ATTEMPTS = 4  # layouts of one survivor
 MOST_GROWTH = 1.6  # of a pool from one attempt to the next
 HOUR_S = 3600.0
+LIVES = 2.0  # of a mean request, that a rehearsal lasts at least
 Stop = Callable[[], bool]
 
 
@@ -47,9 +48,9 @@ class Trial:
         return {s.id: s.count for s in self.factory.systems}
 
 
-def run_for(demand: Demand, layouts: Sequence[Layout], output_tokens: Sequence[float]) -> Run:
+def run_for(demand: Demand, layouts: Sequence[Layout], output_tokens: Sequence[float], lives: float = LIVES) -> Run:
     """A horizon in which the stated number of requests is measured once every pool is full: warm-up lasts 1.5 mean
-    requests, at least a fifth."""
+    requests, at least a fifth of the rest; what is measured, ``lives`` mean requests at least."""
     given = demand.run
     rate_s = sum(one.rate_s for one in layouts)
     life_s = max(one.ttft_s + one.tpot_s * n for one, n in zip(layouts, output_tokens, strict=True))
@@ -57,17 +58,19 @@ def run_for(demand: Demand, layouts: Sequence[Layout], output_tokens: Sequence[f
         horizon_s = given.horizon_s
         warmup_s = horizon_s / 5 if given.given_warmup_s is None else given.given_warmup_s
     else:
-        measured_s = max(given.requests / rate_s, 2 * life_s, 1.0)
+        measured_s = max(given.requests / rate_s, lives * life_s, 1.0)
         warmup_s = max(measured_s / 4, 1.5 * life_s) if given.given_warmup_s is None else given.given_warmup_s
         horizon_s = math.ceil(measured_s + warmup_s)
     data = {"horizon": f"{horizon_s:g} s", "warmup": f"{math.floor(warmup_s * 10) / 10:g} s", "seed": given.seed}
     return Run.model_validate(data)
 
 
-def rehearsed(market: Market, layouts: Sequence[Layout], name: str, stop: Stop = lambda: False) -> Trial:
+def rehearsed(
+    market: Market, layouts: Sequence[Layout], name: str, stop: Stop = lambda: False, lives: float = LIVES
+) -> Trial:
     """One layout in the twin. Raises InputError for a factory that cannot be."""
     outputs = [market.spaces[one.service].asked.output_tokens for one in layouts]
-    factory = factory_of(market, layouts, name, run_for(market.demand, layouts, outputs))
+    factory = factory_of(market, layouts, name, run_for(market.demand, layouts, outputs, lives))
     made = plant(uncapped(market, layouts, factory))
     sources = [partial(stream_of, made, i, rate_of(load, 0.0)) for i, load in enumerate(factory.workload)]
     offered = as_one(sources)
@@ -163,14 +166,16 @@ def missed(
     return tuple(found)
 
 
-def adjusted(market: Market, layouts: Sequence[Layout], name: str, stop: Stop = lambda: False) -> Trial | None:
+def adjusted(
+    market: Market, layouts: Sequence[Layout], name: str, stop: Stop = lambda: False, lives: float = LIVES
+) -> Trial | None:
     """The layout with as many workers as objectives need, within the limits; the last attempt where none holds. None where
     it cannot be built at all."""
     last: Trial | None = None
     now = tuple(layouts)
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            last = replace(rehearsed(market, now, name, stop), attempts=attempt)
+            last = replace(rehearsed(market, now, name, stop, lives), attempts=attempt)
         except InputError:
             return last
         if last.holds or not any(": " in what for what, _, _ in last.missed):
