@@ -8,11 +8,10 @@ from dataclasses import replace
 
 from tokenworks.plan.build import Layout, grown
 from tokenworks.plan.choose import Market
-from tokenworks.plan.trial import LIVES, Trial, adjusted, margins_of, uncapped
+from tokenworks.plan.trial import LIVES, TOLERANCE, Trial, adjusted, margins_of, uncapped
 from tokenworks.rehearsal.demand import sustainable_rate_s
 from tokenworks.rehearsal.plant import plant
 
-TOLERANCE = 0.05  # a flood of three batches a replica has a beginning and an end: it reads a few per cent low
 ATTEMPTS = 3
 LONG = 16.0  # mean requests that the file's run lasts at least
 Stop = Callable[[], bool]

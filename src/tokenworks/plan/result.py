@@ -57,6 +57,7 @@ class Measured:
     limit: float
     low: float
     high: float
+    held: bool
 
     @property
     def use(self) -> float:

@@ -14,7 +14,7 @@ from tokenworks.events.results import RunResult, ServiceResult
 from tokenworks.plan.build import Layout, counts_of, factory_of, grown
 from tokenworks.plan.choose import Market
 from tokenworks.plan.demand import Demand
-from tokenworks.plan.limits import lowest_budget_w
+from tokenworks.plan.limits import lowest_budget_w, shared_needs
 from tokenworks.plan.robust import Margins, errors_of, level, margins
 from tokenworks.rehearsal.demand import as_one, rate_of, stream_of
 from tokenworks.rehearsal.plant import plant
@@ -22,7 +22,9 @@ from tokenworks.rehearsal.play import outcome, play
 from tokenworks.spec.factory import Factory, Run
 
 ATTEMPTS = 4  # layouts of one survivor
+HALVES = 2  # steps back from one that holds towards one that does not
 MOST_GROWTH = 1.6  # of a pool from one attempt to the next
+TOLERANCE = 0.05  # of headroom: a flood of three batches a replica has a beginning and an end, and reads a few % low
 HOUR_S = 3600.0
 LIVES = 2.0  # of a mean request, that a rehearsal lasts at least
 Stop = Callable[[], bool]
@@ -155,33 +157,49 @@ def missed(
         lost = s.rejected_queue_full + s.rejected_too_long + s.timed_out
         if lost:
             found.append((f"{s.name}: requests lost", float(lost), 0.0))
-    limits, scope = market.demand.limits, market.demand.planned_site.power.scope
-    budget_w = lowest_budget_w(market.demand)
-    shared = (
-        (f"power ({scope})", figures[f"{scope}_w"], budget_w), ("GPUs", figures["gpus"], limits.gpus),
-        ("systems", figures["systems"], limits.systems), ("capex", figures["capex_usd"], limits.capex_usd),
-        ("dollars an hour", figures["usd_h"], limits.usd_h), ("carbon", figures["carbon"], limits.carbon_g_mtok),
-    )  # fmt: skip
-    found += [(name, v, float(limit)) for name, v, limit in shared if limit and v > limit * (1 + 1e-9)]
+    columns = {name: np.array([value]) for name, value in figures.items()}
+    shared = shared_needs(market.demand, columns)
+    found += [(need.name, float(need.needs[0]), need.limit) for need in shared if not need.kept[0]]
     return tuple(found)
 
 
 def adjusted(
     market: Market, layouts: Sequence[Layout], name: str, stop: Stop = lambda: False, lives: float = LIVES
 ) -> Trial | None:
-    """The layout with as many workers as objectives need, within the limits; the last attempt where none holds. None where
-    it cannot be built at all."""
+    """The layout with as many workers as objectives need, within the limits: more by how far an objective is missed, then
+    fewer again by halves, as far as they hold. The last attempt where none holds; None where it cannot be built at all."""
     last: Trial | None = None
-    now = tuple(layouts)
+    now, before = tuple(layouts), tuple(layouts)
     for attempt in range(1, ATTEMPTS + 1):
         try:
             last = replace(rehearsed(market, now, name, stop, lives), attempts=attempt)
         except InputError:
             return last
-        if last.holds or not any(": " in what for what, _, _ in last.missed):
+        if last.holds:
+            return _fewer(market, before, last, name, stop, lives)
+        if not any(": " in what for what, _, _ in last.missed):
             return last
-        now = tuple(_more(one, s, last) for one, s in zip(now, last.result.services, strict=True))
+        before, now = now, tuple(_more(one, s, last) for one, s in zip(now, last.result.services, strict=True))
     return last
+
+
+def _fewer(market: Market, short: tuple[Layout, ...], enough: Trial, name: str, stop: Stop, lives: float) -> Trial:
+    """Between layouts that are too few and a trial that holds: halves, at most `HALVES` of them."""
+    for _ in range(HALVES):
+        middle = tuple(_between(a, b) for a, b in zip(short, enough.layouts, strict=True))
+        if middle in (short, enough.layouts):
+            break
+        trial = replace(rehearsed(market, middle, name, stop, lives), attempts=enough.attempts + 1)
+        if trial.holds:
+            enough = trial
+        else:
+            short, enough = middle, replace(enough, attempts=trial.attempts)
+    return enough
+
+
+def _between(a: Layout, b: Layout) -> Layout:
+    workers, prefill = ((x + y) // 2 for x, y in ((a.workers, b.workers), (a.prefill_workers, b.prefill_workers)))
+    return grown(b, workers, prefill)
 
 
 def _more(one: Layout, s: ServiceResult, trial: Trial) -> Layout:

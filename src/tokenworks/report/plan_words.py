@@ -91,7 +91,7 @@ def limit_text(m: Measured) -> str:
     """Measured against its limit."""
     bounds = f" (80%: {amount(m.low, m.unit)}–{amount(m.high, m.unit)})" if m.high > m.low else ""
     held = (
-        f" of {amount(m.limit, m.unit)} {'✓' if m.value <= m.limit * (1 + 1e-9) else '✗'}"
+        f" of {amount(m.limit, m.unit)} {'✓' if m.held else '✗'}"
         if m.limit
         else ", no objective"
     )
