@@ -27,6 +27,7 @@ MOST_GROWTH = 1.6  # of a pool from one attempt to the next
 TOLERANCE = 0.05  # of headroom: a flood of three batches a replica has a beginning and an end, and reads a few % low
 HOUR_S = 3600.0
 LIVES = 2.0  # of a mean request, that a rehearsal lasts at least
+MOST_REQUESTS = 200_000  # for which a rehearsal is longer than that
 Stop = Callable[[], bool]
 
 
@@ -60,7 +61,8 @@ def run_for(demand: Demand, layouts: Sequence[Layout], output_tokens: Sequence[f
         horizon_s = given.horizon_s
         warmup_s = horizon_s / 5 if given.given_warmup_s is None else given.given_warmup_s
     else:
-        measured_s = max(given.requests / rate_s, lives * life_s, 1.0)
+        longer = max(LIVES, min(lives, MOST_REQUESTS / (rate_s * life_s)))
+        measured_s = max(given.requests / rate_s, longer * life_s, 1.0)
         warmup_s = max(measured_s / 4, 1.5 * life_s) if given.given_warmup_s is None else given.given_warmup_s
         horizon_s = math.ceil(measured_s + warmup_s)
     data = {"horizon": f"{horizon_s:g} s", "warmup": f"{math.floor(warmup_s * 10) / 10:g} s", "seed": given.seed}
