@@ -52,9 +52,9 @@ class Rows:
     asks: Ints  # (n,) which of them
 
 
-def rows(shapes: Sequence[Shape], ask: Ask) -> Rows:
+def rows(shapes: Sequence[Shape], ask: Ask, machines: Machines) -> Rows:
     """Every shape with every batch whose sequences fit its cache (one at least), counted."""
-    machines, traffics = Machines(), Traffics(ask)
+    traffics = Traffics(ask)
     groups: dict[int, tuple[Machine, list[Block]]] = {}
     for i, shape in enumerate(shapes):
         machine = machines.of(shape.deployment)
