@@ -2,6 +2,7 @@
 
 python benchmarks/site.py                 every sweep, 5 points known, with two processes (minutes)
 python benchmarks/site.py --every 10      each tenth sweep
+python benchmarks/site.py --record        … and write those of new groups into calibration/left_out.json, for the accuracy page
 python benchmarks/site.py --bounds        what calibration/site.toml holds as bounds, for 1, 2, 3 and 5 points
 """
 
@@ -12,11 +13,14 @@ import time
 
 import numpy as np
 
+from tokenworks.accuracy import recording
 from tokenworks.accuracy.coverage import METRIC, columns_of
 from tokenworks.accuracy.intervals import bounds
+from tokenworks.accuracy.left_out import NAME
 from tokenworks.accuracy.packed import load_measurements
 from tokenworks.accuracy.site_sweeps import HeldOut, held_out, sweeps, without_own
 from tokenworks.errors import InputError
+from tokenworks.physics.terms import CALIBRATION
 
 METRICS = {"output tokens/s/GPU": [0], "TPOT": [1, 2], "TTFT": [3, 4], "J/output token": [5]}
 KNOWN = (1, 2, 3, 5)
@@ -100,10 +104,19 @@ def bounds_text(every: int, processes: int) -> str:
     return "\n".join(line for said in lines.values() for line in said)
 
 
+def record(found: list[HeldOut]) -> None:
+    """Errors of the points that were not known, as the last kind of leaving out."""
+    path = CALIBRATION / NAME
+    known = json.loads(path.read_text(encoding="utf-8"))
+    known["kinds"]["sweeps"] = recording.errors(np.concatenate([its.after for its in found]))
+    path.write_text(json.dumps(known, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--bounds", action="store_true")
+    parser.add_argument("--record", action="store_true")
     parser.add_argument("--points", type=int, default=5)
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
@@ -118,6 +131,8 @@ def main() -> None:
         found = all_of(args.points, bare, args.every, args.processes)
         tables[title] = summary(found)
         tables[f"{title}, published lengths"] = summary(known_loads(found))
+        if args.record and bare:
+            record(found)
     if args.json:
         print(json.dumps({"points": args.points, "seconds": time.perf_counter() - began, **tables}))
         return

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LATER = {"resilience", "plan", "serve", "console"}
+LATER = {"resilience", "serve", "console"}
 
 
 def contract() -> configparser.ConfigParser:

@@ -63,6 +63,7 @@ PLAIN_UNITS = [
     "name",
     "names",
     "norms",
+    "ports",
     "precision",
     "racks",
     "ratio",
@@ -71,6 +72,7 @@ PLAIN_UNITS = [
     "share",
     "steps",
     "streams",
+    "switches",
     "tokens",
     "version",
     "width",
@@ -80,6 +82,7 @@ PHRASES = (
     "digits after the point",
     "factor, low and high",
     "links per GPU",
+    "links per port",
     "of the logarithm",
     "share of calls",
     "share of runs",
@@ -153,6 +156,11 @@ def test_references_between_entries():
         model = catalog.load("token-prices", entry_id).get("catalog_model")
         assert model is None or catalog.load("models", model)
     assert set(catalog.ids("prices")) <= set(catalog.ids("accelerators"))
+    for entry_id in catalog.ids("fabrics"):
+        fabric = catalog.load("fabrics", entry_id)
+        kinds = {"switch_id": "switches", "with_cpo": "fabrics", "with_pluggable": "fabrics"}
+        for key in [k for k in fabric.facts if k.endswith("_id") or k.startswith("with_")]:
+            assert fabric[key] in catalog.ids(kinds.get(key, "links")), (entry_id, key)
 
 
 @pytest.mark.parametrize("system", catalog.ids("systems"))

@@ -4,6 +4,9 @@ import pytest
 
 from tokenworks.cli.arguments import value_of
 from tokenworks.cli.main import main
+from tokenworks.cli.values import moment_us_of
+from tokenworks.errors import InputError
+from tokenworks.ledger.ingest.records import micros
 
 RUN = ["run", "laptop", "--quiet", "--set", "run.horizon=1 min", "--set", "run.warmup=0 s", "--out", "o"]
 
@@ -70,3 +73,18 @@ def test_calibrate_says_what_it_lacks(arguments, said, tmp_path, monkeypatch, ca
     assert main(["calibrate", "--out", "fitted", *arguments]) == 2
     assert said in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "header.csv"]
+
+
+def test_moments_are_those_of_the_ledger():
+    """To the microsecond, in any zone: what closes a month on the command line is what its events say."""
+    assert (
+        moment_us_of("2026-03-01T00:00:00.123456Z") == micros("2026-03-01T00:00:00.123456Z", "time") == 1772323200123456
+    )
+    assert moment_us_of("2026-03-01T01:00:00+01:00") == 1772323200000000
+    for wrong, said in (
+        ("2026-03-01T00:00:00", "has no time zone"),
+        ("soon", "is not RFC 3339"),
+        ("2026-13-01", "RFC"),
+    ):
+        with pytest.raises(InputError, match=said):
+            moment_us_of(wrong)

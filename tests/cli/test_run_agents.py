@@ -51,13 +51,27 @@ def test_a_run_is_metered_billed_and_booked_once(factory, tmp_path, capsys):
     assert "duplicate" in capsys.readouterr().out
     with Ledger.open(place, read_only=True) as ledger:
         assert ledger.verify().sound
-        usage = ledger.usage_table()
+        usage, tools = ledger.usage_table(), ledger.cost_table()
+    assert 0 < len(tools) < len(usage)
+    assert set(tools["meter"].to_pylist()) == {"search_second", "citation_second"}
+    assert set(tools["amount_micro"].to_pylist()) == {None}
+    assert set(tools["run"].to_pylist()) <= set(usage["run"].to_pylist())
+    assert set(tools["root_run"].to_pylist()) <= set(usage["root_run"].to_pylist())
     services = {s["name"]: s for s in json.loads((tmp_path / "out/result.json").read_text())["services"]}
     made = dict.fromkeys(services, 0)
     for row in usage.to_pylist():
         made[row["service"]] += row["output_visible"] + row["output_reasoning"] + row["output_tool"]
     assert made == {name: s["output_tokens"] for name, s in services.items()}
     assert made["b"] > 0  # sub-agents have a service of their own
+    (tmp_path / "invoices").mkdir()
+    (tmp_path / "books.yaml").write_text("first_month: 2026-01\nlast_month: 2026-01\ndiscount_rate_year: 0%\n")
+    books = ["pnl", str(tmp_path / "books.yaml"), "--folder", str(tmp_path / "invoices"), "--json"]
+    assert main([*books, "--run", str(tmp_path / "out/result.json"), "--ledger", str(place)]) == 0
+    tie = json.loads(capsys.readouterr().out)["tie"]
+    whole = json.loads((tmp_path / "out/result.json").read_text())["money"]["total_usd"]
+    assert float(tie["factory_usd"]) == round(whole, 2)
+    assert tie["ledger_micro_usd"] == sum(usage["cost_micro_usd"].to_pylist()) > 0
+    assert float(tie["not_allocated_usd"]) == pytest.approx(whole - tie["ledger_micro_usd"] / 1e6, abs=0.01)
     assert {row["service"] for row in usage.to_pylist() if row["parent_run"]} == {"b"}
 
 

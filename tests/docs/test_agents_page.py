@@ -20,6 +20,15 @@ def test_figures_of_the_fit():
     assert f"{told['output_generated_over_recorded']:.3f} of the output" in PAGE
 
 
+def test_figures_of_sessions_held_out():
+    told = loader.load("agents", "coding-agent").extra["hold_out"]
+    for key, (middle, most, chance, _) in told["kolmogorov_smirnov"].items():
+        assert f"| {key.removesuffix(', s')} | {middle:.3f} | {most:.3f} | {chance:.3f} |" in PAGE
+    for side, name in enumerate(("recorded", "foretold")):
+        sums, *shares = (figures[side] for figures in told["input_per_output"].values())
+        assert f"| {name} | {sums:.1f} | {' | '.join(f'{share:,.0f}' for share in shares)} |" in PAGE
+
+
 def test_figures_of_the_templates():
     for figures in templates():
         row = next(line for line in PAGE.splitlines() if line.startswith(f"| {figures['name']} "))

@@ -36,7 +36,7 @@ def test_the_page_runs_from_top_to_bottom(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TOKENWORKS_LEDGER", raising=False)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    assert len(steps()) == 12
+    assert len(steps()) == 14
     for command, output in steps():
         verb, *arguments = shlex.split(command)
         assert verb == "tokenworks"

@@ -1,6 +1,7 @@
 """Costs along the hierarchy of cost centres, budgets, commitments and carbon by the hour."""
 
 from datetime import date, timedelta
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -10,27 +11,41 @@ from hypothesis import strategies as st
 
 from tokenworks.economics.carbon import US_PER_HOUR, carbon_ug
 from tokenworks.economics.commitments import Commitment, amortised, by_month
-from tokenworks.economics.showback import UNTAGGED, showback
+from tokenworks.economics.showback import UNTAGGED, Spent, in_parts, place_of, showback, with_commitments
 from tokenworks.economics.spending import Reservations, anomalies, forecast
 from tokenworks.errors import InputError
 
-PATHS = st.sampled_from(["", '{"cost_centre":"a"}', '{"cost_centre":"a/b"}', '{"cost_centre":"c/d/e"}', '{"x":"y"}'])
+PATHS = st.sampled_from([(UNTAGGED,), ("a",), ("a", "b"), ("c", "d", "e")])
 MONDAY = date(2027, 2, 1)
 
 
 @given(st.lists(st.tuples(PATHS, st.integers(-(10**15), 10**15))))
 def test_nothing_is_lost_on_the_way_up(rows):
     """The tops sum to the total, and every place to its own rows and the places right below it."""
-    places = {p.path: p for p in showback(rows)}
-    assert sum(p.total_micro for p in places.values() if len(p.path) == 1) == sum(amount for _, amount in rows)
+    places = {p.path: p for p in showback((path, Spent(usage_micro=amount)) for path, amount in rows)}
+    assert sum(p.total.micro for p in places.values() if len(p.path) == 1) == sum(amount for _, amount in rows)
     for path, place in places.items():
-        below = sum(p.total_micro for q, p in places.items() if q[:-1] == path)
-        assert place.total_micro == place.own_micro + below
+        below = sum(p.total.micro for q, p in places.items() if q[:-1] == path)
+        assert place.total.micro == place.own.micro + below
 
 
-def test_rows_without_a_tag_have_a_place_of_their_own():
-    assert [(p.path, p.own_micro) for p in showback([("", 5), ('{"team":"x"}', 2)])] == [((UNTAGGED,), 7)]
-    assert showback([('{"team":"x"}', 2)], "team")[0].path == ("x",)
+def test_rows_without_a_name_have_a_place_of_their_own():
+    assert place_of(None) == place_of("") == place_of(" / ") == (UNTAGGED,)
+    assert place_of("engineering / search") == ("engineering", "search")
+
+
+@given(st.integers(0, 10**18), st.lists(st.integers(0, 10**12), min_size=1).filter(any))
+def test_parts_by_weight_sum_to_the_whole_and_none_is_a_unit_off(amount, weights):
+    parts = in_parts(amount, weights)
+    assert sum(parts) == amount
+    assert all(abs(part - Fraction(amount * w, sum(weights))) < 1 for part, w in zip(parts, weights, strict=True))
+    rows = [((str(n),), Spent(usage_micro=w)) for n, w in enumerate(weights)]
+    assert sum(s.micro for _, s in with_commitments(rows, amount, weights)) == amount + sum(weights)
+
+
+def test_commitments_without_a_weight_are_not_lost_but_refused():
+    with pytest.raises(InputError, match="nothing has a weight"):
+        with_commitments([(("a",), Spent())], 5, [0])
 
 
 def test_a_month_with_weekends_is_forecast_by_weekday():

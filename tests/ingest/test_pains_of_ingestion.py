@@ -270,3 +270,23 @@ NATIVE = {
     "cache_read": 2,
     "output_visible": None,
 }
+
+
+def test_an_advisor_inside_a_call_is_metered_at_its_own_model():
+    """The top level leaves out what an advisor used: another model, at another price. Its answer is seen by no user."""
+    used = {"input_tokens": 400, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0, "output_tokens": 90}
+    advice = {"type": "advisor_message", "model": "claude-advisor", "input_tokens": 823, "output_tokens": 1612}
+    steps = [{"type": "message", **used}, advice, advice]
+    call, first, second = read("anthropic", message({**used, "iterations": steps}, [{"type": "text"}]))
+    assert (call.input_fresh, call.output_visible) == (400, 90)
+    assert [(e.model, e.input_fresh, e.output_visible, e.output_reasoning, e.purpose) for e in (first, second)] == [
+        ("claude-advisor", 823, 0, 1612, "advise")
+    ] * 2
+    assert len({call.id, first.id, second.id}) == 3
+    assert first.root_run == call.root_run
+
+
+def test_an_advisor_without_a_model_is_refused_not_billed_as_another():
+    steps = [{"type": "advisor_message", "input_tokens": 823, "output_tokens": 1612}]
+    (found,) = read("anthropic", message({"input_tokens": 1, "output_tokens": 1, "iterations": steps}))
+    assert "lacks model" in found.reason

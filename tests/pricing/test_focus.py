@@ -27,7 +27,8 @@ MANDATORY = {
     "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargePeriodEnd", "ChargePeriodStart", "ContractedCost",
     "EffectiveCost", "InvoiceIssuerName", "ListCost", "PricingQuantity", "PricingUnit", "ServiceCategory", "ServiceName",
 }  # fmt: skip
-PROVIDERS = {"1.3": {"ServiceProviderName", "HostProviderName"}, "1.2": {"ProviderName", "PublisherName"}}
+OLD_PROVIDERS = {"ProviderName", "PublisherName"}  # deprecated in 1.3, to be present all the same; gone in 1.4
+PROVIDERS = {"1.3": OLD_PROVIDERS | {"ServiceProviderName", "HostProviderName"}, "1.2": OLD_PROVIDERS}
 NOT_NULL = MANDATORY - {"BillingAccountName", "ChargeClass", "ChargeDescription", "PricingQuantity", "PricingUnit"}
 DECIMALS = {
     "BilledCost",
@@ -37,9 +38,15 @@ DECIMALS = {
     "EffectiveCost",
     "ListCost",
     "ListUnitPrice",
+    "PricingCurrencyContractedUnitPrice",
+    "PricingCurrencyEffectiveCost",
+    "PricingCurrencyListUnitPrice",
     "PricingQuantity",
 }
 OF_SKU_PRICE = (
+    "PricingCurrencyContractedUnitPrice",
+    "PricingCurrencyListUnitPrice",
+    "SkuMeter",
     "ConsumedQuantity",
     "ConsumedUnit",
     "ContractedUnitPrice",
@@ -50,6 +57,8 @@ OF_SKU_PRICE = (
     "SkuPriceDetails",
 )
 NEEDED = (
+    "PricingCurrencyContractedUnitPrice",
+    "PricingCurrencyListUnitPrice",
     "SkuId",
     "SkuMeter",
     "SkuPriceId",
@@ -99,7 +108,7 @@ def test_columns(export):
     _, version, found = export
     names = set(found[0])
     assert names >= MANDATORY | PROVIDERS[version]
-    assert not names & PROVIDERS["1.2" if version == "1.3" else "1.3"]
+    assert not names & (PROVIDERS["1.3"] - PROVIDERS[version])
     assert all(re.fullmatch(r"(x_)?[A-Z][A-Za-z]*", n) for n in names)
     assert {n for n, c in columns(version).items() if c.level == "mandatory"} == MANDATORY | PROVIDERS[version]
 
@@ -121,6 +130,9 @@ def test_values(export):
         assert row["ChargeFrequency"] in {"One-Time", "Recurring", "Usage-Based"}
         assert row["PricingCategory"] in {"", "Standard", "Dynamic", "Committed", "Other"}
         assert row["ServiceCategory"] == "AI and Machine Learning"
+        assert row["ServiceSubcategory"] == "Generative AI"  # a child of that category
+        assert row["BillingAccountType"]  # not null where BillingAccountId is not
+        assert re.fullmatch("[A-Z]{3}", row["PricingCurrency"])
         assert not row["SkuPriceDetails"] or all(k.startswith("x_") for k in json.loads(row["SkuPriceDetails"]))
 
 
@@ -141,6 +153,10 @@ def test_conditions(export):
             assert not row["ConsumedQuantity"]
         if not row["SkuPriceId"]:
             assert not any(row[name] for name in OF_SKU_PRICE)
+        if category == "Credit":
+            assert row["ContractedCost"] == row["BilledCost"]
+        if row["SkuPriceDetails"]:
+            assert all(isinstance(v, str) for v in json.loads(row["SkuPriceDetails"]).values())
         if category == "Purchase":
             assert row["ChargeFrequency"] != "Usage-Based"
 
@@ -160,6 +176,18 @@ def test_costs(export):
     assert sum(Decimal(r["BilledCost"]) for r in found) == invoice.total
     for number, line in enumerate(invoice.lines, 1):
         assert sum(Decimal(r["BilledCost"]) for r in found if r["x_InvoiceLine"] == str(number)) == line.amount
+
+
+def test_prices_in_the_currency_of_the_plan():
+    """Billed in euros at 0.9217, priced in dollars: 15 a million is 13.8255; costs turn back into the dollars."""
+    found = rows(in_euro())
+    assert {r["PricingCurrency"] for r in found} == {"USD"}
+    output = next(r for r in found if r["SkuPriceId"] == "pro/output/1" and r["x_PriceVersion"] == "pro-1")
+    assert (str(output["PricingCurrencyListUnitPrice"]), str(output["ListUnitPrice"])) == ("15", "13.8255")
+    for row in found:
+        assert abs(row["PricingCurrencyEffectiveCost"] * Decimal("0.9217") - row["EffectiveCost"]) < Decimal("1e-20")
+    assert {r["PricingCurrency"] for r in rows(february())} == {"USD"}
+    assert all(r["PricingCurrencyEffectiveCost"] == r["EffectiveCost"] for r in rows(february()))
 
 
 def test_tiers_are_rows_of_their_own():

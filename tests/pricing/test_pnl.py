@@ -13,8 +13,9 @@ from made_plans import CLOSED_US, ISSUER, LEDGER, ledger, terms
 from tokenworks.cli.main import main
 from tokenworks.errors import InputError, SpecError
 from tokenworks.pricing.invoice import credit, draft, issue
-from tokenworks.pricing.pnl import Books, irr_year, profit_and_loss
+from tokenworks.pricing.pnl import Books, profit_and_loss
 from tokenworks.pricing.reading import parsed
+from tokenworks.pricing.returns import irr_year
 from tokenworks.pricing.shelf import put
 
 BOOKS = """

@@ -49,7 +49,7 @@ GROUPS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "systems": (
         ("Machine", ("accelerator", "gpus", "cpus", "cpu_kind", "racks", "rack_units", "cooling")),
         ("Memory and storage", ("host_memory", "fast_memory", "nvme")),
-        ("Network", ("nics", "nic_gb", "scale_out", "leaf", "spine")),
+        ("Network", ("nics", "rails", "nic_gb", "scale_out", "leaf", "spine")),
         ("Power", ("system", "rack_", "host_", "nic_w", "switch", "fan", "psu")),
         ("Price", ("price",)),
     ),
@@ -57,6 +57,17 @@ GROUPS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("Link", ("link", "usable", "latency", "max_domain", "ports", "switch")),
         ("Under load", ("load", "effective", "tail")),
         ("Power and failures", ("port", "optics", "failures")),
+        ("Built of", ("switch_id", "optics_id", "copper_id", "split_", "with_")),
+    ),
+    "switches": (
+        ("Ports", ("ports", "port_gb_s", "split", "co_packaged", "laser", "per_rack", "built")),
+        ("Power, price and failures", ("bare", "price", "failures")),
+    ),
+    "links": (
+        ("Link", ("link", "medium", "racks_reached")),
+        ("At the switch", ("switch_end",)),
+        ("At the host", ("host_end",)),
+        ("Cable", ("cable",)),
     ),
 }
 
@@ -67,6 +78,8 @@ SUMMARIES: dict[str, tuple[tuple[str, str], ...]] = {
     "models": (("params_b", "{:>8,.1f} B"), ("active_params_b", "{:>6,.1f} active"), ("native_weights", "{:>9}")),
     "systems": (("gpus", "{:>3}"), ("accelerator", "{:<20}"), ("system_max_w", "{:>9,} W")),
     "fabrics": (("link_gb_s", "{:>5,} GB/s"), ("port_w", "{:>5} W")),
+    "switches": (("ports", "{:>4} ports"), ("port_gb_s", "{:>4} GB/s"), ("bare_w", "{:>6,} W")),
+    "links": (("link_gb_s", "{:>4} GB/s"), ("switch_end_w", "{:>3} W")),
     "prices": (("usd_gpu_h", "{:>6.2f} USD/GPU-h"),),
     "token-prices": (("input_usd_mtok", "{:>6.2f} in"), ("output_usd_mtok", "{:>6.2f} out")),
 }

@@ -16,10 +16,18 @@ EXPORTS = ("usage", "cost", "outcomes")
 
 def table_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accounts", required=True, metavar="FILE", help="accounts and exchange rates (YAML or TOML)")
+    source_arguments(parser)
+    month_argument(parser)
+
+
+def source_arguments(parser: argparse.ArgumentParser) -> None:
     place_arguments(parser)
     parser.add_argument("--usage", metavar="PARQUET", help="instead of a ledger its usage columns; a glob is allowed")
     parser.add_argument("--cost", metavar="PARQUET", help="… its cost columns")
     parser.add_argument("--outcomes", metavar="PARQUET", help="… its outcome columns")
+
+
+def month_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--month", required=True, metavar="YYYY-MM")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from tokenworks.cli import (
+    budget,
     calibrate,
     catalog,
     check,
@@ -24,12 +25,17 @@ from tokenworks.cli import (
     reconcile,
     run,
     schema,
+    showback,
     taf,
+    topology,
     validate,
 )
 from tokenworks.errors import CatalogError, ConservationError, InputError
 
-VERBS = (init, check, run, plan, estimate, catalog, ledger, taf, price, invoice, reconcile, pnl, validate, calibrate, schema)
+VERBS = (
+    init, check, run, plan, topology, estimate, catalog, ledger, taf, showback, budget, price, invoice, reconcile, pnl,
+    validate, calibrate, schema,
+)  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:

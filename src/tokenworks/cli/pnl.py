@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from tokenworks.cli.ledger_place import opened, place_arguments
+
 if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from tokenworks.pricing.factory_books import FactoryCosts
+    from tokenworks.pricing.invoice import Invoice
     from tokenworks.pricing.pnl import ProfitAndLoss
 
 
@@ -13,6 +19,16 @@ def register(verbs: Any) -> None:
     parser = verbs.add_parser("pnl", help="profit and loss by month: revenue, costs, margin, cash, payback, NPV, IRR")
     parser.add_argument("books", metavar="BOOKS", help="months, assets, running costs, discount rate (YAML or TOML)")
     parser.add_argument("--folder", default="invoices", metavar="FOLDER", help="issued invoices and credit notes")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--run",
+        dest="runs",
+        metavar="RESULT.json",
+        action="append",
+        help="costs of a run: metered joules at the tariff, rent, depreciation … (may be given again)",
+    )
+    source.add_argument("--factory", metavar="FACTORY", help="capital path of whole months from a factory file")
+    place_arguments(parser)
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(run=run)
 
@@ -22,16 +38,77 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from tokenworks.errors import InputError
-    from tokenworks.pricing.pnl import Books, profit_and_loss
+    from tokenworks.pricing.pnl import Books, months, profit_and_loss
     from tokenworks.pricing.reading import read
     from tokenworks.pricing.shelf import every
 
     folder = Path(args.folder)
     if not folder.is_dir():
         raise InputError(f"no such folder of invoices: {folder}")
-    found = profit_and_loss(read(args.books, Books), every(folder))
-    print(json.dumps(as_json(found), ensure_ascii=False, indent=1) if args.json else text(found))
+    books, invoices = read(args.books, Books), every(folder)
+    labels = months(books.first_month, books.last_month)
+    costs = _factory_costs(args, labels)
+    tools, tie = _of_ledger(args, labels, invoices, costs)
+    found = profit_and_loss(books, invoices, costs, tools)
+    if args.json:
+        print(json.dumps(as_json(found) | ({"tie": tie} if tie else {}), ensure_ascii=False, indent=1))
+    else:
+        print(text(found))
+        if tie:
+            print(tie_text(tie))
     return 0
+
+
+def _factory_costs(args: argparse.Namespace, labels: list[str]) -> FactoryCosts:
+    from pathlib import Path
+
+    from tokenworks.pricing.factory_books import NO_FACTORY, of_factory, of_runs, read_run
+
+    if args.runs:
+        from tokenworks.rehearsal.metering import BEGIN_US
+
+        return of_runs([read_run(Path(path)) for path in args.runs], BEGIN_US, labels)
+    if args.factory:
+        from tokenworks.api import load
+
+        return of_factory(load(args.factory), labels)
+    return NO_FACTORY
+
+
+def _of_ledger(
+    args: argparse.Namespace, labels: list[str], invoices: tuple[Invoice, ...], costs: FactoryCosts
+) -> tuple[dict[str, Decimal] | None, dict[str, Any] | None]:
+    """Costs of tools by month, and how the runs tie to the ledger; invoices must be of it. None where none is named."""
+    from fractions import Fraction
+
+    from tokenworks.pricing.factory_books import tied
+    from tokenworks.pricing.money import rounded
+    from tokenworks.pricing.periods import month
+    from tokenworks.pricing.pinned import require_pinned, tables_of_range
+    from tokenworks.pricing.spent import Question, spent
+
+    if args.ledger is None:
+        return None, None
+    with opened(args, read_only=True) as ledger:
+        for invoice in invoices:
+            if invoice.state == "issued":
+                require_pinned(ledger, invoice)
+        tables = tables_of_range(ledger)
+    tools, usage_micro = {}, 0
+    for label in labels:
+        rows = spent(tables, month(label), Question("tenant"))
+        tools[label] = rounded(Fraction(sum(row.spent.other_micro for row in rows), 1_000_000), "USD")
+        usage_micro += sum(row.spent.usage_micro for row in rows)
+    return tools, tied(costs, usage_micro) if args.runs else None
+
+
+def tie_text(tie: dict[str, Any]) -> str:
+    from tokenworks.report.showback import usd
+
+    return (
+        f"the runs cost ${tie['factory_usd']}: ${usd(tie['ledger_micro_usd'])} in events of the ledger, "
+        f"${tie['not_allocated_usd']} idle, lost or unused"
+    )
 
 
 def text(found: ProfitAndLoss) -> str:

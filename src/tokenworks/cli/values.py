@@ -39,14 +39,11 @@ def day_of(text: str) -> Any:
 
 
 def moment_us_of(text: str) -> int:
-    from datetime import datetime
-
+    """Microseconds since 1970 UTC, as events of the ledger have them."""
     from tokenworks.errors import InputError
+    from tokenworks.ledger.ingest.records import RefusedError, micros
 
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"{text!r} is no time; write for example 2026-03-01T00:00:00Z") from None
-    if moment.tzinfo is None:
-        raise InputError(f"{text!r} has no time zone; write for example 2026-03-01T00:00:00Z")
-    return int(moment.timestamp()) * 1_000_000
+        return micros(text, "the time")
+    except RefusedError as error:
+        raise InputError(f"{error}; write for example 2026-03-01T00:00:00Z") from None

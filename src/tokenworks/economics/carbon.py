@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ HOURS = 24
 
 
 def carbon_ug(
-    time_us: NDArray[np.int64], energy_uj: NDArray[np.int64], carbon_g_kwh: Sequence[float], pue: float, offset_h: float
+    time_us: NDArray[np.int64], energy_uj: NDArray[Any], carbon_g_kwh: Sequence[float], pue: float, offset_h: float
 ) -> NDArray[np.float64]:
     """Micrograms of CO₂ of each event, shape (n,). ``time_us``: since 1970 UTC; ``energy_uj``: at the IT meter;
     ``carbon_g_kwh``: 24 values by local hour, which is ``offset_h`` ahead of UTC; ``pue``: facility over IT energy.

@@ -1,7 +1,8 @@
 """Bulk segments: many usage events at once, under one key, written straight into a sealed segment.
 
 For the twin, which makes a million events a second. A segment is stored whole or not at all; the same key with the same
-content is a duplicate, with other content a conflict. Its events have no keys of their own.
+content is a duplicate, with other content a conflict. Its events have no keys of their own; a reversal names one by the
+segment's key and its id.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tokenworks.ledger.keys import key_of
 from tokenworks.ledger.prepare import HASH_BYTES
 from tokenworks.ledger.receipt import Receipt
 from tokenworks.ledger.sealing import folder_of
-from tokenworks.ledger.sources import Sources
+from tokenworks.ledger.sources import SEGMENTS, Sources
 from tokenworks.ledger.store import Store
 
 if TYPE_CHECKING:
@@ -29,31 +30,25 @@ if TYPE_CHECKING:
 
     from tokenworks.ledger.ledger import Ledger
 
-SOURCE = "tokenworks:segments"  # of the keys of bulk segments
-
 
 def append_segment(ledger: Ledger, run_key: str, columns: Mapping[str, object] | pa.Table) -> Receipt:
     """Stores usage columns (``events.ledger_events.USAGE_COLUMNS`` by name) as one segment, durably.
 
     A column is an array, or one value for all rows; ``time_us``, ``tenant``, ``model``, ``input_fresh``,
     ``cache_read`` and ``output_visible`` are needed, the others default as in UsageEvent; ``source`` becomes
-    ``run_key``, ``id`` (default: the row number) should be unique in it. InputError where a column does not fit.
+    ``run_key``, ``id`` (default: the row number) should be unique in it: only then can a row be reversed.
+    InputError where a column does not fit.
     """
     folder_of(ledger)  # raises where there is none, before any work
-    table = bulk_table(columns)
-    with ThreadPoolExecutor(1) as side:  # hashing and writing keep a core busy each
-        content = side.submit(content_hash, table)
-        sums = segment_sums(table)
+    with ThreadPoolExecutor(1) as side:
+        made = segment_of(columns, side)
         with ledger.writing():
-            sources = Sources(ledger.store)
-            met = _met(ledger.store, sources, run_key, content)
-            if met is None:
-                met = _store(ledger, sources, run_key, _Made(table, sums, content), side)
+            receipt = add_segment(ledger, Sources(ledger.store), run_key, made, side)
     ledger.store.sync()
-    return met
+    return receipt
 
 
-class _Made(NamedTuple):
+class Made(NamedTuple):
     """What a segment holds, apart from its place in the ledger."""
 
     table: pa.Table
@@ -61,10 +56,22 @@ class _Made(NamedTuple):
     content: Future[bytes]
 
 
+def segment_of(columns: Mapping[str, object] | pa.Table, side: ThreadPoolExecutor) -> Made:
+    """Columns made ready; ``side`` hashes them meanwhile (hashing and writing keep a core busy each)."""
+    table = bulk_table(columns)
+    content = side.submit(content_hash, table)
+    return Made(table, segment_sums(table), content)
+
+
+def add_segment(ledger: Ledger, sources: Sources, run_key: str, made: Made, side: ThreadPoolExecutor) -> Receipt:
+    """Stores a segment in the transaction that is open, or says what its key holds."""
+    return _met(ledger.store, sources, run_key, made.content) or _store(ledger, sources, run_key, made, side)
+
+
 def _met(store: Store, sources: Sources, run_key: str, content: Future[bytes]) -> Receipt | None:
     """What a key that is taken answers."""
     rows = store.rows(
-        "SELECT seq, sha256 FROM keys WHERE source = ? AND id = ?", (sources.find(SOURCE) or 0, key_of(run_key))
+        "SELECT seq, sha256 FROM keys WHERE source = ? AND id = ?", (sources.find(SEGMENTS) or 0, key_of(run_key))
     )
     if not rows:
         if sources.find(run_key):
@@ -79,7 +86,7 @@ def _met(store: Store, sources: Sources, run_key: str, content: Future[bytes]) -
     return Receipt("duplicate", seq, last_seq=last)
 
 
-def _store(ledger: Ledger, sources: Sources, run_key: str, made: _Made, side: ThreadPoolExecutor) -> Receipt:
+def _store(ledger: Ledger, sources: Sources, run_key: str, made: Made, side: ThreadPoolExecutor) -> Receipt:
     """Files, key, link and marks, in the transaction that is open."""
     import pyarrow.compute as pc
 
@@ -95,7 +102,7 @@ def _store(ledger: Ledger, sources: Sources, run_key: str, made: _Made, side: Th
     key = msgspec.json.encode(run_key).decode()
     note = f'{{"run_key":{key},"content":"{content.hex()}","files":{listed}}}'
     batch = ledger.link("segment", table.num_rows, body_hash(bytes.fromhex(file.sha256) for file in files), note)
-    store.insert("keys", 4, [sources.number(SOURCE), key_of(run_key), first, content[:HASH_BYTES]])
+    store.insert("keys", 4, [sources.number(SEGMENTS), key_of(run_key), first, content[:HASH_BYTES]])
     sources.insert(run_key, bulk=True)
     times = pc.min_max(table["time_us"]).as_py()
     number = 1 + store.rows("SELECT coalesce(max(segment), 0) FROM segments")[0][0]

@@ -226,6 +226,12 @@ class Ledger:
 
         return append_segment(self, run_key, columns)
 
+    def append_run(self, run_key: str, tables: Iterable[pa.Table]) -> Receipt:
+        """Stores the usage events of a run as segments, all or none; see ``bulk_run.append_run``."""
+        from tokenworks.ledger.bulk_run import append_run
+
+        return append_run(self, run_key, tables)
+
     def usage_table(
         self, from_us: int = 0, to_us: int = 2**63 - 1, *, tenant: str | None = None, last_seq: int | None = None
     ) -> pa.Table:

@@ -17,7 +17,8 @@ Cell: TypeAlias = tuple[str | int, ...]  # where an event adds up: the key of a 
 
 HOUR_US = 3_600_000_000
 HASH_BYTES = 16  # of the payload's SHA-256, kept with the key for ever
-_encode = msgspec.json.Encoder(order="deterministic").encode
+canonical = msgspec.json.Encoder(order="deterministic").encode
+"""An event as the bytes that are hashed and stored."""
 
 
 class Prepared(msgspec.Struct, frozen=True, gc=False):
@@ -37,7 +38,7 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
 def prepare(event: AnyEvent) -> Prepared:
     """Canonical bytes, hash and sums of one event. InputError where the event is outside its limits."""
     try:
-        payload = _encode(event)
+        payload = canonical(event)
         check(payload)
     except (ValueError, TypeError, OverflowError) as error:  # msgspec's errors are ValueErrors
         raise InputError(f"event {event.source!r} {event.id!r}: {error}") from error

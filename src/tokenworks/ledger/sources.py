@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from tokenworks.ledger.prepare import Prepared
 from tokenworks.ledger.store import Store
 
+SEGMENTS = "tokenworks:segments"  # of the keys of bulk segments
+
 
 class Sources:
     """What a transaction knows of sources; forgotten when it fails, for then its new numbers never were."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tokenworks.errors import InputError
+from tokenworks.ledger.bulk_rows import payload_at
 from tokenworks.ledger.chain import FIRST_LINK, Batch, body_hash, entry_hash, link_hash
 from tokenworks.ledger.checked import trusted
 from tokenworks.ledger.files import SegmentFile, file_hash
@@ -109,12 +111,21 @@ class _Stored:
                 )
             if not _has_key(self._store, seq, payload):
                 raise _Broken(batch.batch, f"event {seq} of batch {batch.batch} is not what was stored", seq)
-            if copy is not None and not _has_key(self._store, _reversed_seq(self._store, seq), copy):
+            if copy is not None and not self._was_stored(_reversed_seq(self._store, seq), copy):
                 raise _Broken(batch.batch, f"what event {seq} of batch {batch.batch} takes back was changed", seq)
         if batch.first_seq + len(rows) <= batch.last_seq:
             seq = batch.first_seq + len(rows)
             raise _Broken(batch.batch, f"event {seq} of batch {batch.batch} is missing", seq)
         raise _Broken(batch.batch, f"the events of batch {batch.batch} do not hash to what it says")
+
+    def _was_stored(self, seq: int | None, payload: bytes) -> bool:
+        """Whether this very payload stands at a place: by its key, or in a bulk segment."""
+        if _has_key(self._store, seq, payload):
+            return True
+        try:
+            return seq is not None and payload_at(self._store, self._ledger.segments, seq) == payload
+        except InputError:
+            return False
 
     def _require_files(self, batch: Batch) -> None:
         folder = self._ledger.segments

@@ -71,10 +71,15 @@ def compile_worker(
         idle_w=machine.chip.idle_w * deployment.gpus,
         load_s=machine.part.weight_bytes / machine.chip.far_bytes_s,
         kv_bytes_per_token=per_token,
-        transfer_ticks_per_token=max(1, round(per_token / machine.chip.far_bytes_s * TICKS_PER_S)),
+        transfer_ticks_per_token=max(1, round(per_token / transfer_bytes_s(machine) * TICKS_PER_S)),
         transfer_latency_ticks=round(machine.terms.step_s * TICKS_PER_S),
         tokens_per_step=deployment.tokens_per_step,
     )
+
+
+def transfer_bytes_s(machine: Machine) -> float:
+    """Bandwidth of one GPU between prefill and decode workers."""
+    return machine.deployment.transfer_gb_s * 1e9 or machine.chip.far_bytes_s
 
 
 def clock_levels(machine: Machine, every: bool) -> list[tuple[Machine, float]]:

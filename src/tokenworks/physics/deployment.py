@@ -75,6 +75,8 @@ class Deployment:
     sequence_tokens: int = 0  # of a running sequence, prompt and answer: what its windows hold; 0 = not known
     two_batch_overlap: bool = False  # one half of a step communicates while the other computes
     site: SiteTerms | None = None  # measured where it stands; None: the shipped calibration alone
+    scale_out_gb_s: float = 0.0  # one way, per GPU, between domains; 0: the accelerator's as usually built
+    transfer_gb_s: float = 0.0  # … between prefill and decode workers; 0: as between domains
 
     @property
     def gpus(self) -> int:

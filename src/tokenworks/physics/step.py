@@ -39,7 +39,10 @@ class Machine:
     @classmethod
     def of(cls, deployment: Deployment, effects: Effects | None = None, terms: Terms | None = None) -> Machine:
         known = resolve(deployment, effects) if terms is None else terms
-        return cls(deployment, Chip.load(deployment.accelerator), known, shard(deployment))
+        chip = Chip.load(deployment.accelerator)
+        if deployment.scale_out_gb_s:
+            chip = replace(chip, far_bytes_s=deployment.scale_out_gb_s * 1e9)
+        return cls(deployment, chip, known, shard(deployment))
 
 
 def plain(seconds: Array) -> Cost:

@@ -1,0 +1,1 @@
+"""Search, topology, fleets over time, export: what factory a demand asks for."""

@@ -16,7 +16,7 @@ from fractions import Fraction
 from typing import TypeAlias
 
 from tokenworks.pricing.charges import Charge
-from tokenworks.pricing.focus_columns import FocusVersion, columns
+from tokenworks.pricing.focus_columns import OF_VERSION, FocusVersion, columns
 from tokenworks.pricing.invoice import Invoice
 from tokenworks.pricing.money import as_decimal, digits, in_minor
 from tokenworks.pricing.periods import iso
@@ -85,18 +85,26 @@ def _rows_of(invoice: Invoice, number: int, line: Charge, version: FocusVersion)
     effective = line.amount if line.effective is None else line.effective
     if invoice.state == "credit_note" or CATEGORIES[line.kind] not in ("Usage", "Purchase"):
         same: dict[str, Value] = dict.fromkeys(("BilledCost", "ListCost", "ContractedCost"), line.amount)
-        yield {**common, **same, "EffectiveCost": effective}
+        yield {**common, **same, **_effective(invoice, effective)}
         return
     parts = _parts(invoice, line)
     billed = _divided(line, [p.units * p.price for p in parts], invoice.currency)
     for part, amount in zip(parts, billed, strict=True):
         of_row = amount if line.effective is None else effective
-        yield {**common, **_priced(invoice, line, part), "BilledCost": amount, "EffectiveCost": of_row}
+        yield {**common, **_priced(invoice, line, part), "BilledCost": amount, **_effective(invoice, of_row)}
+
+
+def _effective(invoice: Invoice, cost: Decimal) -> dict[str, Value]:
+    """In the currency of the invoice, and in that of its plan."""
+    return {
+        "EffectiveCost": cost,
+        "PricingCurrency": _plan_currency(invoice),
+        "PricingCurrencyEffectiveCost": _long(Fraction(cost) / _factor(invoice)),
+    }
 
 
 def _common(invoice: Invoice, line: Charge, version: FocusVersion) -> dict[str, Value]:
     correction = line.kind == "adjustment" or invoice.state == "credit_note"
-    names = ("HostProviderName", "ServiceProviderName") if version == "1.3" else ("ProviderName", "PublisherName")
     return {
         "BillingAccountId": invoice.tenant,
         "BillingAccountName": invoice.customer,
@@ -114,7 +122,7 @@ def _common(invoice: Invoice, line: Charge, version: FocusVersion) -> dict[str, 
         "InvoiceIssuerName": invoice.issuer.name,
         "x_OfPeriod": line.of_period or None,
         "x_PriceVersion": line.version or None,
-        **dict.fromkeys(names, invoice.issuer.name),
+        **dict.fromkeys(OF_VERSION[version], invoice.issuer.name),
         **SERVICE,
     }
 
@@ -144,20 +152,28 @@ def _factor(invoice: Invoice) -> Fraction:
     return Fraction(rate[3]) if rate[1] == invoice.currency else 1 / Fraction(rate[3])
 
 
+def _plan_currency(invoice: Invoice) -> str:
+    rate = invoice.pinned.rate
+    return invoice.currency if rate is None else rate[0] if rate[1] == invoice.currency else rate[1]
+
+
 def _priced(invoice: Invoice, line: Charge, part: Part) -> dict[str, Value]:
     plain = line.kind in ("usage", "fee", "commit")
     sku = f"{invoice.plan}/{line.sku}" if plain else f"{invoice.plan}/{line.kind}/{line.meter}"
     per, unit = _per(line), line.unit or "units"
     units, listed, price = (_long(v) for v in (part.units, part.list_price, part.price))
+    factor = _factor(invoice)
     consumed = as_decimal(part.units * per) if CATEGORIES[line.kind] == "Usage" else None
     return {
         "SkuId": sku,
         "SkuPriceId": f"{sku}/{part.tier}" if part.tier else f"{sku}/included",
         "SkuMeter": line.meter or "prepaid",
-        "SkuPriceDetails": json.dumps({"x_Tier": part.tier}) if part.tier else None,
+        "SkuPriceDetails": json.dumps({"x_Tier": str(part.tier)}) if part.tier else None,  # a number would be a measure
         "PricingCategory": "Standard",
         "PricingQuantity": units,
         "PricingUnit": unit if per == 1 else f"{per} {unit}",
+        "PricingCurrencyContractedUnitPrice": _long(part.price / factor),
+        "PricingCurrencyListUnitPrice": _long(part.list_price / factor),
         "ListUnitPrice": listed,
         "ContractedUnitPrice": price,
         "ListCost": _long(Fraction(listed) * Fraction(units)),

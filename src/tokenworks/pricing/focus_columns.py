@@ -1,7 +1,9 @@
 """Columns of FOCUS 1.3 and 1.2 that this export has: data type, and whether a value may be missing.
 
-From the published specification (https://focus.finops.org, Cost and Usage); the order is alphabetical, own columns last.
-1.3 replaced ProviderName and PublisherName by ServiceProviderName and HostProviderName.
+Checked in November 2026 column by column against the specification's sources (github.com/FinOps-Open-Cost-and-Usage-Spec/
+FOCUS_Spec, specification/datasets/cost_and_usage/columns, versions of 2025 and 2026): presence, type, feature level, nulls,
+allowed values. 1.3 adds ServiceProviderName and HostProviderName and keeps ProviderName and PublisherName, deprecated but
+still to be present. The order is alphabetical, own columns last.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ BOTH: dict[str, Column] = {
     "BilledCost": Column("decimal", "mandatory", False),
     "BillingAccountId": Column("string", "mandatory", False),
     "BillingAccountName": Column("string", "mandatory", True),
-    "BillingAccountType": Column("string", "conditional", True),
+    "BillingAccountType": Column("string", "conditional", False),
     "BillingCurrency": Column("string", "mandatory", False),
     "BillingPeriodEnd": Column("datetime", "mandatory", False),
     "BillingPeriodStart": Column("datetime", "mandatory", False),
@@ -43,6 +45,11 @@ BOTH: dict[str, Column] = {
     "ListCost": Column("decimal", "mandatory", False),
     "ListUnitPrice": Column("decimal", "conditional", True),
     "PricingCategory": Column("string", "conditional", True),
+    # of suppliers that price and bill in different currencies, as plans here may
+    "PricingCurrency": Column("string", "conditional", False),
+    "PricingCurrencyContractedUnitPrice": Column("decimal", "conditional", True),
+    "PricingCurrencyEffectiveCost": Column("decimal", "conditional", False),
+    "PricingCurrencyListUnitPrice": Column("decimal", "conditional", True),
     "PricingQuantity": Column("decimal", "mandatory", True),
     "PricingUnit": Column("string", "mandatory", True),
     "ServiceCategory": Column("string", "mandatory", False),
@@ -55,8 +62,8 @@ BOTH: dict[str, Column] = {
 }
 PROVIDER = Column("string", "mandatory", False)
 OF_VERSION: dict[FocusVersion, dict[str, Column]] = {
-    "1.3": {"HostProviderName": PROVIDER, "ServiceProviderName": PROVIDER},
-    "1.2": {"ProviderName": PROVIDER, "PublisherName": PROVIDER},
+    "1.3": dict.fromkeys(("HostProviderName", "ProviderName", "PublisherName", "ServiceProviderName"), PROVIDER),
+    "1.2": dict.fromkeys(("ProviderName", "PublisherName"), PROVIDER),
 }
 OWN: dict[str, Column] = {
     "x_IncludedQuantity": Column("decimal", "own", True),  # units of the plan's allowance

@@ -30,7 +30,7 @@ def make_view(db: Any, name: str, window: Window, tenants: Collection[str] | Non
     """`{name}_billed`: rows with ``billed_us``, the time at which they count. Raises InputError for a lost original."""
     keep = "TRUE" if window.last_seq is None else f"seq <= {window.last_seq}"
     if tenants is not None:
-        keep += f" AND tenant IN ({', '.join(_quoted(t) for t in tenants) or 'NULL'})"
+        keep += f" AND tenant IN ({', '.join(quoted(t) for t in tenants) or 'NULL'})"
     if not db.execute(f"SELECT 1 FROM {name} WHERE sign < 0 AND {keep} LIMIT 1").fetchall():
         db.execute(f"CREATE VIEW {name}_billed AS SELECT *, time_us AS billed_us FROM {name} WHERE {keep}")
         return
@@ -100,21 +100,25 @@ def costs(window: Window) -> str:
     )
 
 
+# ``kept``: verified claims that were not taken back in time. A claim counts once, however often it was verified.
+KEPT = (
+    "WITH net AS (SELECT coalesce(nullif(claim, ''), id) AS key, tenant, outcome, status, min(billed_us) AS t, "
+    "max(clawback_until_us) AS until_us, max(value_micro) AS value, max(currency) AS currency, "
+    "max(root_run) AS root_run FROM outcomes_billed GROUP BY 1, 2, 3, 4 HAVING sum(sign) > 0), "
+    "allowed AS (SELECT key, tenant, outcome, max(until_us) AS until_us FROM net GROUP BY 1, 2, 3), "
+    "kept AS (SELECT v.* FROM net v JOIN allowed a USING (key, tenant, outcome) "
+    "LEFT JOIN net r ON r.key = v.key AND r.tenant = v.tenant AND r.outcome = v.outcome AND r.status = 'reversed' "
+    "WHERE v.status = 'verified' AND (r.key IS NULL OR r.t > a.until_us)) "
+)
+
+
 def outcomes(window: Window) -> str:
-    """Verified claims that were not taken back in time. A claim counts once, however often it was verified."""
     return (
-        "WITH net AS (SELECT coalesce(nullif(claim, ''), id) AS key, tenant, outcome, status, min(billed_us) AS t, "
-        "max(clawback_until_us) AS until_us, max(value_micro) AS value, max(currency) AS currency "
-        "FROM outcomes_billed GROUP BY 1, 2, 3, 4 HAVING sum(sign) > 0), "
-        "allowed AS (SELECT key, tenant, outcome, max(until_us) AS until_us FROM net GROUP BY 1, 2, 3), "
-        "kept AS (SELECT v.* FROM net v JOIN allowed a USING (key, tenant, outcome) "
-        "LEFT JOIN net r ON r.key = v.key AND r.tenant = v.tenant AND r.outcome = v.outcome AND r.status = 'reversed' "
-        "WHERE v.status = 'verified' AND (r.key IS NULL OR r.t > a.until_us)) "
-        f"SELECT tenant, outcome, {window.stretch('t')} AS stretch, count(*), coalesce(sum(value), 0), "
+        f"{KEPT}SELECT tenant, outcome, {window.stretch('t')} AS stretch, count(*), coalesce(sum(value), 0), "
         "count(*) FILTER (value IS NULL), coalesce(currency, '') FROM kept "
         f"WHERE {window.holds('t')} GROUP BY tenant, outcome, stretch, currency ORDER BY 1, 2, 3, 7"
     )
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"

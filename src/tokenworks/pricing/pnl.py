@@ -5,22 +5,24 @@ Money is exact; revenue and cash tie to the invoices to the cent. Rates of retur
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from fractions import Fraction
 
 from pydantic import model_validator
 
 from tokenworks.errors import InputError
+from tokenworks.pricing.factory_books import NO_FACTORY, Bought, FactoryCosts
 from tokenworks.pricing.invoice import Invoice
 from tokenworks.pricing.money import rounded, split, total
 from tokenworks.pricing.periods import month, next_month
 from tokenworks.pricing.plan import Amount, Percent, Units
+from tokenworks.pricing.returns import irr_year, net_present_value
 from tokenworks.spec.part import MisfitError, Name, Part
 
 DOLLAR = "USD"
-RUNNING = ("energy", "rent", "lease", "staff", "tools")
+RUNNING = ("energy", "rent", "lease", "maintenance", "staff", "tools")
 COSTS = (*RUNNING, "depreciation")
 
 
@@ -41,6 +43,7 @@ class Running(Part):
     energy: Amount = Decimal(0)
     rent: Amount = Decimal(0)
     lease: Amount = Decimal(0)
+    maintenance: Amount = Decimal(0)
     staff: Amount = Decimal(0)
     tools: Amount = Decimal(0)
 
@@ -110,19 +113,30 @@ def months(first: str, last: str) -> list[str]:
     return found
 
 
-def profit_and_loss(books: Books, invoices: Sequence[Invoice]) -> ProfitAndLoss:
-    """Raises InputError for drafts, other currencies, and invoices of months that the books do not cover."""
+def profit_and_loss(
+    books: Books,
+    invoices: Sequence[Invoice],
+    factory: FactoryCosts = NO_FACTORY,
+    tools: Mapping[str, Decimal] | None = None,
+) -> ProfitAndLoss:
+    """``factory``: what the factory itself costs, ``tools``: by month, of the ledger's cost events; staff of the file is
+    added to the factory's. Raises InputError for drafts, other currencies, invoices of months that the books do not
+    cover, and costs that the file states although they come from elsewhere."""
     labels = months(books.first_month, books.last_month)
     by_month = _by_month(invoices, labels)
-    written, invested = _assets(books, labels)
+    _refuse_twice(books, factory.keys | ({"tools"} if tools is not None else set()))
+    bought = [_asset(one, labels[0]) for one in factory.bought]
+    written, invested = _assets((*books.assets, *bought), labels)
     found: list[MonthBook] = []
     for label in labels:
-        costs = {**_running(books, label), "depreciation": written[label]}
+        stated = {**_running(books, label), "depreciation": written[label]}
+        costs = {key: total([usd, factory.of(label, key)], DOLLAR) for key, usd in stated.items()}
+        costs["tools"] = total([costs["tools"], (tools or {}).get(label, Decimal(0))], DOLLAR)
         book = MonthBook(label, _revenue(by_month[label]), _billed(by_month[label]), costs, invested[label], Decimal(0))
         before = found[-1].cumulative if found else Decimal(0)
         found.append(_summed(book, before))
     flow = [book.cash for book in found]
-    npv = rounded(_npv(flow, Fraction(books.discount_rate_year)), DOLLAR)
+    npv = rounded(net_present_value(flow, Fraction(books.discount_rate_year)), DOLLAR)
     return ProfitAndLoss(tuple(found), npv, irr_year([float(c) for c in flow]), _payback(found))
 
 
@@ -164,11 +178,28 @@ def _running(books: Books, label: str) -> dict[str, Decimal]:
     return {key: rounded(Fraction(getattr(entry, key) if entry else 0), DOLLAR) for key in RUNNING}
 
 
-def _assets(books: Books, labels: Sequence[str]) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
+def _asset(bought: Bought, label: str) -> Asset:
+    return Asset.model_validate({**asdict(bought), "month": label, "residual": f"{bought.residual * 100}%"})
+
+
+def _refuse_twice(books: Books, elsewhere: frozenset[str] | set[str]) -> None:
+    for entry in books.running:
+        for key in sorted(set(RUNNING) & elsewhere):
+            if getattr(entry, key):
+                raise InputError(
+                    f"running from {entry.from_month}: {key} comes from the factory or its ledger; leave it out"
+                )
+    if books.assets and "depreciation" in elsewhere:
+        raise InputError(
+            f"assets: {books.assets[0].name}: what is written off comes from the factory; leave assets out"
+        )
+
+
+def _assets(assets: Sequence[Asset], labels: Sequence[str]) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
     """Depreciation and net investment by month; parts of a cent are divided so that they sum to what is written off."""
     written = {label: [Decimal(0)] for label in labels}
     invested = {label: [Decimal(0)] for label in labels}
-    for asset in books.assets:
+    for asset in assets:
         residual = rounded(Fraction(asset.price) * Fraction(asset.residual), DOLLAR)
         price = rounded(Fraction(asset.price), DOLLAR)
         start = labels.index(month(asset.month).label)
@@ -179,31 +210,6 @@ def _assets(books: Books, labels: Sequence[str]) -> tuple[dict[str, Decimal], di
         if start + asset.life_months - 1 < len(labels):
             invested[labels[start + asset.life_months - 1]].append(-residual)
     return ({k: total(v, DOLLAR) for k, v in written.items()}, {k: total(v, DOLLAR) for k, v in invested.items()})
-
-
-def _npv(flow: Sequence[Decimal], rate_year: Fraction) -> Fraction:
-    """Present value at the begin of the first month; cash comes at the end of each; a twelfth of the rate a month."""
-    factor = 1 / (1 + rate_year / 12)
-    return sum((Fraction(cash) * factor**n for n, cash in enumerate(flow, 1)), Fraction(0))
-
-
-def irr_year(flow: Sequence[float]) -> float | None:
-    """The yearly rate (twelve times the monthly one) at which the flow is worth nothing, by bisection.
-
-    >>> round(irr_year([-1000.0] + [0.0] * 11 + [1126.825]), 4)  # 1% a month for a year
-    0.12
-    """
-
-    def worth(rate: float) -> float:
-        return sum(cash / (1 + rate) ** n for n, cash in enumerate(flow))
-
-    low, high = -0.99, 833.0
-    if not flow or worth(low) * worth(high) > 0 or not any(c < 0 for c in flow) or not any(c > 0 for c in flow):
-        return None
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if worth(low) * worth(middle) > 0 else (low, middle)
-    return 12 * (low + high) / 2
 
 
 def _payback(found: Sequence[MonthBook]) -> str | None:

@@ -13,6 +13,7 @@ from tokenworks.report.flame import STYLE as FLAME_STYLE
 from tokenworks.report.flame import flame
 from tokenworks.report.page_style import SCRIPT, STYLE
 from tokenworks.report.run_tree import Node
+from tokenworks.report.water import Bar, waterfall
 
 COST_NOTE = "Cost is that of the tenant's calls; idle time belongs to nobody."
 WORDS = {
@@ -116,16 +117,11 @@ def causes(found: Sequence[tuple[str, int]]) -> str:
         rows.append(_bar(WORDS.get(name, name), tokens, left / whole, abs(tokens) / whole, tone, total))
         start += tokens
     rows.append(_bar("processed", total, 0.0, total / whole, "all", total))
-    return f'<table class="full water" aria-label="tokens by cause"><tbody>{"".join(rows)}</tbody></table>'
+    return waterfall("tokens by cause", rows)
 
 
-def _bar(name: str, tokens: int, left: float, width: float, tone: str, total: int) -> str:
-    bar = f'<div><i class="fill {tone}" style="left:{left:.4%};width:{width:.4%}"></i></div>'
-    sums = ' class="sum"' if name == "processed" else ""
-    return (
-        f'<tr{sums}><td>{escape(name)}</td><td class="track">{bar}</td><td class="n">{tokens:,}</td>'
-        f'<td class="n">{percent(tokens / total) if total else "–"}</td></tr>'
-    )
+def _bar(name: str, tokens: int, left: float, width: float, tone: str, total: int) -> Bar:
+    return Bar(name, f"{tokens:,}", percent(tokens / total) if total else "–", left, width, tone)
 
 
 def groups(by: str, rows: Sequence[GroupRow]) -> str:

@@ -7,7 +7,9 @@ from html import escape
 
 from tokenworks.economics.allocation import PURPOSES, UNUSED, in_parts
 from tokenworks.events.results import Money, RunResult
+from tokenworks.report import water
 from tokenworks.report.figures import percent, short, usd
+from tokenworks.report.water import Bar
 
 
 def money(result: RunResult) -> str:
@@ -21,19 +23,12 @@ def waterfall(found: Money) -> str:
     total = found.total_usd or 1.0
     rows, start = [], 0.0
     for part in found.parts:
-        rows.append(_bar(part.label, part.value, start / total, part.value / total, "c0"))
+        share = part.value / total
+        rows.append(Bar(part.label, usd(part.value), percent(share), start / total, share, "c0"))
         start += part.value
-    rows.append(_bar("total", found.total_usd, 0.0, 1.0 if found.total_usd else 0.0, "all"))
-    return f'<table class="full water" aria-label="cost of the run by cause"><tbody>{"".join(rows)}</tbody></table>'
-
-
-def _bar(name: str, value: float, left: float, share: float, kind: str) -> str:
-    bar = f'<div><i class="fill {kind}" style="left:{left:.4%};width:{share:.4%}"></i></div>'
-    sums = ' class="sum"' if name == "total" else ""
-    return (
-        f'<tr{sums}><td>{escape(name)}</td><td class="track">{bar}</td><td class="n">{usd(value)}</td>'
-        f'<td class="n">{percent(share)}</td></tr>'
-    )
+    whole = 1.0 if found.total_usd else 0.0
+    rows.append(Bar("total", usd(found.total_usd), percent(whole), 0.0, whole, "all"))
+    return water.waterfall("cost of the run by cause", rows)
 
 
 def _prices(found: Money) -> str:

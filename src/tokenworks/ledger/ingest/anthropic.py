@@ -3,7 +3,8 @@
 A line is a message as the API gave it, a wrapper ``{"response": {…}}`` or ``{"stream": [event, …]}`` with tenant, run,
 time … beside it (a message has no time of its own), or a line of a batch's results. Input tokens *exclude* cache reads
 and cache creation: the three add up. Output tokens include thinking. What a compaction used is listed in ``iterations``
-alone and is added.
+alone and is added; what an advisor used is listed there alone too, with a model of its own, and is an event of its own.
+(Anthropic's pages on compaction at a token threshold and on the advisor tool, and its usage types, November 2026.)
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tokenworks.events.ledger_events import AnyEvent
+import msgspec
+
+from tokenworks.events.ledger_events import AnyEvent, UsageEvent
 from tokenworks.ledger.ingest.buckets import Buckets, Shown, check_total, inclusive_output
 from tokenworks.ledger.ingest.identity import Answer, beside, said, usage_event
 from tokenworks.ledger.ingest.records import Context, Record, RefusedError, count, mapping, sequence, word
@@ -34,6 +37,7 @@ def read(record: Record, raw: str, context: Context) -> Iterator[AnyEvent]:
     answer = answer_of(message, wrapper)
     usage = usage_event(answer, about, record, raw, context, "anthropic")
     yield usage
+    yield from _advice(usage, mapping(message.get("usage"), "usage"))
     tools = mapping(mapping(message.get("usage"), "usage").get("server_tool_use"), "server_tool_use")
     for name in sorted(tools):
         if number := count(tools, name):
@@ -102,6 +106,21 @@ def _written(usage: Record) -> int | None:
     if total is not None and total != summed:
         raise RefusedError(f"cache_creation_input_tokens {total} is not the sum of its lifetimes, {summed}")
     return summed
+
+
+def _advice(usage: UsageEvent, counts: Record) -> Iterator[UsageEvent]:
+    """What other models used that were asked inside the call: one event each, whose output only the model reads."""
+    steps = [mapping(i, "iteration") for i in sequence(counts.get("iterations"), "iterations")]
+    for number, step in enumerate((s for s in steps if s.get("type") == "advisor_message"), 1):
+        made = count(step, "output_tokens")
+        if not word(step, "model") or made is None:
+            raise RefusedError("an advisor_message of iterations lacks model or output_tokens")
+        yield msgspec.structs.replace(
+            usage, id=f"{usage.id}/advisor/{number}", model=word(step, "model"), request_model="", purpose="advise",
+            input_fresh=count(step, "input_tokens"), cache_read=count(step, "cache_read_input_tokens"),
+            cache_write=_written(step), output_visible=0, output_reasoning=made, output_tool=0, final=False,
+            ttft_us=None, duration_us=None, energy_uj=None, cost_micro_usd=None, raw="",
+        )  # fmt: skip
 
 
 def _compaction(usage: Record) -> dict[str, int]:

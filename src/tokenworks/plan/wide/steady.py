@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tokenworks.errors import InputError
 from tokenworks.plan.ask import Array, Ask
+from tokenworks.plan.machines import Machines
 from tokenworks.plan.wide import counting as c
 from tokenworks.plan.wide.rows import Ints, Rows, rows
 from tokenworks.plan.wide.steps import BASE, INGRESS_S, MOVE_S, STEP_S, WATTS
@@ -47,11 +48,11 @@ class Wide:
         return len(self.shape)
 
 
-def wide(shapes: Sequence[Shape], ask: Ask) -> Wide:
-    """Every shape at every batch. Raises InputError where there is no shape."""
+def wide(shapes: Sequence[Shape], ask: Ask, machines: Machines | None = None) -> Wide:
+    """Every shape at every batch. ``machines``: those that several calls share. Raises InputError where there is no shape."""
     if not shapes:
         raise InputError("the search has no kind of replica to look at")
-    laid = rows(shapes, ask)
+    laid = rows(shapes, ask, machines or Machines())
     found = steady(laid, times(laid), shapes)
     order = np.argsort(laid.shape, kind="stable")
     return Wide(**{name: getattr(found, name)[order] for name in Wide.__dataclass_fields__})
