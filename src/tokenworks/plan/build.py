@@ -43,6 +43,11 @@ class Layout:
         return "disaggregated" if self.prefill else "aggregated"
 
     @property
+    def deployments(self) -> tuple[Deployment, ...]:
+        """Of all its pools."""
+        return (self.main,) if self.prefill is None else (self.prefill, self.main)
+
+    @property
     def gpus(self) -> int:
         return self.workers * self.main.gpus + self.prefill_workers * (self.prefill.gpus if self.prefill else 0)
 

@@ -38,6 +38,7 @@ class Market:
     prices: tuple[Prices, ...]  # by kind
     tails: tuple[Tails, ...]  # by service
     slower: tuple[float, ...]  # by service: share of the throughput that is counted on
+    robust: bool = False  # spaces are pessimistic, and rehearsals are held to the same margins
     tables: tuple[Table, ...] = field(default=())
 
     def laid(self) -> Market:

@@ -15,6 +15,7 @@ from tokenworks.plan.build import Layout, counts_of, factory_of, grown
 from tokenworks.plan.choose import Market
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.limits import lowest_budget_w
+from tokenworks.plan.robust import Margins, errors_of, level, margins
 from tokenworks.rehearsal.demand import as_one, rate_of, stream_of
 from tokenworks.rehearsal.plant import plant
 from tokenworks.rehearsal.play import outcome, play
@@ -126,15 +127,22 @@ def _figures(market: Market, layouts: Sequence[Layout], factory: Factory, result
     }  # fmt: skip
 
 
+def margins_of(market: Market, one: Layout) -> Margins:
+    """What a robust plan puts on measured latencies; 1 where the plan is not robust."""
+    if not market.robust:
+        return Margins()
+    return margins(errors_of(one.deployments), level(market.spaces[one.service].asked))
+
+
 def missed(
     market: Market, layouts: Sequence[Layout], result: RunResult, figures: dict[str, float]
 ) -> tuple[tuple[str, float, float], ...]:
     """Objectives and limits that a rehearsal breaks: (what, measured, limit)."""
     found = []
     for one, s in zip(layouts, result.services, strict=True):
-        ask = market.spaces[one.service].asked.ask
-        pairs = (("TTFT p95", s.ttft.p95_s, ask.ttft_s), ("TPOT p95", s.tpot.p95_s, ask.tpot_s),
-                 ("E2E p95", s.e2e.p95_s, ask.e2e_s))  # fmt: skip
+        ask, m = market.spaces[one.service].asked.ask, margins_of(market, one)
+        pairs = (("TTFT p95", s.ttft.p95_s * m.ttft, ask.ttft_s), ("TPOT p95", s.tpot.p95_s * m.tpot, ask.tpot_s),
+                 ("E2E p95", s.e2e.p95_s * max(m.tpot, m.ttft), ask.e2e_s))  # fmt: skip
         found += [(f"{s.name}: {name}", v, limit) for name, v, limit in pairs if limit and not v <= limit]
         if s.saturated:
             found.append((f"{s.name}: load over capacity", s.arrived / result.horizon_s / max(1e-9, one.capacity_s), 1.0))
