@@ -18,6 +18,7 @@ from tokenworks.cli import (
     init,
     invoice,
     ledger,
+    plan,
     pnl,
     price,
     reconcile,
@@ -28,7 +29,7 @@ from tokenworks.cli import (
 )
 from tokenworks.errors import CatalogError, ConservationError, InputError
 
-VERBS = (init, check, run, estimate, catalog, ledger, taf, price, invoice, reconcile, pnl, validate, calibrate, schema)
+VERBS = (init, check, run, plan, estimate, catalog, ledger, taf, price, invoice, reconcile, pnl, validate, calibrate, schema)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        args = parser().parse_args(argv)
+        args = parser().parse_args(plan.with_make(sys.argv[1:] if argv is None else argv))
         code: int = args.run(args)
     except SystemExit:
         sys.stdout.flush()

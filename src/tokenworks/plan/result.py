@@ -91,8 +91,8 @@ class Sensitivity:
     """One bar of the tornado: the objective where an input is lower or higher."""
 
     name: str
-    low: float  # value of the first objective
-    high: float
+    low: float | None  # value of the first objective; none: nothing keeps all limits then
+    high: float | None
     low_said: str
     high_said: str
     low_same: bool  # the answer stays the same

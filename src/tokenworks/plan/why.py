@@ -67,7 +67,12 @@ def tornado(market: Market, picks: Picks) -> tuple[Sensitivity, ...]:
     ]
     low, high = model_error(market, picks)
     found.append(_bar(small, base, "throughput of the model, 80%", lambda f: _slowed(small, f), (low, high)))
-    return tuple(sorted(found, key=lambda s: -abs(s.high - s.low) if np.isfinite(s.high - s.low) else -np.inf))
+    return tuple(sorted(found, key=_width))
+
+
+def _width(bar: Sensitivity) -> float:
+    """Widest first; those with an end at which nothing is left before all."""
+    return -np.inf if bar.low is None or bar.high is None else -abs(bar.high - bar.low)
 
 
 def model_error(market: Market, picks: Picks) -> tuple[float, float]:
@@ -91,7 +96,8 @@ def _bar(
 ) -> Sensitivity:
     low, high = _answer(at(ends[0])), _answer(at(ends[1]))
     said = lambda factor: f"{factor - 1:+.0%}".replace("-", "−")  # noqa: E731
-    return Sensitivity(name, low[0], high[0], said(ends[0]), said(ends[1]), low[1] == base[1], high[1] == base[1])
+    values = [value if np.isfinite(value) else None for value, _ in (low, high)]
+    return Sensitivity(name, values[0], values[1], said(ends[0]), said(ends[1]), low[1] == base[1], high[1] == base[1])
 
 
 def _priced(market: Market, energy: float = 1.0, hardware: float = 1.0) -> Market:
