@@ -22,6 +22,7 @@ from tokenworks.cli import (
     pnl,
     price,
     reconcile,
+    roadmap,
     run,
     schema,
     taf,
@@ -29,7 +30,7 @@ from tokenworks.cli import (
 )
 from tokenworks.errors import CatalogError, ConservationError, InputError
 
-VERBS = (init, check, run, plan, estimate, catalog, ledger, taf, price, invoice, reconcile, pnl, validate, calibrate, schema)
+VERBS = (init, check, run, plan, roadmap, estimate, catalog, ledger, taf, price, invoice, reconcile, pnl, validate, calibrate, schema)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tokenworks import catalog
+from tokenworks.economics.capital import YEAR_S
 from tokenworks.plan.candidates import NONE, Ints, Table, table, unbeaten
 from tokenworks.plan.choose import Market
 from tokenworks.plan.cost import Prices, fleet
 from tokenworks.plan.fleet.file import MONTHS_A_YEAR, Roadmap
 from tokenworks.plan.fleet.problem import Array, Kind, Offer, Problem
 from tokenworks.plan.limits import all_kept, lowest_budget_w, service_needs
-from tokenworks.economics.capital import YEAR_S
 
 WAYS = 4  # of one service on one kind of system, the cheapest in systems first
 
@@ -39,7 +39,9 @@ def units_of(market: Market) -> Market:
     return replace(market, tables=tables)
 
 
-def problem_of(roadmap: Roadmap, market: Market, derate: dict[tuple[int, int], float]) -> tuple[Problem, tuple[Way, ...]]:
+def problem_of(
+    roadmap: Roadmap, market: Market, derate: dict[tuple[int, int], float]
+) -> tuple[Problem, tuple[Way, ...]]:
     """The programme of a roadmap; ``market`` holds tables of units. ``derate``: by (service, row), the share of a unit's rate
     that its rehearsal confirmed (1 where it was not rehearsed)."""
     kinds = tuple(_kind(roadmap, of) for of in market.prices)
@@ -87,7 +89,17 @@ def _kind(roadmap: Roadmap, of: Prices) -> Kind:
     name, gpus = of.kind.said, of.kind.gpus
     causes = of.facts.costs_usd(period_s)
     if not of.facts.owned:
-        return Kind(name, False, gpus, np.zeros(len(years)), causes["rent"] * change, 0.0, begun, roadmap.rent_term, np.zeros(roadmap.rent_term + 1))
+        return Kind(
+            name,
+            False,
+            gpus,
+            np.zeros(len(years)),
+            causes["rent"] * change,
+            0.0,
+            begun,
+            roadmap.rent_term,
+            np.zeros(roadmap.rent_term + 1),
+        )
     price = of.facts.price_usd if terms is None or terms.price_usd is None else terms.price_usd
     yearly = of.facts.maintenance_share_year * price / YEAR_S * period_s
     care = causes["staff"] + causes["space and cooling plant"]
@@ -108,7 +120,7 @@ def _first(roadmap: Roadmap, of: Prices) -> int:
         year = catalog.load("accelerators", of.kind.entry["accelerator"]).get("available")
         since = None if year is None else int(year) * MONTHS_A_YEAR
     wait = roadmap.lead if of.facts.owned else 0
-    late = 0 if since is None else max(0, -(-(since - roadmap.start) // roadmap.months))
+    late = 0 if since is None else max(0, -(-(since - roadmap.first_month) // roadmap.months))
     return min(roadmap.periods, max(late, wait))
 
 
@@ -164,4 +176,4 @@ def configuration(market: Market, way: Way) -> str:
 
 def _said(d: object, batch: int) -> str:
     degrees = " ".join(f"{n}{getattr(d, n)}" for n in ("tp", "pp", "dp", "ep") if getattr(d, n) > 1) or "tp1"
-    return f"{getattr(d, 'engine')} {getattr(d, 'weights')} {degrees} batch {batch}"
+    return f"{d.engine} {d.weights} {degrees} batch {batch}"

@@ -71,13 +71,18 @@ class Roadmap(Part):
     """A roadmap file."""
 
     name: Name = Field(alias="roadmap", description="its name")
-    demand: str = Field(min_length=1, description="the demand file that grows, beside this one, or a shipped one's name")
-    given_start: Month | None = Field(None, alias="start", description="month in which it begins, e.g. 2027-01; none: now")
-    start: SkipJsonSchema[int] = Field(0, exclude=True)  # months since the year 0
+    demand: str = Field(
+        min_length=1, description="the demand file that grows, beside this one, or a shipped one's name"
+    )
+    given_start: Month | None = Field(
+        None, alias="start", description="month in which it begins, e.g. 2027-01; none: now"
+    )
+    first_month: SkipJsonSchema[int] = Field(0, exclude=True)  # since the year 0
     period: Literal["month", "quarter", "year"] = Field("quarter", description="between two decisions")
     periods: int = Field(12, ge=1, le=60, description="how many")
     growth: dict[str, Change | tuple[Multiple, ...]] = Field(
-        {}, description="by service: a rate such as 60%/y, or multiples of the demand's rate, one a period; none: constant"
+        {},
+        description="by service: a rate such as 60%/y, or multiples of the demand's rate, one a period; none: constant",
     )
     power_w: Watts | tuple[Watts, ...] | None = Field(
         None, alias="power", description="at the meter, for all time or by period; none: the site's budget"
@@ -89,6 +94,7 @@ class Roadmap(Part):
     life_s: Depreciation = Field(6 * 31_557_600.0, alias="life", description="after which a system must go, e.g. 6 y")
     resale: Portion = Field(1.0, description="of its book value that a system fetches")
     lead: int = Field(0, ge=0, le=24, description="periods from an order to delivery: nothing is bought before")
+    pay: tuple[Literal["own", "rent"], ...] = Field((), description="buy, rent, or either; none: as the demand says")
     rent_term: int = Field(1, ge=1, le=60, description="periods of a rental contract")
     move_usd: Usd = Field(0.0, alias="move", description="for stopping one worker and placing it elsewhere")
     systems: dict[str, Terms] = Field({}, description="by catalogue id: delivery and price")
@@ -97,7 +103,11 @@ class Roadmap(Part):
     @model_validator(mode="after")
     def _lengths(self) -> Roadmap:
         findings = []
-        series = {"power": self.power_w, "budget": self.budget_usd, **{f"growth.{k}": v for k, v in self.growth.items()}}
+        series = {
+            "power": self.power_w,
+            "budget": self.budget_usd,
+            **{f"growth.{k}": v for k, v in self.growth.items()},
+        }
         for field, value in series.items():
             if isinstance(value, tuple) and len(value) != self.periods:
                 findings.append((field, f"{len(value)} values for {self.periods} periods"))
@@ -111,7 +121,7 @@ class Roadmap(Part):
         return MONTHS[self.period]
 
     def month_of(self, period: int) -> int:
-        return self.start + period * self.months
+        return self.first_month + period * self.months
 
     def years(self, period: float) -> float:
         """From the start to the start of a period."""

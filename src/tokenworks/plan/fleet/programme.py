@@ -247,7 +247,13 @@ def _solved(rows: _Rows, fixed_usd: float, seconds: float) -> tuple[Array, float
     lp.a_matrix_.value_ = np.concatenate([np.array(r[3], float) for r in rows.rows])
     lp.offset_ = fixed_usd
     solver = highspy.Highs()
-    for name, value in (("output_flag", False), ("mip_rel_gap", GAP), ("time_limit", seconds), ("random_seed", 1)):
+    for name, value in (
+        ("log_to_console", False),
+        ("output_flag", False),
+        ("mip_rel_gap", GAP),
+        ("time_limit", seconds),
+        ("random_seed", 1),
+    ):
         solver.setOptionValue(name, value)
     solver.passModel(lp)
     solver.run()

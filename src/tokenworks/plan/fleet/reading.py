@@ -53,13 +53,14 @@ def loads(text: str, name: str, folder: Path, today: dt.date) -> tuple[Roadmap, 
     findings = list(check(roadmap, demand, today))
     if findings:
         raise SpecError([marks.problem(place, said) for place, said in findings])
-    return roadmap, demand
+    use = demand.may_use
+    return roadmap, demand.model_copy(update={"may_use": use.model_copy(update={"pay": roadmap.pay or use.pay})})
 
 
 def begun(roadmap: Roadmap, today: dt.date) -> Roadmap:
     """With its first month: that of today where the file names none."""
     now = today.year * MONTHS_A_YEAR + today.month - 1
-    return roadmap.model_copy(update={"start": now if roadmap.given_start is None else roadmap.given_start})
+    return roadmap.model_copy(update={"first_month": now if roadmap.given_start is None else roadmap.given_start})
 
 
 def _demand(roadmap: Roadmap, folder: Path, marks: Marks) -> Demand:
@@ -73,8 +74,8 @@ def _demand(roadmap: Roadmap, folder: Path, marks: Marks) -> Demand:
 def check(roadmap: Roadmap, demand: Demand, today: dt.date) -> Iterator[Finding]:
     """What the types cannot say."""
     now = today.year * MONTHS_A_YEAR + today.month - 1
-    if roadmap.start < now:
-        yield ("start",), f"{month_text(roadmap.start)} is in the past: a plan begins in {month_text(now)} or later"
+    if roadmap.first_month < now:
+        yield ("start",), f"{month_text(roadmap.first_month)} is in the past: a plan begins in {month_text(now)} or later"
     names = [s.name for s in demand.services]
     for name in roadmap.growth:
         if name not in names:

@@ -66,7 +66,9 @@ def _one(market: Market, number: int, way: Way, units: int, derate: dict[tuple[i
     return Check(number, units, whole.rate_s, own, s.ttft.p95_s, s.tpot.p95_s)
 
 
-def believed(checks: list[Check], ways: tuple[Way, ...], derate: dict[tuple[int, int], float]) -> dict[tuple[int, int], float]:
+def believed(
+    checks: list[Check], ways: tuple[Way, ...], derate: dict[tuple[int, int], float]
+) -> dict[tuple[int, int], float]:
     """Shares of their rates after these rehearsals: less where one missed, 0 where little is left."""
     found = dict(derate)
     for check in checks:
@@ -75,5 +77,3 @@ def believed(checks: list[Check], ways: tuple[Way, ...], derate: dict[tuple[int,
             left = found.get(key, 1.0) * LESS
             found[key] = left if left >= LEAST else 0.0
     return found
-
-
