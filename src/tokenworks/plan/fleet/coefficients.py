@@ -13,6 +13,7 @@ import numpy as np
 
 from tokenworks import catalog
 from tokenworks.economics.capital import YEAR_S
+from tokenworks.physics.deployment import Deployment
 from tokenworks.plan.candidates import NONE, Ints, Table, table, unbeaten
 from tokenworks.plan.choose import Market
 from tokenworks.plan.cost import Prices, fleet
@@ -174,6 +175,6 @@ def configuration(market: Market, way: Way) -> str:
     return f"{int(t.prefill_workers[way.row])} × prefill {before} + {int(t.workers[way.row])} × decode {said}"
 
 
-def _said(d: object, batch: int) -> str:
+def _said(d: Deployment, batch: int) -> str:
     degrees = " ".join(f"{n}{getattr(d, n)}" for n in ("tp", "pp", "dp", "ep") if getattr(d, n) > 1) or "tp1"
     return f"{d.engine} {d.weights} {degrees} batch {batch}"

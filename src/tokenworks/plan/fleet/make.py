@@ -69,13 +69,13 @@ def _solved(roadmap: Roadmap, problem: Problem) -> Schedule:
     except NoScheduleError as error:
         free = np.full(problem.periods, np.inf)
         lifted = {
-            "the power limit": {"power_w": free},
-            "the budget": {"capex_usd": free},
-            "the power limit and the budget": {"power_w": free, "capex_usd": free},
+            "the power limit": replace(problem, power_w=free),
+            "the budget": replace(problem, capex_usd=free),
+            "the power limit and the budget": replace(problem, power_w=free, capex_usd=free),
         }
-        for said, fields in lifted.items():
+        for said, lighter in lifted.items():
             try:
-                without = solve(replace(problem, **fields))
+                without = solve(lighter)
             except NoScheduleError:
                 continue
             power, spent = without.power_w.max(), without.usd["hardware"].max()

@@ -60,7 +60,7 @@ class Problem:
 
     @property
     def periods(self) -> int:
-        return self.demand_s.shape[1]
+        return int(self.demand_s.shape[1])
 
 
 @dataclass(frozen=True)
