@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def verb(*words):
-    return main(["export", *map(str, words)])
+    return main(["plan", "export", *map(str, words)])
 
 
 def test_it_writes_the_files_and_names_what_is_missing(tmp_path, capsys):

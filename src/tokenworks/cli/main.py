@@ -24,6 +24,7 @@ from tokenworks.cli import (
     pnl,
     price,
     reconcile,
+    roadmap,
     run,
     schema,
     showback,
@@ -36,8 +37,8 @@ from tokenworks.cli import (
 from tokenworks.errors import CatalogError, ConservationError, InputError
 
 VERBS = (
-    init, check, run, plan, sweep, compare, upgrade, topology, estimate, catalog, ledger, taf, showback,
-    budget, price, invoice, reconcile, pnl, validate, calibrate, schema,
+    init, check, run, plan, roadmap, sweep, compare, upgrade, topology, estimate, catalog, ledger, taf,
+    showback, budget, price, invoice, reconcile, pnl, validate, calibrate, schema,
 )  # fmt: skip
 
 
