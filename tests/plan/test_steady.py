@@ -44,7 +44,7 @@ CASES = {  # deployment, batch, prompt, output, spread of both
 
 
 def errors_of(name):
-    """(throughput, TPOT, watts of a flooded replica; TTFT, TPOT, watts of one at 70%): relative errors."""
+    """(throughput, TPOT, watts of a flooded replica; TTFT, TPOT, watts, TTFT p95 of one at 70%): relative errors."""
     changes, batch, prompt, output, spread = CASES[name]
     ask = lengths(np.random.default_rng(3), prompt, output, spread, 400)
     d = deployment(**{**changes, "max_seqs": batch})
@@ -53,21 +53,22 @@ def errors_of(name):
     some = rehearsed(alone(d), ask, count, 0.7 * full.requests_s)
     mine, less = at_batch(d, ask, batch), at_rate(d, ask, 0.7 * full.requests_s)
     pairs = ((mine, full, "requests_s"), (mine, full, "tpot_s"), (mine, full, "board_w"))
-    pairs += ((less, some, "ttft_s"), (less, some, "tpot_s"), (less, some, "board_w"))
+    pairs += ((less, some, "ttft_s"), (less, some, "tpot_s"), (less, some, "board_w"), (less, some, "ttft_p95_s"))
     return [getattr(a, what) / getattr(b, what) - 1 for a, b, what in pairs]
 
 
 def test_replicas_in_the_twin():
-    """Seventeen deployments, flooded and at 70%: median error of throughput within 5% (measured 1%), none above 9%."""
+    """Seventeen deployments, flooded and at 70%: median error of throughput within 2.5%, none above 6%."""
     errors = np.abs([errors_of(name) for name in CASES])
-    rate, tpot, watts, ttft, tpot_70, watts_70 = np.median(errors, axis=0)
+    rate, tpot, watts, ttft, tpot_70, watts_70, late = np.median(errors, axis=0)
     assert rate < 0.025
     assert tpot < 0.025
     assert watts < 0.03
     assert ttft < 0.15
     assert tpot_70 < 0.05
     assert watts_70 < 0.02
-    assert (errors.max(axis=0) < [0.09, 0.09, 0.09, 0.35, 0.2, 0.12]).all()
+    assert late < 0.35
+    assert (errors.max(axis=0) < [0.06, 0.06, 0.06, 0.3, 0.15, 0.1, 0.5]).all()
 
 
 def test_one_request_at_a_time_by_hand():
@@ -175,11 +176,11 @@ def test_counts_against_draws():
 def test_a_processor_sharing_queue_by_hand():
     """x(n) constant: M/M/1 in numbers, mean ρ / (1 − ρ) in all; x(n) = n μ: M/M/c with its Erlang wait."""
     n = np.arange(1.0, 5)
-    flat = Points(n, np.full(4, 2.0), np.zeros(4), n, n * 0 + 100.0, 50.0)
+    flat = Points(n, np.full(4, 2.0), np.zeros(4), n, n * 0 + 100.0, 50.0, np.zeros(4))
     load = loaded(flat, 1.0)
     assert load.inside + load.waiting == pytest.approx(1.0)
     assert load.board_w == pytest.approx(75.0)
-    servers = loaded(Points(n, n, np.zeros(4), n * 0 + 1.0, n, 0.0), 3.0)
+    servers = loaded(Points(n, n, np.zeros(4), n * 0 + 1.0, n, 0.0, np.zeros(4)), 3.0)
     terms = [3.0**k / np.prod(np.arange(1, k + 1)) for k in range(4)]
     wait = 3.0**4 / 24 * 4
     erlang = wait / (sum(terms) + wait)

@@ -24,7 +24,7 @@ class Machines:
         """The machine of a deployment, its limits (batch, token budget) set to one: operators do not look at them."""
         key = tuple(value for name, value in vars(deployment).items() if name not in LIMITS)
         if key not in self._machines:
-            bare = replace(deployment, **dict.fromkeys(LIMITS, 1))
+            bare = replace(deployment, max_seqs=1, token_budget=1)
             self._machines[key] = Machine.of(bare, terms=self.terms(bare))
         return self._machines[key]
 
