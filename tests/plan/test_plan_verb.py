@@ -241,6 +241,18 @@ def test_two_services_on_one_kind_of_server_share_it():
     assert not both.missed
 
 
+def test_a_day_is_planned_for_its_busiest_time():
+    text = TEXT.replace("kind: poisson}", "kind: weekly, peak_to_mean: 1.5, weekend: 50%}")
+    peak = 1.5 * 7 / 6  # five days of 1 and two of a half
+    day = make_plan(loads(text))
+    flat = make_plan(loads(TEXT.replace("rate: 300/s", f"rate: {300 * peak}/s")))
+    assert [s.workers for s in day.best.setups] == [s.workers for s in flat.best.setups]
+    assert day.best.figures["usd_h"] == pytest.approx(flat.best.figures["usd_h"], rel=0.02)
+    assert day.best.figures["usd_per_mtok"] == pytest.approx(flat.best.figures["usd_per_mtok"] * peak, rel=0.02)
+    assert any("busiest time, 1.75 × the mean" in note for note in day.notes)
+    assert "kind: poisson" in day.best.yaml
+
+
 def test_two_objectives_give_a_front():
     plan = make_plan(loads(TEXT + "objective: [usd_per_mtok, tokens_per_joule]\n"))
     values = [(o.figures["usd_per_mtok"], -o.figures["tokens_per_joule"]) for o in plan.front]

@@ -87,7 +87,8 @@ def _times(unit: Table, times: Array) -> Table:
 
 
 def columns(market: Market, tables: Sequence[Table], rows: Ints) -> dict[str, Array]:
-    """Everything that limits and objectives look at, for fleets given by rows of the tables, (n, services)."""
+    """Everything that limits and objectives look at, for fleets given by rows of the tables, (n, services). Watts, joules
+    and carbon are those of the busiest time; dollars an hour are paid for the tokens of the mean."""
     parts = [t.take(rows[:, i]) for i, t in enumerate(tables)]
     total: Fleet | None = None
     for number, of in enumerate(market.prices):
@@ -100,10 +101,14 @@ def columns(market: Market, tables: Sequence[Table], rows: Ints) -> dict[str, Ar
         (rate * space.asked.output_tokens for rate, space in zip(rates, market.spaces, strict=True)),
         np.zeros(len(rows)),
     )
+    paid_s = sum(
+        (p.rate_s / s.asked.peak * s.asked.output_tokens for p, s in zip(parts, market.spaces, strict=True)),
+        np.zeros(len(rows)),
+    )
     usd_s = total.usd_s
     return {
         "usd_h": usd_s * HOUR_S,
-        "usd_per_mtok": usd_s / tokens_s * 1e6,
+        "usd_per_mtok": usd_s / paid_s * 1e6,
         "tokens_per_joule": tokens_s / total.facility_w,
         "goodput": tokens_s,
         "tokens_s": tokens_s,

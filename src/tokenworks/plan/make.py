@@ -166,7 +166,12 @@ def _left_out(market: Market) -> tuple[tuple[str, int], ...]:
 
 def _noted(market: Market, notes: tuple[str, ...]) -> tuple[str, ...]:
     demand = market.demand
-    more = []
+    more = [
+        f"{s.asked.service.name}: planned and rehearsed for its busiest time, {s.asked.peak:.3g} × the mean; dollars per token "
+        "are those of the mean, watts those of the busiest time"
+        for s in market.spaces
+        if s.asked.peak > 1
+    ]
     if demand.calibration:
         more.append(f"site calibration: {demand.calibration}, where it speaks of a deployment (in the rehearsals)")
     if market.robust:

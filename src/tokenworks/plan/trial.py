@@ -107,7 +107,9 @@ def _figures(market: Market, layouts: Sequence[Layout], factory: Factory, result
     after = line.time_s >= factory.run.warmup_s
     board, it, facility = (float(v) for v in (line.board_w.sum(axis=0)[after].mean(), line.it_w[after].mean(),
                                               line.facility_w[after].mean()))  # fmt: skip
-    tokens_s = sum(one.rate_s * market.spaces[one.service].asked.output_tokens for one in layouts)
+    asked = [market.spaces[one.service].asked for one in layouts]
+    tokens_s = sum(one.rate_s * a.output_tokens for one, a in zip(layouts, asked, strict=True))
+    paid_s = sum(one.rate_s / a.peak * a.output_tokens for one, a in zip(layouts, asked, strict=True))
     fixed = {"hardware_usd_h": 0.0, "rent_usd_h": 0.0, "space_usd_h": 0.0}
     owned_w = total_w = capex = systems = gpus = 0.0
     for number, count in counts_of(market, layouts).items():
@@ -128,7 +130,7 @@ def _figures(market: Market, layouts: Sequence[Layout], factory: Factory, result
     usd_h = sum(fixed.values()) + energy + charge
     return {
         **fixed, "energy_usd_h": energy, "demand_usd_h": charge, "usd_h": usd_h,
-        "usd_per_mtok": usd_h / HOUR_S / tokens_s * 1e6, "tokens_per_joule": tokens_s / facility, "goodput": tokens_s,
+        "usd_per_mtok": usd_h / HOUR_S / paid_s * 1e6, "tokens_per_joule": tokens_s / facility, "goodput": tokens_s,
         "tokens_s": tokens_s, "capex": capex, "capex_usd": capex,
         "carbon": facility * of.g_per_j / tokens_s * 1e6, "gpus": gpus, "systems": systems,
         "board_w": board, "it_w": it, "facility_w": facility, "used_gpus": float(sum(one.gpus for one in layouts)),
