@@ -7,13 +7,14 @@ import re
 import pytest
 
 from tokenworks.cli.main import main
+from tokenworks.plan.adjust import adjusted
 from tokenworks.plan.build import grown, layout
 from tokenworks.plan.choose import search
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.make import make_plan
 from tokenworks.plan.reading import loads
 from tokenworks.plan.survey import market_of
-from tokenworks.plan.trial import adjusted, rehearsed
+from tokenworks.plan.trial import rehearsed
 from tokenworks.rehearsal import rehearse
 from tokenworks.report.plan_files import plan_json, read_plan
 from tokenworks.report.plan_page import plan_page

@@ -11,9 +11,9 @@ import yaml
 
 from tokenworks.physics.deployment import Deployment
 from tokenworks.plan.candidates import NONE, Space, together
-from tokenworks.plan.choose import Market
 from tokenworks.plan.cost import system_entry
 from tokenworks.plan.demand import busiest, peak_of
+from tokenworks.plan.market import Market
 from tokenworks.plan.sample import rate_of
 from tokenworks.plan.spares import spares_of
 from tokenworks.plan.systems import Kind
