@@ -42,6 +42,8 @@ def kind(page, language, content):
         return "guide"  # tests/accuracy/test_site_calibration.py
     if page.name == "sweep.md" and all(line.startswith("tokenworks sweep ") for line in lines):
         return "guide"  # tests/plan/test_sweep_page.py
+    if page.name == "roadmap.md" and all(line.startswith("tokenworks roadmap ") for line in lines):
+        return "guide"  # tests/plan/test_roadmap.py
     if page.name == "billing.md" and lines[0].startswith("$ tokenworks "):
         return "guide"  # tests/docs/test_billing_page.py
     drawn = "►" in content or lines[0].endswith("/")  # a picture or a folder's tree

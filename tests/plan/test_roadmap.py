@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +69,9 @@ def test_growth_compounds_from_the_middle_of_each_period(folder: Path) -> None:
 
 
 def test_terms_of_a_system_reach_the_programme(folder: Path) -> None:
-    more = "lead: 1\nlife: 2 y\nresale: 50%\nsystems: {hgx-h100: {from: 2027-08, price: $100 k, price_change: -20%/y}}\n"
+    more = (
+        "lead: 1\nlife: 2 y\nresale: 50%\nsystems: {hgx-h100: {from: 2027-08, price: $100 k, price_change: -20%/y}}\n"
+    )
     roadmap, demand = loads(ROADMAP + more, "roadmap.yaml", folder, TODAY)
     market, _ = market_of(demand, False)
     problem, ways = problem_of(roadmap, units_of(market), {})
@@ -76,7 +80,9 @@ def test_terms_of_a_system_reach_the_programme(folder: Path) -> None:
     assert kind.life == 8
     assert kind.price_usd == pytest.approx(100e3 * 0.8 ** np.array([0.0, 0.25, 0.5, 0.75]))
     # half of the book value; straight line over four years to a tenth
-    assert kind.value_share[[1, 4, 8]] == pytest.approx([0.5 * (1 - 0.9 / 16), 0.5 * (1 - 0.9 / 4), 0.5 * (1 - 0.9 / 2)])
+    assert kind.value_share[[1, 4, 8]] == pytest.approx(
+        [0.5 * (1 - 0.9 / 16), 0.5 * (1 - 0.9 / 4), 0.5 * (1 - 0.9 / 2)]
+    )
     assert all(o.share == pytest.approx(1 / 8) for o in problem.offers)
     assert len(ways) == len(problem.offers) > 0
 
@@ -108,3 +114,16 @@ def test_the_verb_gives_a_schedule_that_covers_the_demand(folder: Path, capsys: 
     page = (folder / "out" / "roadmap.html").read_text()
     assert "What to do" in page
     assert page.count("<svg") == 3
+
+
+def test_the_command_of_the_page_works(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    root = Path(__file__).parents[2]
+    commands = re.findall(r"^tokenworks (roadmap .*)$", (root / "docs" / "roadmap.md").read_text(), re.MULTILINE)
+    assert len(commands) == 1
+    monkeypatch.chdir(root)
+    assert main([*shlex.split(commands[0]), "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert max(len(line) for line in said.splitlines()) <= 80
+    assert said.count("rented") > 1

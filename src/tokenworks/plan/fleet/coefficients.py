@@ -15,11 +15,11 @@ from tokenworks import catalog
 from tokenworks.economics.capital import YEAR_S
 from tokenworks.physics.deployment import Deployment
 from tokenworks.plan.candidates import NONE, Ints, Table, table, unbeaten
-from tokenworks.plan.choose import Market
 from tokenworks.plan.cost import Prices, fleet
 from tokenworks.plan.fleet.file import MONTHS_A_YEAR, Roadmap
 from tokenworks.plan.fleet.problem import Array, Kind, Offer, Problem
 from tokenworks.plan.limits import all_kept, lowest_budget_w, service_needs
+from tokenworks.plan.market import Market
 
 WAYS = 4  # of one service on one kind of system, the cheapest in systems first
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from tokenworks.errors import InputError
 from tokenworks.plan.build import grown, layout
-from tokenworks.plan.choose import Market
 from tokenworks.plan.fleet.coefficients import Way
 from tokenworks.plan.fleet.problem import Schedule
+from tokenworks.plan.market import Market
 from tokenworks.plan.trial import Stop, rehearsed
 
 LESS = 0.9  # of the believed rate, after a rehearsal that missed an objective
