@@ -68,6 +68,16 @@ def test_rate_of_return_is_where_the_worth_is_nothing(papers):
     assert irr_year([]) is None
 
 
+@pytest.mark.parametrize("months", [60, 107, 180, 600])
+def test_rate_of_return_of_many_years(months):
+    """An annuity that pays 1% a month, and the same after years of nothing."""
+    paid = (1 - 1.01**-months) / 0.01
+    flow = [-paid] + [1.0] * months
+    assert irr_year(flow) == pytest.approx(0.12, rel=1e-9)
+    assert irr_year([0.0] * 400 + flow + [0.0] * 400) == irr_year(flow)
+    assert irr_year([-2.0 * months] + [1.0] * months) < 0
+
+
 def test_depreciation_sums_to_what_is_written_off():
     text = BOOKS.replace("life_months: 4", "life_months: 3").replace("price: 100, residual: 10%", "price: 100")
     found = profit_and_loss(parsed(text, Books), [])
