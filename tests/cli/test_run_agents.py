@@ -75,6 +75,94 @@ def test_a_run_is_metered_billed_and_booked_once(factory, tmp_path, capsys):
     assert {row["service"] for row in usage.to_pylist() if row["parent_run"]} == {"b"}
 
 
+def booked(place) -> tuple[int, int]:
+    """(usage events, runs of agents) that a ledger holds."""
+    with Ledger.open(place, read_only=True) as ledger:
+        assert ledger.verify().sound
+        usage = ledger.usage_table()
+        assert {row["run"].split("/w")[0] for row in ledger.cost_table().to_pylist()} == {
+            run.split("/w")[0] for run in usage["root_run"].to_pylist()
+        }
+        return len(usage), len(set(usage["root_run"].to_pylist()))
+
+
+def test_what_is_recorded_of_a_run_makes_no_second_run(factory, tmp_path, capsys):
+    place = tmp_path / "ledger.db"
+    arguments = ["run", str(factory), "--no-advice", "--out", str(tmp_path / "out"), "--ledger", str(place)]
+    assert main(arguments) == 0
+    first = booked(place)
+    assert main([*arguments, "--requests"]) == 0
+    assert "duplicate" in capsys.readouterr().out
+    assert booked(place) == first
+
+
+def test_runs_of_two_rehearsals_stay_apart(factory, tmp_path):
+    """Both number their agents' runs from 0; a plan that bills runs, and a report by run, must see all of them."""
+    arguments = ["run", str(factory), "--no-advice", "--quiet", "--out", str(tmp_path / "out"), "--ledger"]
+    apart = []
+    for seed in ("3", "4"):
+        assert main([*arguments, str(tmp_path / f"{seed}.db"), "--set", f"run.seed={seed}"]) == 0
+        assert main([*arguments, str(tmp_path / "both.db"), "--set", f"run.seed={seed}"]) == 0
+        apart.append(booked(tmp_path / f"{seed}.db"))
+    assert booked(tmp_path / "both.db") == tuple(map(sum, zip(*apart, strict=True)))
+
+
+def test_a_run_that_is_not_stored_is_said_even_in_silence(factory, tmp_path, capsys, monkeypatch):
+    from tokenworks.rehearsal import booking
+
+    place = tmp_path / "ledger.db"
+    arguments = ["run", str(factory), "--no-advice", "--out", str(tmp_path / "out"), "--ledger", str(place)]
+    assert main([*arguments, "--quiet"]) == 0
+    before = booked(place)
+    key = booking.run_key
+    monkeypatch.setattr(booking, "run_key", lambda made: key(made.replace("run.seed", 3)))
+    for silent in ("--quiet", "--json"):
+        assert main([*arguments, silent, "--set", "run.seed=5"]) == 2
+        said = capsys.readouterr().err
+        assert "nothing of the run is stored, conflict" in said
+        assert str(place) in said
+    assert booked(place) == before
+
+
+def test_a_part_of_a_run_is_not_stored(factory, tmp_path, capsys, monkeypatch):
+    """It would stand in the way of the whole run for ever."""
+    from tokenworks import rehearsal
+
+    whole = rehearsal.rehearse
+
+    def cut(factory, say, stop, *rest, **options):
+        looks = iter(range(10**9))
+        return whole(factory, say, lambda: next(looks) > 2, *rest, **options)
+
+    place = tmp_path / "ledger.db"
+    arguments = ["run", str(factory), "--no-advice", "--quiet", "--out", str(tmp_path / "out"), "--ledger", str(place)]
+    monkeypatch.setattr(rehearsal, "rehearse", cut)
+    assert main(arguments) == 130
+    assert "a part of a run is not stored" in capsys.readouterr().err
+    with Ledger.open(place, read_only=True) as ledger:
+        assert ledger.head() is None
+    monkeypatch.setattr(rehearsal, "rehearse", whole)
+    assert main(arguments) == 0
+    assert booked(place)[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        (["--ledger", "nowhere/ledger.db"], "cannot be written there"),
+        (["--ledger", "factory.yaml"], "not a database"),
+        (["--segments", "folder"], "name the ledger too"),
+    ],
+)
+def test_a_ledger_that_takes_nothing_is_said_before_the_run(factory, named, said, monkeypatch, capsys):
+    monkeypatch.chdir(factory.parent)
+    assert main(["run", str(factory), "--no-advice", *named]) == 2
+    found = capsys.readouterr()
+    assert said in found.err
+    assert found.out == ""
+    assert not (factory.parent / "out/small/result.json").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -46,6 +46,7 @@ def register(verbs: Any) -> None:
     parser.add_argument(
         "--ledger", metavar="PLACE", help="write a usage event per request into this ledger, as sealed segments"
     )
+    parser.add_argument("--segments", metavar="FOLDER", help="of that ledger's segments (default: beside the file)")
     parser.set_defaults(run=run)
 
 
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from tokenworks.cli.interrupt import asked_to_stop
-    from tokenworks.cli.run_files import write_files, write_ledger
+    from tokenworks.cli.run_files import require_ledger, write_files, write_ledger
     from tokenworks.rehearsal import rehearse
     from tokenworks.rehearsal.advice import advise
     from tokenworks.rehearsal.what_if import what_ifs
@@ -68,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     window_s = window(args.trace, factory.run.horizon_s)
     folder = Path(args.out or Path("out", folder_name(factory.name)))
     refuse_unwritable(folder)
+    require_ledger(args)
     keep = args.requests or factory.run.record_requests
     if args.requests or args.trace:
         factory = factory.replace("run.record_requests", True)
@@ -77,13 +79,17 @@ def run(args: argparse.Namespace) -> int:
         if changes and not (result.interrupted or stop()):
             result = replace(result, what_ifs=what_ifs(factory, result, changes, say, stop, done.metered))
     result, agents = write_files(folder, done, result, window_s if args.trace else None, keep, plan)
-    booked = write_ledger(args.ledger, done) if args.ledger and done.metered else ""
+    booked, missing = write_ledger(args, done) if args.ledger and done.metered else ("", "")
     if args.json:
         print(to_json(result))
     elif not args.quiet:
         print_report(result)
         print(agents + booked, end="")
-    return 130 if result.interrupted or stop() else 0
+    if missing:
+        print(missing, file=sys.stderr)
+    if result.interrupted or stop():
+        return 130
+    return 2 if missing else 0
 
 
 def asked_for(args: argparse.Namespace) -> Factory:

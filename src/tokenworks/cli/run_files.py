@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tokenworks.cli.ledger_place import opened
 
 if TYPE_CHECKING:
     from tokenworks.events.results import RunResult
@@ -62,19 +65,37 @@ def agent_files(done: Rehearsal, plan: Plan | None) -> tuple[dict[str, bytes], s
     return pages, agent_text(found)
 
 
-def write_ledger(place: str, done: Rehearsal) -> str:
-    """The run's usage events as segments, and its tools as cost events; the same run again is a duplicate and changes nothing."""
-    from tokenworks.ledger import Ledger
-    from tokenworks.rehearsal.metering import run_key, segments_of
+def require_ledger(args: argparse.Namespace) -> None:
+    """Raises InputError before a long run where its events would have no place: no ledger can be opened, or no segments folder
+    is known."""
+    from tokenworks.errors import InputError
+    from tokenworks.ledger.sealing import folder_of
+
+    if args.ledger is None:
+        if args.segments is not None:
+            raise InputError("--segments is the folder of a ledger: name the ledger too (--ledger)")
+        return
+    with opened(args) as ledger:
+        folder_of(ledger)
+
+
+def write_ledger(args: argparse.Namespace, done: Rehearsal) -> tuple[str, str]:
+    """The run's usage events as segments and its tools as cost events, all or none: (what the terminal says, why nothing
+    is stored). The same run again is a duplicate and changes nothing; a part of a run is not stored."""
+    from tokenworks.rehearsal.booking import run_key, segments_of, singles_of
 
     assert done.metered is not None
-    usage, tools = done.metered.usage, done.metered.tools
-    with Ledger.open(place) as ledger:
-        receipt = ledger.append_run(run_key(done.made.factory), segments_of(usage))
-        booked = ledger.append(tools) if receipt.durable else []
-    said = f"{receipt.status}{', ' + receipt.note if receipt.note else ''}"
-    used = f", {sum(one.durable for one in booked):,} tool costs" if tools else ""
-    return f"Ledger  {usage.num_rows:,} events{used}: {said} → {place}\n"
+    factory, usage, tools = done.made.factory, done.metered.usage, done.metered.tools
+    if done.result.interrupted:
+        return "", f"ledger {args.ledger}: the run was interrupted; a part of a run is not stored"
+    with opened(args) as ledger:
+        place = ledger.store.place
+        receipt = ledger.append_run(run_key(factory), segments_of(factory, usage), singles_of(factory, tools))
+    if not receipt.durable:
+        return "", f"ledger {place}: nothing of the run is stored, {receipt.status}: {receipt.note}"
+    used = f", {len(tools):,} tool costs" if tools else ""
+    noted = f", {receipt.note}" if receipt.note else ""
+    return f"Ledger  {usage.num_rows:,} events{used}: {receipt.status}{noted} → {place}\n", ""
 
 
 def trace_of(done: Rehearsal, window_s: tuple[float, float]) -> str:

@@ -65,9 +65,10 @@ class Ledger:
         """One group of all that ``more`` hands over until it hands over nothing. Sync before you tell anybody."""
         return self._writer.commit_from(more)
 
-    def writing(self) -> AbstractContextManager[None]:
-        """A transaction for what is no group of events; the roll-ups then cover everything before it."""
-        return self._writer.writing()
+    def writing(self, events: Sequence[Prepared] = ()) -> AbstractContextManager[list[Receipt]]:
+        """A transaction for what is no group of events; the roll-ups then cover everything before it. ``events`` go before
+        the rest, in the same transaction; it hands over their receipts."""
+        return self._writer.writing(events)
 
     def snapshot(self) -> AbstractContextManager[None]:
         """What reads more than once sees one state in here. Not for use inside ``writing``."""
@@ -116,11 +117,11 @@ class Ledger:
 
         return append_segment(self, run_key, columns)
 
-    def append_run(self, run_key: str, tables: Iterable[pa.Table]) -> Receipt:
-        """Stores the usage events of a run as segments, all or none; see ``bulk_run.append_run``."""
+    def append_run(self, run_key: str, tables: Iterable[pa.Table], events: Iterable[AnyEvent] = ()) -> Receipt:
+        """Stores the usage events of a run as segments, with its single events, all or none; see ``bulk_run.append_run``."""
         from tokenworks.ledger.bulk_run import append_run
 
-        return append_run(self, run_key, tables)
+        return append_run(self, run_key, tables, events)
 
     def usage_table(
         self, from_us: int = 0, to_us: int = 2**63 - 1, *, tenant: str | None = None, last_seq: int | None = None

@@ -67,7 +67,8 @@ class Rollups:
 
     @property
     def waiting(self) -> bool:
-        return bool(self._waiting)
+        """Whether sums are not written, nor about to be with this transaction."""
+        return self._done is None and bool(self._waiting or self._new)
 
     def catch_up(self) -> None:
         """Makes up for what a killed writer left, inside a transaction."""

@@ -107,18 +107,28 @@ class Writer:
         self._rollups.undone()
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """A transaction for what is no group of events; the roll-ups then cover everything before it."""
+    def writing(self, events: Sequence[Prepared] = ()) -> Iterator[list[Receipt]]:
+        """A transaction for what is no group of events; the roll-ups then cover everything before it. ``events`` come first,
+        a group of their own; their receipts are what is in hand. OverflowError where a sum of theirs leaves int64."""
         with self._turn:
             self._sources = self._kept = None
             try:
                 with self._store.writing():
+                    receipts = self._first(events)
                     self._settle()
-                    yield
+                    yield receipts
             except BaseException:
                 self._undo()
                 raise
             self._rollups.committed()
+
+    def _first(self, events: Sequence[Prepared]) -> list[Receipt]:
+        if not events:
+            return []
+        appender = Appender(self._store, self._now(), self._segments)
+        receipts = appender.careful(events)
+        appender.finish()
+        return receipts
 
     def link(self, kind: str, count: int, body: bytes, note: str) -> Batch:
         """Adds a link that is no group of events; call it inside ``writing``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -14,19 +14,18 @@ from tokenworks.events.ledger_events import BUCKETS, MICRO, CostEvent
 from tokenworks.events.results import RunResult
 from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.rehearsal.agents import AgentDemand
+from tokenworks.rehearsal.booking import run_key, source_of
 from tokenworks.rehearsal.events import RunKey, usage_table
 from tokenworks.rehearsal.plant import Plant
 from tokenworks.rehearsal.tools import tool_costs
-from tokenworks.spec.factory import Factory
 from tokenworks.twin.allocation import with_workers
-from tokenworks.twin.cell import FINISHED, IN_SYSTEM, Allocation, Departed, TwinOptions, TwinResult
+from tokenworks.twin.cell import FINISHED, IN_SYSTEM, Allocation, Departed, TwinResult
 from tokenworks.twin.departures import joined
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BY_THE_JOULE = ("energy", "demand charge")
-SEGMENT_ROWS = TwinOptions.chunk_rows
 BEGIN_US = 1_767_225_600 * MICRO  # the virtual clock begins on 2026-01-01 UTC
 
 
@@ -83,23 +82,6 @@ def metered(made: Plant, twin: TwinResult, events: Unpriced, result: RunResult) 
     usage = usage.set_column(place, "cost_micro_usd", pa.array(costs.requests))
     whole = round(result.money.total_usd * MICRO)
     return Metered(usage, events.tools, costs, whole - costs.total)
-
-
-def segments_of(usage: pa.Table) -> Iterator[pa.Table]:
-    """Usage events of a run as the ledger takes them: cut where the twin cuts its chunks, whatever the speed of either."""
-    for start in range(0, usage.num_rows, SEGMENT_ROWS):
-        yield usage.slice(start, SEGMENT_ROWS)
-
-
-def run_key(factory: Factory) -> str:
-    """What a run of this factory is called in a ledger: the same file and seed make the same run."""
-    from hashlib import sha256
-
-    return f"{source_of(factory)}/{sha256(factory.model_dump_json().encode()).hexdigest()[:16]}"
-
-
-def source_of(factory: Factory) -> str:
-    return f"twin/{factory.name}/{factory.run.seed}"
 
 
 def ended_runs(usage: pa.Table) -> pa.Table:
