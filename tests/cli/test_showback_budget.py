@@ -7,12 +7,16 @@ import io
 import json
 from datetime import date, timedelta
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from tokenworks.cli.main import main
+from tokenworks.economics.showback import Spent, showback
 from tokenworks.events.ledger_events import CostEvent, OutcomeEvent, Reversal, UsageEvent
 from tokenworks.ledger import Ledger
 from tokenworks.pricing.periods import midnight_us
+from tokenworks.report.showback import showback_text
 
 HOUR_US = 3_600_000_000
 FEBRUARY = midnight_us(date(2026, 2, 1), "UTC")
@@ -139,12 +143,73 @@ def test_text_and_csv_say_the_same(place, capsys):
         (["--zone", "Mars"], "unknown time zone"),
         (["--commitments", "bad.yaml"], "bad.yaml:2:8  spred: unknown key. Did you mean spread"),
         (["--by", "outcome", "--usage", "u.parquet"], "no such file"),
+        (["--by", "tenant", "--usage", "bad.yaml"], "bad.yaml is no Parquet file"),
+        (["--by", "tenant", "--cost", "other.parquet"], "other.parquet lacks agent, amount_micro"),
     ],
 )
 def test_refused(place, capsys, arguments, said):
     (place / "bad.yaml").write_text("commitments: []\nspred: cost\n")
+    parquet.write_table(pyarrow.table({"tenant": ["acme"]}), place / "other.parquet")
     assert main(["showback", "--month", "2026-02", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_unknown_tokens_are_counted_not_zero(place, capsys):
+    """An undivided total stands in two buckets; only what lacks one of them is unknown."""
+    with Ledger.open("ledger.db") as ledger:
+        unknown = call(20, 1, input_fresh=None, output_visible=None, output_tool=0)
+        ledger.append([call(21, 1, output_reasoning=None, output_tool=None), unknown, call(22, 1, output_visible=None)])
+    found = shown(capsys, "--by", "tenant")
+    assert (found["acme"]["calls_without_tokens"], found["other"]["calls_without_tokens"]) == (2, 0)
+    assert main(["showback", "--month", "2026-02"]) == 0
+    assert "the tokens of 2 calls are not known" in capsys.readouterr().out
+    (place / "budgets.yaml").write_text("budgets: [{name: t, amount_tokens: 10000}, {name: d, amount_usd: 1000}]\n")
+    _, found = checked(capsys, "--month", "2026-02", "--today", "2026-03-10")
+    assert (found["t"]["state"], found["t"]["events_without_tokens"]) == ("unknown", 2)
+    assert main(["budget", "check", "budgets.yaml", "--month", "2026-02", "--today", "2026-03-10"]) == 0
+    assert "the tokens of 2 events are not known" in capsys.readouterr().out
+
+
+def test_what_is_unknown_of_other_months_is_not_of_this_one(place, capsys):
+    """February has a call without a cost, on its first day."""
+    (place / "budgets.yaml").write_text("budgets: [{name: all, amount_usd: 100}]\n")
+    _, found = checked(capsys, "--month", "2026-03", "--today", "2026-04-10")
+    assert (found["all"]["state"], found["all"]["events_without_cost"], found["all"]["spent"]) == (
+        "within",
+        0,
+        32_000_000,
+    )
+    with Ledger.open("ledger.db") as ledger:
+        ledger.append([call(30, None, 24 * 20)])
+    for today, unknown in (("2026-02-20", 1), ("2026-02-21", 2)):
+        assert checked(capsys, "--today", today)[1]["all"]["events_without_cost"] == unknown
+
+
+def test_a_budget_of_nothing_says_so(place, capsys):
+    (place / "budgets.yaml").write_text(
+        "budgets: [{name: typo, amount_usd: 1, tenant: acmee}, {name: all, amount_usd: 99}]\n"
+    )
+    _, found = checked(capsys, "--month", "2026-02", "--today", "2026-03-10")
+    assert (found["typo"]["matched"], found["all"]["matched"]) == (False, True)
+    assert main(["budget", "check", "budgets.yaml", "--month", "2026-02", "--today", "2026-03-10"]) == 0
+    assert capsys.readouterr().out.count("no event so far is one of this budget") == 1
+    (place / "budgets.yaml").write_text("budgets: [{name: a, amount_usd: 1, cost_centre: ' / '}]\n")
+    assert main(["budget", "check", "budgets.yaml"]) == 2
+    assert "names no place" in capsys.readouterr().err
+
+
+def test_a_month_of_nothing_says_so(place, capsys):
+    assert main(["showback", "--month", "2025-02", "--by", "tenant"]) == 0
+    assert "no event in this month" in capsys.readouterr().out
+    assert main(["showback", "--month", "2025-02", "--by", "tenant", "--csv"]) == 0
+    assert capsys.readouterr().out.startswith("place,level,calls")
+
+
+def test_many_places_are_shown_at_once():
+    """Each place once: a look at all of them for each would take hours here."""
+    places = showback([((f"r{n}",), Spent(usage_micro=n)) for n in range(60_000)])
+    said = showback_text(places, "run", 3, {}, False).splitlines()
+    assert [line.split()[0] for line in said[1:4]] == ["r59999", "r59998", "r59997"]
 
 
 def test_costs_in_another_currency_are_refused(place, capsys):

@@ -54,6 +54,15 @@ def test_a_run_beyond_the_books_is_refused():
         of_runs([made(energy=1.0)], month("2026-03").start_us - 1, ["2026-01", "2026-02"])
 
 
+def test_a_run_named_twice_is_refused():
+    """Its costs would count twice; another seed is another run."""
+    one, other = made(energy=1.0), made(energy=1.0)
+    other.seed = 1
+    assert of_runs([one, other], JANUARY_US, ["2026-01"]).usd == 2
+    with pytest.raises(InputError, match="named twice"):
+        of_runs([one, other, made(energy=1.0)], JANUARY_US, ["2026-01"])
+
+
 def test_events_cannot_cost_more_than_their_runs():
     costs = of_runs([made(energy=2.0)], JANUARY_US, ["2026-01"])
     assert tied(costs, 1_500_000)["not_allocated_usd"] == "0.50"

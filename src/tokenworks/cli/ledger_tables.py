@@ -42,13 +42,33 @@ def from_exports(args: argparse.Namespace) -> bool:
 
 
 def tables_of(args: argparse.Namespace) -> Tables:
-    """The exported tables that are named, else the whole ledger. Raises InputError for a file that is not there."""
+    """The exported tables that are named, else the whole ledger. Raises InputError for a file that is not there, or no export."""
     if from_exports(args):
         return exported(args)
     from tokenworks.pricing.pinned import tables_of_range
 
     with opened(args, read_only=True) as ledger:
         return tables_of_range(ledger)
+
+
+def _require_export(key: str, path: str) -> None:
+    import pyarrow
+    from pyarrow.parquet import read_schema
+
+    from tokenworks.errors import InputError
+    from tokenworks.events import ledger_events
+
+    columns = {
+        "usage": ledger_events.USAGE_COLUMNS,
+        "cost": ledger_events.COST_COLUMNS,
+        "outcomes": ledger_events.OUTCOME_COLUMNS,
+    }[key]
+    try:
+        missing = sorted(set(columns) - set(read_schema(path).names))
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise InputError(f"--{key}: {path} is no Parquet file ({str(error).splitlines()[0]})") from None
+    if missing:
+        raise InputError(f"--{key}: {path} lacks {', '.join(missing)}: no export of a ledger")
 
 
 def exported(args: argparse.Namespace) -> Tables:
@@ -59,6 +79,9 @@ def exported(args: argparse.Namespace) -> Tables:
 
     named = {key: getattr(args, key) for key in EXPORTS}
     for key, path in named.items():
-        if path is not None and not glob(path):
+        found = [] if path is None else sorted(glob(path))
+        if path is not None and not found:
             raise InputError(f"--{key}: no such file: {path}")
+        for one in found:
+            _require_export(key, one)
     return Tables(**{key: path and Path(path) for key, path in named.items()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from tokenworks.cli.ledger_place import opened, place_arguments
+from tokenworks.cli.ledger_place import opened
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -28,7 +28,10 @@ def register(verbs: Any) -> None:
         help="costs of a run: metered joules at the tariff, rent, depreciation … (may be given again)",
     )
     source.add_argument("--factory", metavar="FACTORY", help="capital path of whole months from a factory file")
-    place_arguments(parser)
+    parser.add_argument(
+        "--ledger", metavar="PLACE", help="costs of tools from its events, and how invoices and runs tie to it"
+    )
+    parser.add_argument("--segments", metavar="FOLDER", help="of that ledger's segments (default: beside the file)")
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(run=run)
 
@@ -81,6 +84,7 @@ def _of_ledger(
     """Costs of tools by month, and how the runs tie to the ledger; invoices must be of it. None where none is named."""
     from fractions import Fraction
 
+    from tokenworks.errors import InputError
     from tokenworks.pricing.factory_books import tied
     from tokenworks.pricing.money import rounded
     from tokenworks.pricing.periods import month
@@ -88,6 +92,8 @@ def _of_ledger(
     from tokenworks.pricing.spent import Question, spent
 
     if args.ledger is None:
+        if args.segments is not None:
+            raise InputError("--segments is the folder of a ledger: name the ledger too (--ledger)")
         return None, None
     with opened(args, read_only=True) as ledger:
         for invoice in invoices:

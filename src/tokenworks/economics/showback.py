@@ -16,7 +16,8 @@ UNTAGGED = "(untagged)"
 
 @dataclass(frozen=True)
 class Spent:
-    """Sums, all but carbon exact. ``uncosted``, ``unpowered``: events whose cost or energy nobody knows."""
+    """Sums, all but carbon exact. ``uncosted``, ``unpowered``, ``unmeasured``: events whose cost, energy or tokens nobody
+    knows."""
 
     calls: int = 0
     tokens: int = 0
@@ -26,6 +27,7 @@ class Spent:
     commitment_micro: int = 0  # its share of what was paid ahead
     uncosted: int = 0
     unpowered: int = 0
+    unmeasured: int = 0
     carbon_ug: float = 0.0
 
     @property

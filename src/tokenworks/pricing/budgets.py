@@ -15,15 +15,22 @@ from pydantic import AfterValidator, Field, model_validator
 from tokenworks.economics.spending import Anomaly, Forecast, anomalies, forecast
 from tokenworks.errors import InputError
 from tokenworks.events.ledger_events import MICRO
+from tokenworks.pricing.daily import by_day
 from tokenworks.pricing.measure import Tables
 from tokenworks.pricing.measure_sql import quoted
 from tokenworks.pricing.periods import Period, month
 from tokenworks.pricing.plan import Amount, Percent, Units
-from tokenworks.pricing.spent import by_day, tag_sql
+from tokenworks.pricing.spent import tag_sql
 from tokenworks.spec.part import MisfitError, Name, Part
 
 State: TypeAlias = Literal["within", "near", "expected over", "over", "unknown"]
 LEAST_DAYS = 3  # of spending, before their spread says anything
+
+
+def _centre(text: str) -> str:
+    if not text.strip("/ "):
+        raise ValueError(f"{text!r} names no place: write a path such as engineering/search")
+    return text
 
 
 def _tag_name(text: str) -> str:
@@ -45,7 +52,7 @@ class Budget(Part):
     amount_tokens: Units | None = None
     tenant: Name | None = None
     agent: Name | None = None
-    cost_centre: Name | None = None  # and all places below it
+    cost_centre: Annotated[Name, AfterValidator(_centre)] | None = None  # and all places below it
     tags: dict[TagName, str] = Field(default_factory=dict)
     warn_at: Percent = Decimal("0.8")
 
@@ -91,7 +98,8 @@ class Checked:
     forecast: Forecast | None  # None: the month is over
     too_short: bool  # … or there are fewer than LEAST_DAYS of spending
     anomalies: tuple[Anomaly, ...]  # days of the month
-    uncosted: int
+    unknown: int  # events of the month up to now whose cost (or tokens) nobody knows
+    matched: bool  # whether any event up to now, of whatever month, is one of this budget
 
     @property
     def state(self) -> State:
@@ -99,7 +107,7 @@ class Checked:
             return "over"
         if self.forecast and self.forecast.over:
             return "expected over"
-        if self.uncosted:
+        if self.unknown:
             return "unknown"  # what is known is within, but not all is
         return "near" if self.spent > self.budget.limit * self.budget.warn_at else "within"
 
@@ -113,15 +121,20 @@ def check(file: Budgets, tables: Tables, label: str, today: date, zone: str = "U
 
 
 def _checked(budget: Budget, tag: str, tables: Tables, period: Period, today: date) -> Checked:
-    daily, uncosted = by_day(tables, period, _where(budget, tag), budget.in_tokens)
-    daily = {day: amount for day, amount in daily.items() if day <= today}
+    days = {
+        day: found
+        for day, found in by_day(tables, period, _where(budget, tag), budget.in_tokens).items()
+        if day <= today
+    }
+    daily = {day: found.amount for day, found in days.items()}
     spent = sum(amount for day, amount in daily.items() if day >= period.first)
+    unknown = sum(found.unknown for day, found in days.items() if day >= period.first)
     last, found = period.after - timedelta(1), None
     short = not daily or (today - min(daily)).days + 1 < LEAST_DAYS
     if today < last and not short:
         found = forecast(daily, period.first, last, today + timedelta(1), budget.limit)
     odd = tuple(a for a in anomalies(daily) if a.day >= period.first)
-    return Checked(budget, spent, found, short and today < last, odd, uncosted)
+    return Checked(budget, spent, found, short and today < last, odd, unknown, bool(days))
 
 
 def _where(budget: Budget, tag: str) -> str:

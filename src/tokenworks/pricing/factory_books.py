@@ -52,6 +52,7 @@ class RunBooks(msgspec.Struct):
     horizon_s: float
     interrupted: bool
     money: Money
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ def read_run(path: Path) -> RunBooks:
 
 
 def of_runs(runs: Sequence[RunBooks], begin_us: int, labels: Sequence[str]) -> FactoryCosts:
-    """Runs that began at ``begin_us``. To the cent, kinds and months sum to each run's total. InputError outside of labels."""
+    """Runs that began at ``begin_us``. To the cent, kinds and months sum to each run's total. InputError outside of labels, and
+    for a run that is named twice."""
+    _require_once(runs)
     costs: dict[str, dict[str, Decimal]] = {}
     for run in runs:
         whole = rounded(Fraction(run.money.total_usd), DOLLAR)
@@ -114,6 +117,12 @@ def of_runs(runs: Sequence[RunBooks], begin_us: int, labels: Sequence[str]) -> F
                 key = KEYS[part.label]
                 of_month[key] = total([of_month.get(key, Decimal(0)), share], DOLLAR)
     return FactoryCosts(costs, keys=frozenset(KEYS.values()) - {"staff"})
+
+
+def _require_once(runs: Sequence[RunBooks]) -> None:
+    for place, run in enumerate(runs):
+        if run in runs[:place]:
+            raise InputError(f"the run of {run.factory} with seed {run.seed} is named twice: its costs count once")
 
 
 def _spans(begin_us: int, end_us: int, labels: Sequence[str], name: str) -> dict[str, int]:

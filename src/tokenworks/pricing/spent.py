@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import Any, Literal, TypeAlias
 
 from tokenworks.economics.carbon import carbon_ug
@@ -15,21 +14,24 @@ from tokenworks.errors import InputError
 from tokenworks.events.ledger_events import BUCKETS
 from tokenworks.pricing import measure_sql as sql
 from tokenworks.pricing.measure import THREADS, Tables, open_source
-from tokenworks.pricing.periods import Period, local_day
+from tokenworks.pricing.periods import Period
 
 By: TypeAlias = Literal["cost-centre", "tag", "tenant", "agent", "run", "outcome"]
 KEYS: tuple[By, ...] = ("cost-centre", "tag", "tenant", "agent", "run", "outcome")
 NO_OUTCOME = "(no outcome)"
 HOUR_US = 3_600_000_000
-QUARTER_US = HOUR_US // 4  # days of all time zones begin at a quarter of an hour
 _COLUMNS = {"tenant": "tenant", "agent": "agent", "run": "root_run"}
 _TOKENS = " + ".join(f"coalesce({bucket}, 0)" for bucket in BUCKETS)
-_SUMS = {
+_NOT = "coalesce(sum(sign) FILTER ({}), 0)"
+_UNCOUNTED = "input_fresh IS NULL OR output_visible IS NULL"  # an undivided total stands in these two
+SUMS = {
     "usage": f"sum(sign), sum(sign * ({_TOKENS})), coalesce(sum(sign * energy_uj), 0), "
-    "coalesce(sum(sign * cost_micro_usd), 0), 0, coalesce(sum(sign) FILTER (cost_micro_usd IS NULL), 0), "
-    "coalesce(sum(sign) FILTER (energy_uj IS NULL), 0)",
-    "cost": "0, 0, 0, 0, coalesce(sum(sign * amount_micro), 0), coalesce(sum(sign) FILTER (amount_micro IS NULL), 0), 0",
+    "coalesce(sum(sign * cost_micro_usd), 0), 0, "
+    f"{_NOT.format('cost_micro_usd IS NULL')}, {_NOT.format('energy_uj IS NULL')}, {_NOT.format(_UNCOUNTED)}",
+    "cost": f"0, 0, 0, 0, coalesce(sum(sign * amount_micro), 0), {_NOT.format('amount_micro IS NULL')}, 0, 0",
 }
+
+_FIELDS = ("calls", "tokens", "energy_uj", "usage_micro", "other_micro", "uncosted", "unpowered", "unmeasured")
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,10 @@ class Row:
 
 def spent(tables: Tables, period: Period, question: Question) -> list[Row]:
     """Sums by place and hour. Raises InputError for a tag that occurs nowhere and for costs that are not in dollars."""
-    with _opened(tables, period) as db:
+    with opened(tables, period) as db:
         if question.by in ("tag", "cost-centre"):
             _require_tag(db, tables, question.tag)
-        found = [row for name in _names(tables) for row in _rows(db, name, period, question)]
+        found = [row for name in kinds_of(tables) for row in _rows(db, name, period, question)]
     if question.by == "outcome":
         return [part for row in found for part in _divided(row)]
     return found
@@ -73,41 +75,24 @@ def outcomes(tables: Tables, period: Period) -> dict[str, int]:
     """Kept outcomes by name, of the runs that spent anything in the period."""
     if tables.outcomes is None:
         return {}
-    with _opened(tables, period) as db:
+    with opened(tables, period) as db:
         runs = " UNION ".join(
             f"SELECT tenant, root_run FROM {name}_billed WHERE {_window(period).holds('billed_us')}"
-            for name in _names(tables)
+            for name in kinds_of(tables)
         )
         query = f"{sql.KEPT} SELECT outcome, count(*) FROM kept JOIN ({runs}) USING (tenant, root_run) GROUP BY 1"
         return {str(name): int(count) for name, count in db.execute(query).fetchall()}
 
 
-def by_day(tables: Tables, until: Period, where: str, tokens: bool) -> tuple[dict[date, int], int]:
-    """Micro-dollars (or tokens) of each day until the period's end, rows of a condition; events without a cost."""
-    daily: dict[date, int] = {}
-    uncosted = 0
-    with _opened(tables, until) as db:
-        for name in _names(tables):
-            query = (
-                f"SELECT billed_us // {QUARTER_US}, {_SUMS[name]} FROM {name}_billed "
-                f"WHERE billed_us < {until.end_us} AND {where} GROUP BY 1"
-            )
-            for quarter, _, count, _, usage, other, blind, _ in db.execute(query).fetchall():
-                at = local_day(int(quarter) * QUARTER_US, until.zone)
-                daily[at] = daily.get(at, 0) + int(count if tokens else usage + other)
-                uncosted += 0 if tokens else int(blind)
-    return dict(sorted(daily.items())), uncosted
-
-
-def _names(tables: Tables) -> list[str]:
-    return [name for name in _SUMS if getattr(tables, name) is not None]
+def kinds_of(tables: Tables) -> list[str]:
+    return [name for name in SUMS if getattr(tables, name) is not None]
 
 
 def _window(period: Period) -> sql.Window:
     return sql.Window(period.start_us, period.end_us, (), None)
 
 
-def _opened(tables: Tables, period: Period) -> Any:
+def opened(tables: Tables, period: Period) -> Any:
     import duckdb
 
     db = duckdb.connect(config={"threads": THREADS})
@@ -120,7 +105,7 @@ def _opened(tables: Tables, period: Period) -> Any:
 
 
 def _views(db: Any, tables: Tables, period: Period) -> None:
-    for name in (*_names(tables), *(["outcomes"] if tables.outcomes is not None else [])):
+    for name in (*kinds_of(tables), *(["outcomes"] if tables.outcomes is not None else [])):
         open_source(db, name, getattr(tables, name))
         sql.make_view(db, name, _window(period), None)
     if tables.cost is not None:
@@ -135,13 +120,12 @@ def _rows(db: Any, name: str, period: Period, question: Question) -> Iterator[Ro
     if question.by == "outcome":
         source += f" LEFT JOIN ({_combinations(db)}) USING (tenant, root_run)"
     query = (
-        f"SELECT {_key(question)} AS key, {hour} AS hour, {_SUMS[name]} FROM {source} "
+        f"SELECT {_key(question)} AS key, {hour} AS hour, {SUMS[name]} FROM {source} "
         f"WHERE {_window(period).holds('billed_us')} GROUP BY ALL ORDER BY ALL"
     )
-    for key, at, calls, tokens, energy, usage, other, uncosted, unpowered in db.execute(query).fetchall():
+    for key, at, *found in db.execute(query).fetchall():
         path = place_of(key) if question.by == "cost-centre" else (key or _nobody(question),)
-        sums = Spent(int(calls), int(tokens), int(energy), int(usage), int(other), 0, int(uncosted), int(unpowered))
-        yield Row(path, int(at), sums)
+        yield Row(path, int(at), Spent(**dict(zip(_FIELDS, map(int, found), strict=True))))
 
 
 def _key(question: Question) -> str:
@@ -165,7 +149,7 @@ def _require_tag(db: Any, tables: Tables, tag: str) -> None:
     from tokenworks.spec.messages import near
 
     said: set[str] = set()
-    for name in _names(tables):
+    for name in kinds_of(tables):
         rows = db.execute(f"SELECT DISTINCT unnest(json_keys(nullif(tags, ''))) FROM {name}").fetchall()
         said |= {str(key) for (key,) in rows}
     tag_sql(tag)
@@ -188,7 +172,6 @@ def _divided(row: Row) -> Iterator[Row]:
     (combination,) = row.path
     names: Sequence[str] = [NO_OUTCOME] if combination == NO_OUTCOME else json.loads(combination)
     one = row.spent
-    fields = ("calls", "tokens", "energy_uj", "usage_micro", "other_micro", "uncosted", "unpowered")
-    parts = {field: in_parts(getattr(one, field), [1] * len(names)) for field in fields}
+    parts = {field: in_parts(getattr(one, field), [1] * len(names)) for field in _FIELDS}
     for at, name in enumerate(names):
-        yield Row((name,), row.hour, Spent(**{field: parts[field][at] for field in fields}))
+        yield Row((name,), row.hour, Spent(**{field: parts[field][at] for field in _FIELDS}))

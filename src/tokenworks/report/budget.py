@@ -37,13 +37,18 @@ def _notes(one: Checked) -> list[str]:
         notes.append(f"the month ends between {low} and {high} (80%)")
         if one.forecast.used_up and one.state == "expected over":
             notes.append(f"used up on {one.forecast.used_up} at this pace")
-    if one.too_short:
+    if not one.matched:
+        notes.append("no event so far is one of this budget: check its tenant, agent, cost centre and tags")
+    elif one.too_short:
         notes.append(f"no forecast: fewer than {LEAST_DAYS} days of spending")
     for odd in one.anomalies:
         times = f"{odd.deviations:+.1f} deviations"
         notes.append(f"{odd.day}: {_amount(one, odd.spent_micro)}, usual {_amount(one, odd.usual_micro)} ({times})")
-    if one.uncosted:
-        notes.append(f"the cost of {one.uncosted:,} events is not known and not in it")
+    if one.unknown:
+        what = "the tokens" if one.budget.in_tokens else "the cost"
+        notes.append(
+            f"{what} of {one.unknown:,} events {'are' if one.budget.in_tokens else 'is'} not known and not in it"
+        )
     return notes
 
 
@@ -64,7 +69,9 @@ def _plain(one: Checked) -> dict[str, Any]:
         "high": f.high_micro if f else None,
         "used_up": str(f.used_up) if f and f.used_up else None,
         "state": one.state,
-        "events_without_cost": one.uncosted,
+        "events_without_cost": 0 if one.budget.in_tokens else one.unknown,
+        "events_without_tokens": one.unknown if one.budget.in_tokens else 0,
+        "matched": one.matched,
     }
 
 

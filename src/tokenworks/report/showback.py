@@ -19,7 +19,8 @@ def showback_text(places: Sequence[Place], by: str, limit: int, outcomes: Mappin
     whole = sum((p.total for p in places if len(p.path) == 1), Spent())
     heads = _heads(by, carbon)
     lines = [f"{by[:NAME]:<{NAME}}" + "".join(f"{head:>{width}}" for head, width in heads)]
-    ordered = sorted(places, key=lambda p: _order(p, {q.path: q for q in places}))
+    known = {place.path: place for place in places}
+    ordered = sorted(places, key=lambda place: _order(place, known))
     for place in ordered[:limit]:
         name = "  " * (len(place.path) - 1) + place.path[-1]
         name = name if len(name) <= NAME else name[: NAME - 1] + "…"
@@ -27,6 +28,8 @@ def showback_text(places: Sequence[Place], by: str, limit: int, outcomes: Mappin
     if len(ordered) > limit:
         lines.append(f"… and {len(ordered) - limit} more (--limit)")
     lines.append(f"{'total':<{NAME}}" + _cells(whole, whole, heads, sum(outcomes.values())))
+    if not places:
+        lines.append("no event in this month")
     return "\n".join([*lines, *_notes(whole)])
 
 
@@ -72,6 +75,8 @@ def _notes(whole: Spent) -> list[str]:
         notes.append(f"of it ${usd(whole.commitment_micro)} paid ahead")
     if whole.uncosted:
         notes.append(f"the cost of {whole.uncosted:,} events is not known and not in it")
+    if whole.unmeasured:
+        notes.append(f"the tokens of {whole.unmeasured:,} calls are not known and not in it")
     if whole.unpowered:
         notes.append(f"the energy of {whole.unpowered:,} calls is not known and not in it")
     return notes
@@ -89,14 +94,15 @@ def _plain(place: Place, outcomes: Mapping[str, int]) -> dict[str, Any]:
     found |= {f"{part}_micro_usd": getattr(s, f"{part}_micro") for part in PARTS}
     found |= {"own_micro_usd": place.own.micro, "carbon_ug": round(s.carbon_ug)}
     found |= {"events_without_cost": s.uncosted, "calls_without_energy": s.unpowered}
+    found |= {"calls_without_tokens": s.unmeasured}
     return found | ({"outcomes": outcomes.get(place.path[0], 0)} if outcomes else {})
 
 
 def showback_csv(places: Sequence[Place], outcomes: Mapping[str, int]) -> str:
     out = io.StringIO()
     rows = showback_json(places, outcomes)
-    if rows:
-        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    names = rows[0] if rows else _plain(Place(("",), Spent(), Spent()), outcomes)
+    writer = csv.DictWriter(out, list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return out.getvalue()
