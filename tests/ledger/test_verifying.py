@@ -2,6 +2,7 @@
 
 import sqlite3
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from ledger_samples import HOUR, T0, reversal, usage
@@ -87,3 +88,53 @@ def test_sealed_segments_are_verified_too(tmp_path):
     next((tmp_path / "l.db.segments").glob("*-usage.parquet")).unlink()
     pq.write_table(table, journal)
     assert "missing" in verdict(tmp_path).reason or "changed" in verdict(tmp_path).reason
+
+
+def with_segments(folder) -> None:
+    """Links 1 to 4: single events, a bulk segment, a seal, single events. Link 5 closes a period."""
+    with Ledger.open(folder / "l.db") as ledger:
+        ledger.append([usage(1), usage(2)])
+        one = {"tenant": "acme", "model": "m", "input_fresh": 5, "cache_read": 0, "output_visible": 1}
+        ledger.append_segment("run/1", {**one, "time_us": np.arange(3) + T0})
+        assert ledger.seal() == 2
+        ledger.append([usage(3)])
+        ledger.close_period(T0, T0 + HOUR)
+
+
+@pytest.mark.parametrize(
+    ("statements", "batch", "said"),
+    [
+        (
+            ["DELETE FROM segments WHERE kind = 'bulk'", "DELETE FROM keys WHERE seq = 3"],
+            2,
+            "has 0 rows in the table of segments",
+        ),
+        (["UPDATE segments SET to_us = from_us WHERE kind = 'bulk'"], 2, "was changed"),
+        (["UPDATE segments SET to_us = 1, from_us = 0 WHERE kind = 'seal'"], 3, "was changed"),
+        (["UPDATE segments SET files = replace(files, '\"usage\"', '\"none\"') WHERE kind = 'bulk'"], 2, "was changed"),
+        (["UPDATE segments SET last_seq = last_seq - 1 WHERE kind = 'seal'"], 3, "was changed"),
+        (["UPDATE keys SET id = x'00' WHERE seq = 3"], 2, "the key 'run/1'"),
+        (["UPDATE sources SET bulk = 0 WHERE source = 'run/1'"], 2, "the source 'run/1'"),
+        (
+            [
+                "INSERT INTO segments SELECT 9, kind, 90, 93, from_us, to_us, 9, files FROM segments WHERE kind = 'bulk'",
+                "INSERT INTO keys SELECT source, x'00', 90, sha256 FROM keys WHERE seq = 3",
+            ],
+            5,
+            "3 rows in the table of segments, but 2 links",
+        ),
+        (["INSERT INTO periods VALUES (2, '', 0, 1, 6, 4)"], 5, "2 rows in the table of periods, but 1 links"),
+    ],
+)
+def test_tampering_with_what_readers_go_by_is_named(tmp_path, statements, batch, said):
+    with_segments(tmp_path)
+    found = verdict(tmp_path)
+    assert (found.sound, found.batches, found.events) == (True, 5, 3)
+    base = sqlite3.connect(tmp_path / "l.db")
+    for statement in statements:
+        assert base.execute(statement).rowcount == 1
+    base.commit()
+    base.close()
+    found = verdict(tmp_path)
+    assert (found.sound, found.batch) == (False, batch)
+    assert said in found.reason

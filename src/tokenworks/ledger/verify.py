@@ -12,12 +12,12 @@ from tokenworks.errors import InputError
 from tokenworks.ledger.bulk_rows import payload_at
 from tokenworks.ledger.chain import FIRST_LINK, Batch, body_hash, entry_hash, link_hash
 from tokenworks.ledger.checked import trusted
-from tokenworks.ledger.files import SegmentFile, file_hash
 from tokenworks.ledger.journal import journal_rows, segments
 from tokenworks.ledger.keys import key_of
 from tokenworks.ledger.prepare import HASH_BYTES
 from tokenworks.ledger.store import Row, Store
 from tokenworks.ledger.tail import LIVE
+from tokenworks.ledger.verify_segments import fault_of
 
 if TYPE_CHECKING:
     from tokenworks.ledger.ledger import Ledger
@@ -79,6 +79,7 @@ class _Stored:
 
     def __init__(self, ledger: Ledger):
         self._ledger, self._store = ledger, ledger.store
+        self._segments = self._periods = 0
         self._rows = all_rows(ledger)
         self._next: Row | None = next(self._rows, None)
 
@@ -87,7 +88,7 @@ class _Stored:
         if batch.kind == "events":
             return self._require_events(batch)
         if batch.kind in ("segment", "seal"):
-            self._require_files(batch)
+            self._require_segment(batch)
         elif batch.kind == "close":
             self._require_period(batch)
         return 0
@@ -127,20 +128,13 @@ class _Stored:
         except InputError:
             return False
 
-    def _require_files(self, batch: Batch) -> None:
-        folder = self._ledger.segments
-        note = msgspec.json.decode(batch.note)
-        files = [msgspec.convert(file, SegmentFile) for file in note["files"]]
-        if body_hash(bytes.fromhex(file.sha256) for file in files) != batch.body:
-            raise _Broken(batch.batch, f"the files of batch {batch.batch} do not hash to what it says")
-        for file in files:
-            path = folder / file.name if folder else None
-            if path is None or not path.is_file():
-                raise _Broken(batch.batch, f"the segment {file.name} of batch {batch.batch} is missing")
-            if file_hash(path) != file.sha256:
-                raise _Broken(batch.batch, f"the segment {file.name} of batch {batch.batch} was changed")
+    def _require_segment(self, batch: Batch) -> None:
+        self._segments += 1
+        if fault := fault_of(self._store, self._ledger.segments, batch):
+            raise _Broken(batch.batch, fault)
 
     def _require_period(self, batch: Batch) -> None:
+        self._periods += 1
         note = msgspec.json.decode(batch.note)
         rows = self._store.rows("SELECT tenant, from_us, to_us, last_seq FROM periods WHERE batch = ?", (batch.batch,))
         if rows != [(note.get("tenant", ""), note["from_us"], note["to_us"], note["last_seq"])]:
@@ -149,6 +143,10 @@ class _Stored:
     def require_end(self, batches: int) -> None:
         if self._next is not None:
             raise _Broken(batches, f"event {self._next[0]} is in no batch", self._next[0])
+        for table, links in (("segments", self._segments), ("periods", self._periods)):
+            rows = self._store.rows(f"SELECT count(*) FROM {table}")[0][0]
+            if rows != links:
+                raise _Broken(batches, f"{rows} rows in the table of {table}, but {links} links of the chain")
 
 
 def all_rows(ledger: Ledger) -> Iterator[Row]:
