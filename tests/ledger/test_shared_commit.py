@@ -1,7 +1,9 @@
 """Requests of many threads share transactions; each hears of its own events; an older ledger is named."""
 
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from ledger_samples import usage
@@ -9,6 +11,8 @@ from ledger_samples import usage
 from tokenworks.cli.main import main
 from tokenworks.errors import InputError, OutputError
 from tokenworks.ledger import Ledger
+from tokenworks.ledger.ingest.records import Context
+from tokenworks.ledger.serving import serving
 from tokenworks.ledger.shared_commit import SharedCommit
 
 
@@ -96,3 +100,11 @@ def test_the_verb_says_so_and_fails_with_2(tmp_path, capsys):
         ledger.store.run("UPDATE meta SET value = '1' WHERE name = 'version'")
     assert main(["ledger", "verify", "--ledger", str(place)]) == 2
     assert "holds version 1; this program reads version 2" in capsys.readouterr().err
+
+
+def test_many_producers_that_connect_at_once_are_not_turned_away(opened):
+    """All of them connect before the first is accepted."""
+    with opened() as ledger, serving(ledger, ("127.0.0.1", 0), Context()) as server, ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(socket.create_connection(server.server_address, timeout=2))
+        server.server_close()
