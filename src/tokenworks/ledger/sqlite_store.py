@@ -10,27 +10,20 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from tokenworks.errors import InputError, OutputError
+from tokenworks.ledger.sqlite_rows import insert_rows
 from tokenworks.ledger.store import KeyTaken, Row
 from tokenworks.ledger.tables import SQLITE, VERSION, create, require_version
 from tokenworks.ledger.writer_lock import WriterLock
 
-ROWS_AT_ONCE = (256, 64, 16, 1)  # rows of one INSERT: few calls release the lock rarely, few sizes compile rarely
 TIDY_BYTES = 64 << 20  # of log, after which ``tidy`` moves it into the file
 SMALL_PAGES = 1024  # of log, that a writer may wait for
 CHECKPOINT_PAGES = 65_536  # of log, after which a commit does it itself where nobody tidies
 CONSTRAINT_DATATYPE = 3091  # SQLITE_CONSTRAINT_DATATYPE, which Python's module does not name
 CACHE_KIB = 262_144  # pages of the key index kept in memory
-
-
-@lru_cache(maxsize=256)
-def _insert_sql(table: str, width: int, rows: int, conflict: str) -> str:
-    row = f"({','.join('?' * width)})"
-    return f"INSERT {table} VALUES {','.join([row] * rows)} {conflict}"
 
 
 class SqliteStore:
@@ -141,7 +134,9 @@ class SqliteStore:
 
     def insert(self, table: str, width: int, flat: list[Any]) -> None:
         try:
-            self._many(f"OR ROLLBACK INTO {table}" if table == "keys" else f"INTO {table}", width, flat, "")
+            insert_rows(
+                self._base, f"OR ROLLBACK INTO {table}" if table == "keys" else f"INTO {table}", width, flat, ""
+            )
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode in (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE):
                 raise KeyTaken from error
@@ -149,19 +144,11 @@ class SqliteStore:
 
     def upsert(self, table: str, width: int, flat: list[Any], conflict: str) -> None:
         try:
-            self._many(f"INTO {table}", width, flat, conflict)
+            insert_rows(self._base, f"INTO {table}", width, flat, conflict)
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode == CONSTRAINT_DATATYPE:  # the sum became a float
                 raise OverflowError(f"a sum of {table} leaves int64") from error
             raise
-
-    def _many(self, table: str, width: int, flat: list[Any], conflict: str) -> None:
-        start, rows = 0, len(flat) // width
-        for size in ROWS_AT_ONCE:
-            sql, step = _insert_sql(table, width, size, conflict), size * width
-            while rows >= size:
-                self._base.execute(sql, flat[start : start + step])
-                start, rows = start + step, rows - size
 
     def close(self) -> None:
         self._base.close()

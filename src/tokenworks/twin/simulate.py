@@ -7,27 +7,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from tokenworks.control import tournament
 from tokenworks.errors import InputError, UnsupportedError
 from tokenworks.events.requests import Requests
 from tokenworks.twin import columns as c
 from tokenworks.twin import kernel
 from tokenworks.twin.allocation import at_workers
 from tokenworks.twin.audit import audit, audit_timeline
+from tokenworks.twin.beginning import SLOTS, TABLE_PER_NODE, caps_of, empty_agenda, empty_cache
 from tokenworks.twin.cell import Cell, TwinOptions, TwinResult
 from tokenworks.twin.departures import Departures, Sink
 from tokenworks.twin.feeding import Feeder
 from tokenworks.twin.layout import Ints, Pools, Tables, pack_pools, pack_services, pack_tables, pack_workers
 from tokenworks.twin.links import links_of
-from tokenworks.twin.memory import Agenda, Books, Cache, Caps, State, grow_list, grow_rows, new_books, new_state
+from tokenworks.twin.memory import Books, State, grow_list, grow_rows, new_books, new_state
 from tokenworks.twin.prefix import rehash
 from tokenworks.twin.settling import settle_rest
 from tokenworks.twin.unpacking import result_of
 
 UNLIMITED_LEAP = 1 << 40
-TABLE_PER_NODE = 4  # sparse: a miss should not touch a node
-SLOTS, PAGES = 512, 64  # to begin with; they double where needed
-FEWEST_NODES, MOST_NODES = 256, 1 << 18  # to begin with: what the caches can hold, within these bounds
+MOST_NODES = 1 << 18  # to begin with: what the caches can hold, up to this
 
 
 def simulate(
@@ -73,9 +71,9 @@ class Run:
         hashed = any(m.prefix_cache for m in cell.models)
         self.links = links_of(requests, options.clients)
         self.feeder = Feeder(requests, len(cell.services), options.clients, hashed, linked=len(self.links.missing) > 0)
-        self.cache = self._cache(hashed)
-        self.caps = self._caps()
-        self.agenda = self._agenda()
+        self.cache = empty_cache(cell, len(self.state.rank), hashed)
+        self.caps = caps_of(cell, self.state)
+        self.agenda = empty_agenda(cell, self.state, self.links)
         self._scalars(max_leap)
         if self.departures.wanted:
             self.books = self.books._replace(log=self._empty_log())
@@ -114,20 +112,6 @@ class Run:
         first, last = self.options.trace_ticks
         return self.options.trace_capacity if last > first else 0
 
-    def _cache(self, hashed: bool) -> Cache:
-        pages, nodes = (PAGES, FEWEST_NODES) if hashed else (0, 0)
-        node = np.zeros((nodes, c.NODE_COLUMNS), np.int64)
-        following = np.arange(1, pages + 1)
-        following[-1:] = -1
-        table = np.zeros(max(2, TABLE_PER_NODE * nodes), np.int32)
-        return Cache(node, table, self._tiers(), np.zeros((pages, 2, c.PAGE_UNITS), np.int64), following)
-
-    def _tiers(self) -> Ints:
-        depth = 1 + max(len(m.tiers) for m in self.cell.models)
-        tier = np.zeros((len(self.state.rank), depth, c.TIER_COLUMNS), np.int64)
-        tier[:, :, c.TIER_HEAD] = tier[:, :, c.TIER_TAIL] = -1
-        return tier
-
     def _set_unit(self) -> None:
         """Prefix units hold as many blocks as a hash covers."""
         tokens, units = self.feeder.unit_tokens, 0
@@ -148,38 +132,6 @@ class Run:
                 self.cache.tier[g, k + 1, c.TIER_TICKS] = tier.ticks_per_block * unit
             units += (model.kv_blocks + sum(tier.capacity_blocks for tier in model.tiers)) // unit
         self._grow_nodes(min(MOST_NODES, 1 << units.bit_length()))
-
-    def _caps(self) -> Caps:
-        caps, models = self.cell.caps, self.cell.models
-        return Caps(
-            np.cumsum([0, *(len(x.workers) for x in caps)]).astype(np.int64),
-            np.array([w for x in caps for w in x.workers], np.int64),
-            np.array([x.watts for x in caps], np.float64),
-            np.array([x.raise_below_percent for x in caps], np.int64),
-            np.zeros(len(caps)),
-            np.cumsum([len(x.steps) for x in caps], dtype=np.int64),
-            np.array([tick for x in caps for tick, _ in x.steps], np.int64),
-            np.array([watts for x in caps for _, watts in x.steps], np.float64),
-            np.cumsum([0, *(len(x.steps) for x in caps[:-1])], dtype=np.int64)[: len(caps)],
-            np.array([level.active_w for m in models for level in m.levels], np.float64),
-            np.array([models[m].idle_w for m in self.cell.workers], np.float64),
-            np.zeros_like(self.state.level_ticks),
-        )
-
-    def _agenda(self) -> Agenda:
-        workers = len(self.cell.workers)
-        times = tournament.tree_for(workers)
-        tournament.rebuild(times, self.state.ready)
-        return Agenda(
-            np.zeros((0, c.CHUNK_COLUMNS), np.int64),
-            np.zeros(1, np.int64),
-            np.zeros(0, np.int64),
-            np.zeros((SLOTS, 3), np.int64),
-            np.zeros((SLOTS, 3), np.int64),
-            np.zeros(workers + 1, np.int64),
-            times,
-            *self.links,
-        )
 
     def play(self, stop: Callable[[], bool]) -> None:
         """Run the kernel to the end, giving it what it asks for."""

@@ -30,7 +30,9 @@ PATHS = ("/v1/events", "/v1/traces")
 class Server(ThreadingHTTPServer):
     """Knows how many requests are being answered, so that it can stop between them."""
 
-    request_queue_size = 1024  # connections that wait to be accepted: beyond the library's 5, hundreds of producers are reset
+    request_queue_size = (
+        1024  # connections that wait to be accepted: beyond the library's 5, hundreds of producers are reset
+    )
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]):
         self._change, self._answering, self.stopping = threading.Condition(), 0, False
