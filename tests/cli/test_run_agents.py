@@ -67,7 +67,11 @@ def test_a_run_is_metered_billed_and_booked_once(factory, tmp_path, capsys):
     (tmp_path / "books.yaml").write_text("first_month: 2026-01\nlast_month: 2026-01\ndiscount_rate_year: 0%\n")
     books = ["pnl", str(tmp_path / "books.yaml"), "--folder", str(tmp_path / "invoices"), "--json"]
     assert main([*books, "--run", str(tmp_path / "out/result.json"), "--ledger", str(place)]) == 0
-    tie = json.loads(capsys.readouterr().out)["tie"]
+    found = json.loads(capsys.readouterr().out)
+    tie = found["tie"]
+    assert (found["tools_without_cost"], found["calls_without_cost"]) == (len(tools), 0)
+    assert main([*books[:-1], "--run", str(tmp_path / "out/result.json"), "--ledger", str(place)]) == 0
+    assert f"the cost of {len(tools):,} tools of the ledger is not known" in capsys.readouterr().out
     whole = json.loads((tmp_path / "out/result.json").read_text())["money"]["total_usd"]
     assert float(tie["factory_usd"]) == round(whole, 2)
     assert tie["ledger_micro_usd"] == sum(usage["cost_micro_usd"].to_pylist()) > 0

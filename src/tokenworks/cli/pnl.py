@@ -51,14 +51,17 @@ def run(args: argparse.Namespace) -> int:
     books, invoices = read(args.books, Books), every(folder)
     labels = months(books.first_month, books.last_month)
     costs = _factory_costs(args, labels)
-    tools, tie = _of_ledger(args, labels, invoices, costs)
+    tools, tie, unknown = _of_ledger(args, labels, invoices, costs)
     found = profit_and_loss(books, invoices, costs, tools)
     if args.json:
-        print(json.dumps(as_json(found) | ({"tie": tie} if tie else {}), ensure_ascii=False, indent=1))
+        print(json.dumps(as_json(found) | unknown | ({"tie": tie} if tie else {}), ensure_ascii=False, indent=1))
     else:
         print(text(found))
         if tie:
             print(tie_text(tie))
+        for name, events in unknown.items():
+            if events:
+                print(f"the cost of {events:,} {name.split('_')[0]} of the ledger is not known and not in it")
     return 0
 
 
@@ -80,12 +83,15 @@ def _factory_costs(args: argparse.Namespace, labels: list[str]) -> FactoryCosts:
 
 def _of_ledger(
     args: argparse.Namespace, labels: list[str], invoices: tuple[Invoice, ...], costs: FactoryCosts
-) -> tuple[dict[str, Decimal] | None, dict[str, Any] | None]:
-    """Costs of tools by month, and how the runs tie to the ledger; invoices must be of it. None where none is named."""
+) -> tuple[dict[str, Decimal] | None, dict[str, Any] | None, dict[str, int]]:
+    """Costs of tools by month, how the runs tie to the ledger, and how many events lack a cost; invoices must be of it. None
+    where none is named."""
     from fractions import Fraction
 
+    from tokenworks.economics.showback import Spent
     from tokenworks.errors import InputError
     from tokenworks.pricing.factory_books import tied
+    from tokenworks.pricing.measure import Tables
     from tokenworks.pricing.money import rounded
     from tokenworks.pricing.periods import month
     from tokenworks.pricing.pinned import require_pinned, tables_of_range
@@ -94,18 +100,25 @@ def _of_ledger(
     if args.ledger is None:
         if args.segments is not None:
             raise InputError("--segments is the folder of a ledger: name the ledger too (--ledger)")
-        return None, None
+        return None, None, {}
     with opened(args, read_only=True) as ledger:
         for invoice in invoices:
             if invoice.state == "issued":
                 require_pinned(ledger, invoice)
         tables = tables_of_range(ledger)
-    tools, usage_micro = {}, 0
+    tools, usage = {}, Spent()
+    unknown = {"tools_without_cost": 0}
     for label in labels:
-        rows = spent(tables, month(label), Question("tenant"))
-        tools[label] = rounded(Fraction(sum(row.spent.other_micro for row in rows), 1_000_000), "USD")
-        usage_micro += sum(row.spent.usage_micro for row in rows)
-    return tools, tied(costs, usage_micro) if args.runs else None
+        of_tools, of_calls = (
+            sum((row.spent for row in spent(part, month(label), Question("tenant"))), Spent())
+            for part in (Tables(cost=tables.cost), Tables(usage=tables.usage))
+        )
+        tools[label] = rounded(Fraction(of_tools.other_micro, 1_000_000), "USD")
+        unknown["tools_without_cost"] += of_tools.uncosted
+        usage += of_calls
+    if not args.runs:
+        return tools, None, unknown
+    return tools, tied(costs, usage.usage_micro), unknown | {"calls_without_cost": usage.uncosted}
 
 
 def tie_text(tie: dict[str, Any]) -> str:
