@@ -99,8 +99,8 @@ class Ledger:
         return periods.closed(self.store)
 
     def marks(self) -> list[tuple[int, str, int | None, int]]:
-        """What was unusual: (seq, mark, closed period, events), in ledger order. A mark is ``late``, ``ahead``, or of a bulk segment
-        ``late 3``, 3 being the period: a segment may be late in several."""
+        """What was unusual: (seq, mark, closed period, events), in ledger order. A mark is ``late``, ``ahead``, or of a bulk
+        segment ``late 3``, 3 being the period: a segment may be late in several."""
         return [
             (seq, mark, period, events)
             for seq, mark, period, events in self.store.rows("SELECT * FROM marks ORDER BY seq, mark")

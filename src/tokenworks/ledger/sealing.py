@@ -22,7 +22,9 @@ SEGMENT_EVENTS = 500_000
 
 def folder_of(ledger: Ledger) -> Path:
     if ledger.segments is None:
-        raise InputError(f"ledger {ledger.store.place}: name a segments folder that all its readers share (--segments, segments=…)")
+        raise InputError(
+            f"ledger {ledger.store.place}: name a segments folder that all its readers share (--segments, segments=…)"
+        )
     return ledger.segments
 
 

@@ -30,7 +30,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
     sound: bool
     batches: int  # that were recomputed and fit
-    events: int
+    events: int  # single ones and rows of bulk segments
     batch: int | None = None
     seq: int | None = None
     reason: str = ""
@@ -57,7 +57,7 @@ def _walk(ledger: Ledger) -> Verdict:
             events += stored.require_body(batch)
             before, last, batches = batch.link, batch.last_seq, batches + 1
         stored.require_end(batches)
-        _require_keys(ledger.store, events, batches)
+        _require_keys(ledger.store, stored.singles, batches)
     except _Broken as broken:
         return Verdict(False, batches, events, broken.batch, broken.seq, broken.reason)
     return Verdict(True, batches, events)
@@ -79,17 +79,20 @@ class _Stored:
 
     def __init__(self, ledger: Ledger):
         self._ledger, self._store = ledger, ledger.store
-        self._segments = self._periods = 0
+        self.singles = self._segments = self._periods = 0
         self._rows = all_rows(ledger)
         self._next: Row | None = next(self._rows, None)
 
     def require_body(self, batch: Batch) -> int:
-        """What a batch covers must hash to its body; returns its number of single events."""
+        """What a batch covers must hash to its body; returns the number of events that it adds."""
         if batch.kind == "events":
-            return self._require_events(batch)
+            found = self._require_events(batch)
+            self.singles += found
+            return found
         if batch.kind in ("segment", "seal"):
             self._require_segment(batch)
-        elif batch.kind == "close":
+            return batch.last_seq + 1 - batch.first_seq
+        if batch.kind == "close":
             self._require_period(batch)
         return 0
 
