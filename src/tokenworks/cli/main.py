@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from tokenworks.cli import (
+    bench,
     budget,
     calibrate,
     catalog,
@@ -33,7 +34,7 @@ from tokenworks.errors import CatalogError, ConservationError, InputError
 
 VERBS = (
     init, check, run, topology, estimate, catalog, ledger, taf, showback, budget, price, invoice, reconcile, pnl,
-    validate, calibrate, schema,
+    validate, calibrate, bench, schema,
 )  # fmt: skip
 
 

@@ -16,7 +16,9 @@ OF_ASKING = ("model", "key", "ignore_eos", "extra", "seed")
 
 def at(*seconds, inputs=50, outputs=4):
     count = len(seconds)
-    made = requests(in_ticks(np.array(seconds)) / 1e11, np.full(count, inputs, np.int32), np.full(count, outputs, np.int32))
+    made = requests(
+        in_ticks(np.array(seconds)) / 1e11, np.full(count, inputs, np.int32), np.full(count, outputs, np.int32)
+    )
     return Demand(made, "by hand", None, 1.0, True)
 
 

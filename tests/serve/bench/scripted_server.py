@@ -90,7 +90,9 @@ class Scripted:
                 writer.transport.abort()
                 raise ConnectionError
             if not begun:
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+                )
                 begun = True
             data = event.encode() if isinstance(event, str) else json.dumps(event).encode()
             line = b"data: " + data + b"\n\n"
@@ -103,7 +105,9 @@ class Scripted:
 
 def plain(writer, status, body):
     data = json.dumps(body).encode()
-    writer.write(b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(data)) + data)
+    writer.write(
+        b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(data)) + data
+    )
 
 
 @asynccontextmanager

@@ -7,6 +7,8 @@ from benched import EXACT, at, benched
 from scripted_server import Scripted, chunk, steady, usage
 
 from tokenworks.errors import InputError
+from tokenworks.serve.bench.answer import Answer, Reader
+from tokenworks.serve.bench.response import Response
 
 
 async def refuses(server, body, say):
@@ -17,8 +19,6 @@ async def breaks_off(server, body, say):
     await say(chunk())
     await asyncio.sleep(0.01)
     await say("close")
-
-
 
 
 async def complains(server, body, say):
@@ -73,7 +73,7 @@ def test_a_failure_has_its_kind_and_leaves_the_others_alone(kind):
     assert found.ttft.count == 2
 
 
-def test_a_stream_without_an_end_is_closed_early_even_where_http_is_content():
+def test_a_body_that_never_ends_is_timed_out():
     async def cut(server, body, say):
         await say(chunk())
         await say(usage(1, 1))
@@ -128,3 +128,15 @@ def test_the_key_goes_to_the_server_and_into_no_result():
     result = benched(server, at(0.0), key="sk-secret")
     assert server.requests[0][3]["authorization"] == "Bearer sk-secret"
     assert "sk-secret" not in repr(result)
+
+
+def test_a_whole_body_without_the_end_of_the_answer_is_closed_early():
+    answer, response = Answer(0, 0.0, 1, 5), Response()
+    reader = Reader(answer, 0.0)
+    body = b'data: {"choices": [{"delta": {"content": "x"}}]}\n\n'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body)
+    for piece in response.feed(head + body):
+        reader.take(response, piece, 1.0)
+    reader.close(response)
+    assert response.done
+    assert answer.error == "closed early"

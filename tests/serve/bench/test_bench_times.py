@@ -14,6 +14,7 @@ from tokenworks.serve.bench.demand import demand_of
 from tokenworks.serve.bench.measures import Objectives
 from tokenworks.spec.demand import Workload
 
+
 def test_an_open_loop_measures_what_the_server_did():
     found = benched(Scripted(), at(0.0, 0.1, 0.5)).figures
     assert (found.done, found.failed) == (3, 0)
@@ -52,7 +53,12 @@ def test_a_stall_counts_for_all_who_should_have_come():
 
 def test_a_closed_loop_keeps_its_clients_busy_and_lets_them_think():
     load = Workload.model_validate(
-        {"service": "x", "arrivals": {"kind": "closed-loop", "clients": 2, "requests": 6}, "input": {"mean": 20}, "output": {"mean": 4}}
+        {
+            "service": "x",
+            "arrivals": {"kind": "closed-loop", "clients": 2, "requests": 6},
+            "input": {"mean": 20},
+            "output": {"mean": 4},
+        }
     )
     demand = demand_of(load, 0.0, 60.0, seed=1)
     demand = replace(demand, requests=replace(demand.requests, think=np.full(6, 2 * 10**10)))  # 0.2 s each
@@ -88,7 +94,10 @@ def test_what_follows_a_failed_call_is_never_sent():
 
     demand = at(0.0, 0.0, 0.3)
     linked = replace(
-        demand.requests, output_tokens=np.array([2, 3, 4], np.int32), after_start=np.array([0, 0, 1, 1]), after=np.array([0])
+        demand.requests,
+        output_tokens=np.array([2, 3, 4], np.int32),
+        after_start=np.array([0, 0, 1, 1]),
+        after=np.array([0]),
     )
     result = benched(Scripted(refuses), replace(demand, requests=linked))
     assert (result.figures.done, result.figures.failed, result.never_sent) == (1, 1, 1)

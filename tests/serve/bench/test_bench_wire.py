@@ -32,7 +32,9 @@ def cut(data, places):
     return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
 
 
-@pytest.mark.parametrize(("data", "kept"), [(CHUNKED, True), (WHOLE, True), (UNTIL_END, False)], ids=["chunked", "length", "until the end"])
+@pytest.mark.parametrize(
+    ("data", "kept"), [(CHUNKED, True), (WHOLE, True), (UNTIL_END, False)], ids=["chunked", "length", "until the end"]
+)
 @given(places=st.lists(st.integers(0, 10_000), max_size=30))
 def test_any_pieces_give_the_same_events(data, kept, places):
     response, events, found = Response(), ServerEvents(), []
@@ -133,7 +135,10 @@ def test_prompts_share_text_where_their_hashes_are_the_same():
     for a in range(12):
         assert len(texts[a]) == made.input_tokens[a]
         for b in range(a):
-            same = next((i for i, (x, y) in enumerate(zip(hashes[a], hashes[b], strict=False)) if x != y), min(len(hashes[a]), len(hashes[b])))
+            same = next(
+                (i for i, (x, y) in enumerate(zip(hashes[a], hashes[b], strict=False)) if x != y),
+                min(len(hashes[a]), len(hashes[b])),
+            )
             assert texts[a][: same * size] == texts[b][: same * size]
             assert texts[a][: same * size + 40] != texts[b][: same * size + 40]
             shared += same

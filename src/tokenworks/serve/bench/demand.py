@@ -34,7 +34,7 @@ def demand_of(
 ) -> Demand:
     """The requests of a workload that begin within the duration, the first ``most`` of them; ``even``: at equal gaps
     instead of drawn ones. Raises InputError."""
-    if rate_s * duration_s > MOST_REQUESTS:
+    if rate_s and rate_s * duration_s > MOST_REQUESTS:
         raise InputError(f"{rate_s * duration_s:,.0f} requests are too many for one bench: at most {MOST_REQUESTS:,}")
     kind = load.arrivals.kind if load.arrivals else ""
     if load.agents is not None:

@@ -107,7 +107,7 @@ def figures(played: Played, warmup_s: float, objectives: Objectives) -> Figures:
         failures=failures(counted),
         counting=_counting(done),
         good=sum(objectives.kept(a) for a in done),
-        lateness=statistic([a.sent_s - a.at_s for a in counted]),
+        lateness=statistic([max(0.0, a.sent_s - a.at_s) for a in counted]),
         lag=statistic(played.lags_s),
     )
 
