@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+SAID = "stopping: the report covers what is simulated so far (Ctrl-C again: at once)"
+
 
 @contextmanager
-def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Yields a function that tells whether Ctrl-C was pressed. A second one raises KeyboardInterrupt at once."""
+def asked_to_stop(said: str = SAID) -> Iterator[Callable[[], bool]]:
+    """Yields a function that tells whether Ctrl-C was pressed, which is answered with ``said``. A second one raises
+    KeyboardInterrupt at once."""
     pressed = [0]
 
     def press(_signal: int, _frame: FrameType | None) -> None:
         pressed[0] += 1
         if pressed[0] > 1:
             raise KeyboardInterrupt
-        print("stopping: the report covers what is simulated so far (Ctrl-C again: at once)", file=sys.stderr)
+        print(said, file=sys.stderr)
 
     before = signal.signal(signal.SIGINT, press)
     try:

@@ -16,25 +16,30 @@ from tokenworks.cli import (
     calibrate,
     catalog,
     check,
+    compare,
     estimate,
     init,
     invoice,
     ledger,
+    plan,
     pnl,
     price,
     reconcile,
+    roadmap,
     run,
     schema,
     showback,
+    sweep,
     taf,
     topology,
+    upgrade,
     validate,
 )
 from tokenworks.errors import CatalogError, ConservationError, InputError
 
 VERBS = (
-    init, check, run, topology, estimate, catalog, ledger, taf, showback, budget, price, invoice, reconcile, pnl,
-    validate, calibrate, bench, schema,
+    init, check, run, plan, roadmap, sweep, compare, upgrade, topology, estimate, catalog, ledger, taf,
+    showback, budget, price, invoice, reconcile, pnl, validate, calibrate, bench, schema,
 )  # fmt: skip
 
 
@@ -79,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        args = parser().parse_args(argv)
+        args = parser().parse_args(plan.with_make(sys.argv[1:] if argv is None else argv))
         code: int = args.run(args)
     except SystemExit:
         sys.stdout.flush()

@@ -51,7 +51,6 @@ def compile_worker(
     machine = Machine.of(deployment, effects, terms)
     attention = machine.part.attention
     per_token = machine.part.kv_bytes_per_token
-    transfer = deployment.transfer_gb_s * 1e9 or machine.chip.far_bytes_s
     return WorkerModel(
         name=name or f"{deployment.model} on {deployment.gpus} x {deployment.accelerator}",
         gpus=deployment.gpus,
@@ -72,10 +71,15 @@ def compile_worker(
         idle_w=machine.chip.idle_w * deployment.gpus,
         load_s=machine.part.weight_bytes / machine.chip.far_bytes_s,
         kv_bytes_per_token=per_token,
-        transfer_ticks_per_token=max(1, round(per_token / transfer * TICKS_PER_S)),
+        transfer_ticks_per_token=max(1, round(per_token / transfer_bytes_s(machine) * TICKS_PER_S)),
         transfer_latency_ticks=round(machine.terms.step_s * TICKS_PER_S),
         tokens_per_step=deployment.tokens_per_step,
     )
+
+
+def transfer_bytes_s(machine: Machine) -> float:
+    """Bandwidth of one GPU between prefill and decode workers."""
+    return machine.deployment.transfer_gb_s * 1e9 or machine.chip.far_bytes_s
 
 
 def clock_levels(machine: Machine, every: bool) -> list[tuple[Machine, float]]:
@@ -152,19 +156,34 @@ def decode_work(machine: Machine, law: PowerLaw, seqs: Array) -> Work:
     padded = graph_padded(seqs, deployment.cuda_graph_max_seqs)
     once = total(local_costs(machine, padded * queries), seqs, law)
     once = once + total(sequence_costs(machine, seqs * queries), seqs, law)
-    drafted = scaled(once, 1.0 + deployment.draft_tokens / machine.part.layers)
+    return decoding(machine, law, once, seqs)
+
+
+def decoding(machine: Machine, law: PowerLaw, once: Work, seqs: Array) -> Work:
+    """Pure decode steps from what their operators do: with drafting, and with sampling."""
+    drafted = scaled(once, 1.0 + machine.deployment.draft_tokens / machine.part.layers)
     return _sampling(machine, law, drafted, seqs, host_of_decode(machine.terms, seqs))
 
 
 def mixed_work(machine: Machine, law: PowerLaw, tokens: Array) -> Work:
     """Of steps with prompts by their tokens, without attention and what is sampled."""
+    return mixing(machine, law, total(local_costs(machine, tokens), tokens, law), tokens)
+
+
+def mixing(machine: Machine, law: PowerLaw, once: Work, tokens: Array) -> Work:
+    """Steps with prompts from what their operators do: at most TDP."""
     spare = 0.0 if machine.deployment.async_scheduling else host_of_mixed(machine.terms, tokens)
-    return capped(total(local_costs(machine, tokens), tokens, law), spare, law)
+    return capped(once, spare, law)
 
 
 def heads_work(machine: Machine, law: PowerLaw, seqs: Array) -> Work:
     """Of what is sampled in a step with prompts."""
     once = total(sequence_costs(machine, seqs * (1 + machine.deployment.draft_tokens)), seqs, law)
+    return sampling(machine, law, once, seqs)
+
+
+def sampling(machine: Machine, law: PowerLaw, once: Work, seqs: Array) -> Work:
+    """What is sampled in a step with prompts, from what its operators do."""
     return _sampling(machine, law, once, seqs, machine.terms.seq_s * seqs)
 
 
