@@ -22,9 +22,11 @@ from tokenworks.spec.demand import COUNTED, Workload
 from tokenworks.spec.quantities import SECONDS, parse
 
 SOURCES = ("rate", "clients", "trace", "agents", "factory")
+MADE_UP = ("rate", "clients")
 BELONGS = {
     "arrivals": ("rate",), "cv": ("rate",), "think": ("clients",), "runs": ("agents",), "scale": ("trace",),
-    "offset": ("trace",), "service": ("factory",), "requests": ("rate", "clients", "trace", "factory"), "input": ("rate", "clients"), "output": ("rate", "clients"),
+    "offset": ("trace",), "service": ("factory",), "requests": (*MADE_UP, "trace", "factory"), "input": MADE_UP,
+    "output": MADE_UP,
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from tokenworks.cli import (
     pnl,
     price,
     reconcile,
+    rehearse,
     roadmap,
     run,
     schema,
@@ -39,7 +40,7 @@ from tokenworks.errors import CatalogError, ConservationError, InputError
 
 VERBS = (
     init, check, run, plan, roadmap, sweep, compare, upgrade, topology, estimate, catalog, ledger, taf,
-    showback, budget, price, invoice, reconcile, pnl, validate, calibrate, bench, schema,
+    showback, budget, price, invoice, reconcile, pnl, validate, calibrate, bench, rehearse, schema,
 )  # fmt: skip
 
 

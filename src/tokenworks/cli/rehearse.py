@@ -1,0 +1,207 @@
+"""`tokenworks rehearse TRAFFIC FACTORY.yaml`: real traffic replayed in the twin; an alarm where live drifts from it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tokenworks.cli.arguments import site_argument
+from tokenworks.errors import InputError
+
+if TYPE_CHECKING:
+    from tokenworks.rehearsal.live.compare import Comparison
+    from tokenworks.rehearsal.live.lines import Bounds
+    from tokenworks.rehearsal.live.recorded import Live
+    from tokenworks.spec.factory import Factory
+
+DRIFTED = 1  # the exit code of the alarm
+FILES = ("rehearse.html", "rehearse.json")
+WARMUP_SHARE = 0.1  # of the traffic: the twin begins empty, live did not
+EXITS = "Exit codes: 0 no drift, 1 drift (with --strict also what is beyond its bound alone), 2 bad input."
+
+
+def register(verbs: Any) -> None:
+    parser = verbs.add_parser(
+        "rehearse", help="replay real traffic in the twin, lay live beside it, alarm on drift", epilog=EXITS
+    )
+    parser.add_argument(
+        "traffic", metavar="LEDGER|TRACE",
+        help="ledger (file, postgresql://…), its usage as .parquet or .jsonl, requests.csv of bench, or a trace",
+    )  # fmt: skip
+    parser.add_argument("file", metavar="FACTORY", help="factory file (YAML), or the name of a shipped example")
+    parser.add_argument("--from", dest="begin", metavar="TIME", help="of a ledger: events from this time on")
+    parser.add_argument("--to", dest="end", metavar="TIME", help="… and before this one, e.g. 2026-03-01T12:00:00Z")
+    parser.add_argument("--segments", metavar="FOLDER", help="sealed segments of a ledger (default: beside the file)")
+    parser.add_argument("--tenant", metavar="NAME", help="of a ledger: events of this tenant alone")
+    parser.add_argument(
+        "--stamped", choices=("start", "end"),
+        help="what the time of an event is (default: the end for those that a rehearsal wrote, else the start)",
+    )  # fmt: skip
+    parser.add_argument("--service", metavar="NAME", help="whom a trace asks (default: the only service)")
+    parser.add_argument("--warmup", metavar="TIME", help="replayed and not compared (default: a tenth of the traffic)")
+    parser.add_argument(
+        "--bound", metavar="NAME=SHARE", action="append", default=[],
+        help="largest difference: throughput=5%%, p50=10%%, tail=25%% (p95, p99), queue=25%%, cost=10%% (the defaults)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--strict", action="store_true", help="alarm at the bounds, also within the model's own 80%% interval"
+    )
+    parser.add_argument("--out", metavar="FOLDER", help=f"also write {' and '.join(FILES)}")
+    parser.add_argument("--json", action="store_true", help="print the JSON, nothing else")
+    site_argument(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    import json
+
+    from tokenworks.api import load
+    from tokenworks.report.files import refuse_unwritable
+    from tokenworks.report.live_text import live_json, live_text
+
+    factory, bounds = load(args.file, site=args.site), _bounds(args.bound)
+    if args.out:
+        refuse_unwritable(Path(args.out))
+    found = _compared(args, factory, bounds)
+    if args.out:
+        _write(Path(args.out), found)
+    if args.json:
+        print(json.dumps(live_json(found), ensure_ascii=False, indent=1, allow_nan=False))
+    else:
+        sys.stdout.write(live_text(found))
+    return DRIFTED if _alarm(found, args.strict) else 0
+
+
+def _compared(args: argparse.Namespace, factory: Factory, bounds: Bounds) -> Comparison:
+    from tokenworks.cli.interrupt import asked_to_stop
+    from tokenworks.rehearsal.live.compare import compare
+    from tokenworks.rehearsal.live.replay import replay
+    from tokenworks.report.progress import progress
+
+    with progress(quiet=args.json) as say, asked_to_stop() as stop:
+        say("reading the traffic")
+        live = _live(args, factory)
+        warmup_s = _warmup_s(args.warmup, live)
+        return compare(live, replay(live, factory, say, stop), warmup_s, bounds)
+
+
+def _alarm(found: Comparison, strict: bool) -> bool:
+    from tokenworks.rehearsal.live.lines import DRIFT, UNSURE
+
+    return bool(found.lines(DRIFT) or (strict and found.lines(UNSURE)))
+
+
+def _write(folder: Path, found: Comparison) -> None:
+    import json
+
+    from tokenworks.report.files import write_together
+    from tokenworks.report.live_page import live_page
+    from tokenworks.report.live_text import live_json
+
+    texts = (live_page(found), json.dumps(live_json(found), ensure_ascii=False, indent=1, allow_nan=False))
+    write_together({folder / name: text.encode() for name, text in zip(FILES, texts, strict=True)})
+
+
+def _live(args: argparse.Namespace, factory: Factory) -> Live:
+    from tokenworks.rehearsal.live.from_trace import from_trace
+    from tokenworks.rehearsal.live.from_usage import from_usage
+
+    usage = _usage(args)
+    if usage is not None:
+        if args.service:
+            raise InputError("--service belongs to a trace: a ledger's events name theirs")
+        return from_usage(usage, factory, args.traffic, args.stamped)
+    given = [name for name in ("begin", "end", "segments", "tenant", "stamped") if getattr(args, name)]
+    if given:
+        raise InputError(
+            f"{args.traffic} is a trace: --from, --to, --segments, --tenant and --stamped belong to a ledger"
+        )
+    return from_trace(args.traffic, factory, args.service)
+
+
+def _usage(args: argparse.Namespace) -> Any:
+    """The usage table of a ledger or its export; None for a trace. Raises InputError."""
+    from tokenworks.ledger import Ledger
+    from tokenworks.ledger.exports import read_usage
+
+    path = Path(args.traffic)
+    if args.traffic.startswith(("postgresql://", "postgres://")) or _is_database(path):
+        segments = Path(args.segments) if args.segments else None
+        with Ledger.open(args.traffic, read_only=True, segments=segments) as ledger:
+            return ledger.usage_table(*_range(args), tenant=args.tenant)
+    return _cut(read_usage(path), args) if _is_export(path) else None
+
+
+def _is_database(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(15) == b"SQLite format 3"
+
+
+def _is_export(path: Path) -> bool:
+    """A table with the ledger's columns, or lines of its events."""
+    if not path.is_file():
+        return False
+    if path.suffix == ".parquet":
+        import pyarrow
+        import pyarrow.parquet as parquet
+
+        try:
+            return "usage_status" in parquet.read_schema(path).names
+        except pyarrow.ArrowInvalid:
+            return False
+    if path.suffix not in (".jsonl", ".ndjson"):
+        return False
+    with path.open("rb") as lines:
+        return b'"time_us"' in lines.readline()
+
+
+def _range(args: argparse.Namespace) -> tuple[int, int]:
+    from tokenworks.cli.values import moment_us_of
+
+    begin = moment_us_of(args.begin) if args.begin else 0
+    end = moment_us_of(args.end) if args.end else 2**63 - 1
+    if begin >= end:
+        raise InputError(f"--from {args.begin} is not before --to {args.end}")
+    return begin, end
+
+
+def _cut(usage: Any, args: argparse.Namespace) -> Any:
+    import pyarrow.compute as pc
+
+    begin, end = _range(args)
+    kept = pc.and_(pc.greater_equal(usage["time_us"], begin), pc.less(usage["time_us"], end))
+    usage = usage.filter(kept)
+    return usage.filter(pc.equal(usage["tenant"], args.tenant)) if args.tenant else usage
+
+
+def _warmup_s(text: str | None, live: Live) -> float:
+    from tokenworks.spec.quantities import SECONDS, parse
+
+    if text is None:
+        return WARMUP_SHARE * live.requests.span_s
+    try:
+        return parse(text, SECONDS, "60 s")
+    except ValueError as error:
+        raise InputError(f"--warmup: {error}") from None
+
+
+def _bounds(texts: list[str]) -> Bounds:
+    from dataclasses import fields
+
+    from tokenworks.rehearsal.live.lines import Bounds
+    from tokenworks.spec.quantities import SHARE, parse
+
+    names, found = [field.name for field in fields(Bounds)], dict[str, float]()
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in names:
+            raise InputError(f"--bound {text}: write NAME=SHARE with one of {', '.join(names)}, for example p50=10%")
+        try:
+            found[name] = parse(value, SHARE, "10%")
+        except ValueError as error:
+            raise InputError(f"--bound {name}: {error}") from None
+    return Bounds(**found)
