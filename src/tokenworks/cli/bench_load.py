@@ -65,10 +65,9 @@ def demand(args: argparse.Namespace) -> Demand:
     if duration_s <= 0:
         raise InputError("--duration must be above 0 s")
     load, rate_s = _of_factory(args) if args.factory else _stated(args, given[0])
-    counted = load.arrivals is not None and load.arrivals.kind in COUNTED
-    return demand_of(
-        load, rate_s, math.inf if counted else duration_s, args.seed, args.requests, args.arrivals == "constant"
-    )
+    if load.arrivals is not None and load.arrivals.kind in COUNTED:
+        rate_s, duration_s = 0.0, math.inf
+    return demand_of(load, rate_s, duration_s, args.seed, args.requests, args.arrivals == "constant")
 
 
 def _stated(args: argparse.Namespace, source: str) -> tuple[Workload, float]:

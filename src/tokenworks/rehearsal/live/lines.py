@@ -24,7 +24,8 @@ class Bounds:
     p50: float = 0.10  # medians of latencies
     tail: float = 0.25  # p95 and p99
     queue: float = 0.25  # requests in flight, and those that wait for their first token
-    cost: float = 0.10  # dollars and joules per token
+    energy: float = 0.10  # joules per token
+    cost: float = 0.20  # dollars per token: demand charges also depend on what else the hour held
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def costs(
     joules = float(np.nansum(twin.joules[both])) / tokens
     low, high = known.factors("energy")
     drawn, predicted = _sum(live.joules[both]) / tokens, Interval(joules, joules * low, joules * high)
-    yield _line("J/token, boards", "J/token", drawn, predicted, bounds.cost)
+    yield _line("J/token, boards", "J/token", drawn, predicted, bounds.energy)
 
 
 def _sum(values: Floats) -> float:

@@ -63,7 +63,7 @@ class Live:
 
 
 def by_arrival(made: Recorded) -> tuple[Recorded, float]:
-    """Sorted, from the first arrival; and when that was."""
-    ordered = made.rows(np.argsort(made.arrival_s, kind="stable"))
+    """Sorted, those of one moment by their first tokens; from the first arrival; and when that was."""
+    ordered = made.rows(np.lexsort((made.ttft_s, made.arrival_s)))
     first = float(ordered.arrival_s[0])
     return replace(ordered, arrival_s=ordered.arrival_s - first), first

@@ -33,7 +33,7 @@ def demand_of(
     load: Workload, rate_s: float, duration_s: float, seed: int, most: int | None = None, even: bool = False
 ) -> Demand:
     """The requests of a workload that begin within the duration, the first ``most`` of them; ``even``: at equal gaps
-    instead of drawn ones. Raises InputError."""
+    instead of drawn ones. A closed loop has no rate (0) and no duration (inf). Raises InputError."""
     if rate_s and rate_s * duration_s > MOST_REQUESTS:
         raise InputError(f"{rate_s * duration_s:,.0f} requests are too many for one bench: at most {MOST_REQUESTS:,}")
     kind = load.arrivals.kind if load.arrivals else ""
