@@ -1,5 +1,6 @@
 """Usage events and traces as traffic: by hand, with everything that cannot be replayed named and counted."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,14 @@ def test_what_cannot_be_replayed_is_counted_by_its_reason():
     )  # fmt: skip
 
 
+def test_an_engine_that_does_not_divide_its_tokens():
+    live = from_usage(
+        events({"cache_read": None, "cache_write": None, "output_reasoning": None, "output_tool": None}), DESK, "x"
+    )
+    made = live.requests
+    assert (made.input_tokens.tolist(), made.output_tokens.tolist(), made.cached_tokens.tolist()) == ([60], [5], [-1])
+
+
 def test_an_event_without_a_service_goes_to_the_one_that_has_its_model():
     model = DESK.services[0].model
     assert len(from_usage(events({"service": "", "model": model}), DESK, "x").requests) == 1
@@ -110,7 +119,7 @@ def test_what_bench_writes_has_its_latencies_beside(tmp_path):
     assert live.left_out == (("that failed or did not end", 1),)
     assert live.requests.ttft_s.tolist() == [0.25, 0.5]
     assert live.requests.tpot_s[1] == pytest.approx(0.25)
-    assert live.requests.cached_tokens.tolist() == [8, 0]
+    assert live.requests.cached_tokens.tolist() == [8, -1]
     assert live.requests.session.tolist() == [0, 0]
     assert not live.inside
 
@@ -138,7 +147,7 @@ def test_prompts_share_as_many_blocks_as_were_cached():
     start, hashes = prefixes(
         recorded([4 * b + 3, 6 * b, 6 * b, 5 * b, 2 * b], [0, 4 * b + 3, 5 * b, 3 * b, 3 * b], [7, 7, -1, -1, 7])
     )
-    rows = [hashes[x:y].tolist() for x, y in zip(start, start[1:], strict=False)]
+    rows = [hashes[x:y].tolist() for x, y in itertools.pairwise(start)]
     assert [len(row) for row in rows] == [4, 6, 6, 5, 2]
     assert rows[1][:4] == rows[0]  # the same run: the prompt before it
     assert rows[2][:3] == rows[3][:3]  # no run: what everybody has

@@ -43,7 +43,7 @@ def register(verbs: Any) -> None:
     parser.add_argument("--warmup", metavar="TIME", help="replayed and not compared (default: a tenth of the traffic)")
     parser.add_argument(
         "--bound", metavar="NAME=SHARE", action="append", default=[],
-        help="largest difference: throughput=5%%, p50=10%%, tail=25%% (p95, p99), queue=25%%, energy=10%%, cost=20%% (the defaults)",
+        help="most: throughput=5%%, p50=10%%, tail=25%% (p95, p99), queue=25%%, energy=10%%, cost=20%% (the defaults)",
     )  # fmt: skip
     parser.add_argument(
         "--strict", action="store_true", help="alarm at the bounds, also within the model's own 80%% interval"

@@ -105,7 +105,7 @@ def test_where_nothing_is_answered_nothing_is_reported():
 
 def test_a_server_that_is_not_there_is_said_at_once():
     server = Scripted()
-    with pytest.raises(InputError, match="no server at http://127.0.0.1:1"):
+    with pytest.raises(InputError, match=r"no server at http://127\.0\.0\.1:1"):
         benched(server, at(0.0), url="http://127.0.0.1:1")
     assert not server.asked
 

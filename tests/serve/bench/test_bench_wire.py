@@ -1,5 +1,6 @@
 """Responses and events read the same in whatever pieces they come; addresses, prompts and what they cost."""
 
+import itertools
 import json
 
 import pytest
@@ -29,7 +30,7 @@ UNTIL_END = b"HTTP/1.0 200 OK\r\n\r\n" + BODY
 
 def cut(data, places):
     edges = [0, *sorted(p % (len(data) + 1) for p in places), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(edges)]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def from_trace(name: str, factory: Factory, service: str | None) -> Live:
     trace, count = load_trace(name), len(load_trace(name))
     nan = np.full(count, np.nan)
     made = Recorded(
-        trace.arrival_s, nan, nan, trace.input_tokens.astype(np.int64), np.zeros(count, np.int64),
+        trace.arrival_s, nan, nan, trace.input_tokens.astype(np.int64), np.full(count, -1),
         trace.output_tokens.astype(np.int64), np.full(count, service_of(factory, service)), trace.session, nan, nan,
         np.zeros(count, bool),
     )  # fmt: skip
@@ -69,9 +69,10 @@ def _of_table(table: pa.Table, factory: Factory, service: str | None, place: str
     status = table["status"].to_pylist() if "status" in table.column_names else ["finished"] * table.num_rows
     finished = np.array([said == "finished" for said in status], bool)
     column = lambda name: _numbers(table, name)  # noqa: E731
+    cached = np.where(np.isnan(column("cached_tokens")), -1, _whole(column("cached_tokens")))
     made = Recorded(
         column("arrival_s"), column("ttft_s"), column("e2e_s"), _whole(column("input_tokens")),
-        _whole(column("cached_tokens")), _whole(column("output_tokens")), _of_each(table, factory, service),
+        cached, _whole(column("output_tokens")), _of_each(table, factory, service),
         _sessions(table), column("usd"), column("joules"), finished,
     )  # fmt: skip
     kept = (made.output_tokens > 0) & (made.input_tokens > 0) & ~np.isnan(made.e2e_s) & (made.service >= 0)

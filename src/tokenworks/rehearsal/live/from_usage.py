@@ -100,7 +100,7 @@ def recorded(usage: pa.Table, service: NDArray[np.int64], stamped: str | None) -
         ttft_s=_numbers(usage, "ttft_us") / MICRO,
         e2e_s=duration_s,
         input_tokens=_sum(usage, INPUT),
-        cached_tokens=np.nan_to_num(_numbers(usage, "cache_read")).astype(np.int64),
+        cached_tokens=_whole(_numbers(usage, "cache_read")),
         output_tokens=_sum(usage, OUTPUT),
         service=service,
         session=sessions(usage["root_run"].to_pylist()),
@@ -131,9 +131,15 @@ def _numbers(usage: pa.Table, name: str) -> NDArray[np.float64]:
 
 
 def _sum(usage: pa.Table, buckets: Sequence[str]) -> NDArray[np.int64]:
-    """−1 where a bucket is not known."""
-    total = sum((_numbers(usage, bucket) for bucket in buckets), np.zeros(usage.num_rows))
-    return np.where(np.isnan(total), -1, np.nan_to_num(total)).astype(np.int64)
+    """−1 where nobody knows. An engine that does not say how its tokens divide has them all in the first bucket."""
+    first, *others = (_numbers(usage, bucket) for bucket in buckets)
+    total = first + sum((np.nan_to_num(values) for values in others), np.zeros(usage.num_rows))
+    return _whole(total)
+
+
+def _whole(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """−1 for what is not known."""
+    return np.where(np.isnan(values), -1, np.nan_to_num(values)).astype(np.int64)
 
 
 def sessions(names: Sequence[Any]) -> NDArray[np.int64]:

@@ -117,9 +117,7 @@ def costs(
 ) -> Iterator[Line]:
     """Of requests that ended on both sides: their own share, without idle time."""
     both = (live.arrival_s >= window[0]) & twin.finished & (live.finished | np.isnan(live.e2e_s))
-    cached = [
-        float(side.cached_tokens[both].sum()) / max(1, int(side.input_tokens[both].sum())) for side in (live, twin)
-    ]
+    cached = [_cached(side.rows(both)) for side in (live, twin)]
     yield _line("cached input", "share", cached[0], _point(cached[1]), None)
     tokens = max(1, int(twin.output_tokens[both].sum()))
     slow, fast = known.factors("throughput")
@@ -130,6 +128,13 @@ def costs(
     low, high = known.factors("energy")
     drawn, predicted = _sum(live.joules[both]) / tokens, Interval(joules, joules * low, joules * high)
     yield _line("J/token, boards", "J/token", drawn, predicted, bounds.energy)
+
+
+def _cached(side: Recorded) -> float:
+    """Share of the input; NaN where it is not known of every request."""
+    if (side.cached_tokens < 0).any() or not len(side):
+        return float("nan")
+    return float(side.cached_tokens.sum()) / max(1, int(side.input_tokens.sum()))
 
 
 def _sum(values: Floats) -> float:

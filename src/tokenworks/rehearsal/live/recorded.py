@@ -19,7 +19,7 @@ class Recorded:
     ttft_s: Floats
     e2e_s: Floats
     input_tokens: Ints
-    cached_tokens: Ints  # of the input
+    cached_tokens: Ints  # of the input; −1: not known
     output_tokens: Ints
     service: Ints  # index into the factory's services
     session: Ints  # −1: none

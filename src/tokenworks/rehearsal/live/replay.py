@@ -80,7 +80,7 @@ def requests_of(made: Recorded, where: Plant) -> tuple[Requests, bool]:
         timeout=patience[made.service],
     )  # fmt: skip
     caching = np.array([bool(service.prefix_cache) for service in services])
-    read = np.where(caching[made.service], made.cached_tokens, 0)
+    read = np.where(caching[made.service], np.maximum(0, made.cached_tokens), 0)
     if not read.any():
         return asked, False
     start, hashes = prefixes(replace(made, cached_tokens=read))

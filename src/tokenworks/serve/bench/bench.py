@@ -13,7 +13,7 @@ from tokenworks.serve.bench.answer import Answer
 from tokenworks.serve.bench.asking import Wanted, asking_of
 from tokenworks.serve.bench.connection import Connections
 from tokenworks.serve.bench.demand import Demand
-from tokenworks.serve.bench.generator import enough_files, refuse_late
+from tokenworks.serve.bench.generator import enough_files, no_long_collections, refuse_late
 from tokenworks.serve.bench.measures import NO_OBJECTIVES, Figures, Objectives, figures
 from tokenworks.serve.bench.order import Clients, Order
 from tokenworks.serve.bench.player import Played, Player, Stop
@@ -80,7 +80,8 @@ async def bench_here(settings: Settings, say: Callable[[str], None], stop: Stop)
         player = Player(
             settings.demand.requests, prompts, connections, _order(settings.demand), settings.timeout_s, stop
         )
-        played = await player.play()
+        with no_long_collections():
+            played = await player.play()
         cpu_s = time.process_time() - cpu_s
     finally:
         connections.close()

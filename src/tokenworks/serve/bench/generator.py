@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tokenworks.errors import InputError
 from tokenworks.serve.bench.demand import Demand
@@ -33,3 +36,14 @@ def refuse_late(found: Figures, most_late_s: float, cpu_share: float) -> None:
         f"late and its loop woke {lag_s * 1e3:,.1f} ms late, at {cpu_share:.0%} of a core (bound: {most_late_s * 1e3:g} ms). "
         "Lower the rate or the clients, run it on a machine of its own, or raise --most-late"
     )
+
+
+@contextmanager
+def no_long_collections() -> Iterator[None]:
+    """What there is already, prompts above all, is not looked through again and again while answers come."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
