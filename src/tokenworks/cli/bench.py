@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     settings: Settings = settings_of(args)
     if args.out:
         refuse_unwritable(Path(args.out))
-    with progress(quiet=args.json) as say, asked_to_stop() as stop:
+    with progress(quiet=args.json) as say, asked_to_stop("answered") as stop:
         result = bench(settings, say, stop)
     if args.out:
         _write(Path(args.out), result)

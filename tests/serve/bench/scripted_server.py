@@ -29,7 +29,7 @@ async def steady(server, body, say, *, ttft_s=0.03, tpot_s=0.005):
 @dataclass
 class Scripted:
     answer: object = steady  # async (server, body, say)
-    tokenize: bool = False
+    tokenize: bool | str = False  # as vLLM does, or as "llama.cpp"
     template: int = 7  # tokens around a prompt
     split: tuple[str, ...] = ()  # words that are two tokens here
     asked: list = field(default_factory=list)  # (loop time, path, body, headers)
@@ -73,6 +73,10 @@ class Scripted:
     def side(self, path, body):
         if path == "/v1/models":
             return 200, {"data": [{"id": "scripted-7b"}]}
+        if path == "/tokenize" and self.tokenize == "llama.cpp":
+            return 200, {"tokens": [0] * self.count(body.get("content", ""))}
+        if path == "/apply-template" and self.tokenize == "llama.cpp":
+            return 200, {"prompt": f"{'t ' * self.template}{body['messages'][0]['content']}"}
         if path == "/tokenize" and self.tokenize:
             return 200, {"count": self.tokens_of(body)}
         return 404, {"error": {"message": "not here"}}

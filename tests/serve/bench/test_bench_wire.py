@@ -153,3 +153,17 @@ def test_the_model_the_answers_length_and_extras_are_in_the_request():
     assert body["model"] == "scripted-7b"
     assert (body["max_tokens"], body["min_tokens"], body["ignore_eos"], body["temperature"]) == (9, 9, True, 0)
     assert body["stream_options"] == {"include_usage": True}
+
+
+def test_llama_cpp_writes_its_template_out_and_is_counted_all_the_same():
+    result = benched(Scripted(tokenize="llama.cpp", template=11), at(0.0, inputs=200), per_token=None)
+    assert "less 11 of the template" in result.lengths
+    assert result.answers[0].input_tokens == 200
+
+
+def test_a_vocabulary_without_our_words_gives_characters_per_token():
+    """Every word is two tokens here, as in one of syllables: lengths are kept in the mean, not to the token."""
+    server = Scripted(tokenize=True, split=WORDS)
+    result = benched(server, at(0.0, 1.0, inputs=2000), per_token=None)
+    assert "characters per token, as the server's /tokenize counts" in result.lengths
+    assert [a.input_tokens for a in result.answers] == pytest.approx([2000, 2000], rel=0.03)

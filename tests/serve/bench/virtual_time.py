@@ -4,7 +4,7 @@ real, waiting takes no time, and what a server does after 30 ms happens after 30
 import asyncio
 import selectors
 
-IN_FLIGHT_S = 0.002  # of real time, in which bytes between two sockets of this process arrive
+IN_FLIGHT_S = 0.001  # of real time, in which bytes between two sockets of this process arrive
 PATIENCE_S = 5.0  # of real time, when nothing is to come: a test that hangs
 
 

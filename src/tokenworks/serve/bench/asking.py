@@ -56,13 +56,12 @@ async def _text(
     found = await counted(ask, model, wanted.address.dialect)
     if found is None:
         raise InputError(
-            f"{wanted.address.root} has no /tokenize that counts our words: state --chars-per-token (4 is usual "
-            "for English); the report then has the server's own counts beside"
+            f"{wanted.address.root} has no /tokenize: state --chars-per-token (4 is usual for English); the report then has "
+            "the server's own counts beside"
         )
-    said = "words that the server's /tokenize counts as one token each"
     if found.around is None:
-        return found.text, 0, f"{said}; the template comes on top"
-    return found.text, found.around, f"{said}, less {found.around} of the template"
+        return found.text, 0, f"{found.said}; the template comes on top"
+    return found.text, found.around, f"{found.said}, less {found.around} of the template"
 
 
 async def _reach(connections: Connections, address: Address) -> None:

@@ -1,4 +1,5 @@
-"""What a server's /tokenize says of our words: which of them are one token, and what stands around a prompt."""
+"""What a server's /tokenize says of our words: which of them are one token, or else how long a token is; and what its
+template adds to a prompt."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokenworks.serve.bench.address import CHAT
-from tokenworks.serve.bench.texts import WORDS, Words
+from tokenworks.serve.bench.texts import WORDS, Characters, Words
 
 LEAST_WORDS = 16  # fewer would make prompts that repeat themselves
 Post = Callable[[str, dict[str, Any]], Awaitable[Any]]  # (path, body) → JSON, None where the server refuses
@@ -17,24 +18,28 @@ Post = Callable[[str, dict[str, Any]], Awaitable[Any]]  # (path, body) → JSON,
 class Counted:
     """Text that is counted by the server itself."""
 
-    text: Words
+    text: Words | Characters
     around: int | None  # tokens of the template around a prompt; None: not known
+    said: str
 
 
 async def counted(post: Post, model: str, dialect: str) -> Counted | None:
-    """None where the server has no /tokenize, or too few of our words are one token of it."""
+    """None where the server has no /tokenize that answers."""
     count = await _counter(post, model)
     if count is None:
         return None
-    one, two = await count(_text(WORDS[:1])), await count(_text(WORDS[:1] * 2))
-    if one is None or two is None:
+    one, two, sample = await count(_text(WORDS[:1])), await count(_text(WORDS[:1] * 2)), await count(_text(WORDS))
+    if one is None or two is None or sample is None:
         return None
     fixed = 2 * one - two  # what stands around any text: a token that begins it
     words = await _whole(count, WORDS, fixed)
-    if len(words) < LEAST_WORDS:
-        return None
-    text = Words(words)
-    return Counted(text, await _around(post, model, text) if dialect == CHAT else fixed)
+    if len(words) >= LEAST_WORDS:
+        text: Words | Characters = Words(words)
+        said = "words that the server's /tokenize counts as one token each"
+    else:
+        text = Characters(len(_text(WORDS)) / max(1, sample - fixed))
+        said = f"{text.per_token:.3g} characters per token, as the server's /tokenize counts our words in the mean"
+    return Counted(text, await _around(post, count, model, text, fixed) if dialect == CHAT else fixed, said)
 
 
 Count = Callable[[str], Awaitable[int | None]]
@@ -75,11 +80,16 @@ async def _whole(count: Count, words: Sequence[str], fixed: int) -> list[str]:
     return [*await _whole(count, words[:half], fixed), *await _whole(count, words[half:], fixed)]
 
 
-async def _around(post: Post, model: str, text: Words) -> int | None:
+async def _around(post: Post, count: Count, model: str, text: Words | Characters, fixed: int) -> int | None:
+    """Tokens of a message beyond those of its text; None where the server does not tell."""
     said = text.piece(32, (0, 0)).strip()
-    body = {"model": model, "messages": [{"role": "user", "content": said}], "add_generation_prompt": True}
-    found = tokens_in(await post("/tokenize", body))
-    return None if found is None else max(0, found - 32)
+    messages = [{"role": "user", "content": said}]
+    whole = tokens_in(await post("/tokenize", {"model": model, "messages": messages, "add_generation_prompt": True}))
+    if not whole:  # llama.cpp writes the prompt out instead
+        applied = await post("/apply-template", {"messages": messages})
+        whole = await count(str(applied["prompt"])) if isinstance(applied, dict) and "prompt" in applied else None
+    bare = await count(said)
+    return max(0, whole - (bare - fixed)) if whole and bare else None
 
 
 def _text(words: Sequence[str]) -> str:
