@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tokenworks.serve.bench.bench import BenchResult, Settings
 
 FILES = ("profile_export_aiperf.json", "requests.csv", "bench.html")
+STOPPING = "stopping: the report covers what was answered so far (Ctrl-C again: at once)"
 LOADS = """\
 Load, one of: --rate (open loop), --clients (closed loop), --trace, --agents, or --factory with the workload of a file.
   tokenworks bench http://127.0.0.1:8000 --rate 5 --input 1024 --output 256 --duration "60 s"
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     settings: Settings = settings_of(args)
     if args.out:
         refuse_unwritable(Path(args.out))
-    with progress(quiet=args.json) as say, asked_to_stop("answered") as stop:
+    with progress(quiet=args.json) as say, asked_to_stop(STOPPING) as stop:
         result = bench(settings, say, stop)
     if args.out:
         _write(Path(args.out), result)

@@ -80,7 +80,10 @@ def _compared(args: argparse.Namespace, factory: Factory, bounds: Bounds) -> Com
     from tokenworks.rehearsal.live.replay import replay
     from tokenworks.report.progress import progress
 
-    with progress(quiet=args.json) as say, asked_to_stop() as stop:
+    with (
+        progress(quiet=args.json) as say,
+        asked_to_stop("stopping: nothing is compared (Ctrl-C again: at once)") as stop,
+    ):
         say("reading the traffic")
         live = _live(args, factory)
         warmup_s = _warmup_s(args.warmup, live)

@@ -15,7 +15,7 @@ from tokenworks.serve.bench.answer import Answer
 from tokenworks.serve.bench.bench import BenchResult
 
 Floats = np.typing.NDArray[np.float64]
-BUCKETS = 120
+BUCKETS = 60
 BINS = 160  # of a latency curve
 
 

@@ -14,6 +14,7 @@ from tokenworks.report.figures import band, percent, seconds, short, span, usd
 from tokenworks.report.files import plain
 
 WIDTH = 80
+LEAST_SHOWN = 5e-4  # of a difference: what is less would read as a zero with a sign
 FORMAT = "tokenworks-live-1"
 MARKS = {OK: "✓", UNSURE: "~", DRIFT: "✗", NOT_JUDGED: " "}
 WRITTEN: dict[str, Callable[[float], str]] = {"s": seconds, "share": percent, "USD/Mtok": usd}
@@ -94,7 +95,8 @@ def cells(line: Line) -> tuple[str, str, str, str, str]:
     known = line.difference == line.difference
     sure = line.twin.low != line.twin.high and line.twin.value == line.twin.value
     interval = (span(line.twin) if line.unit == "s" else band(line.twin, write)) if sure else ""
-    difference = f"{line.difference:+.1%}".replace("-", "−") if known else "–"
+    moved = 0.0 if abs(line.difference) < LEAST_SHOWN else line.difference
+    difference = f"{moved:+.1%}".replace("-", "−") if known else "–"
     return write(line.live), write(line.twin.value), interval, difference, f"{line.bound:.0%}" if line.bound else "–"
 
 
