@@ -81,7 +81,23 @@ def test_command_block_runs_from_top_to_bottom(monkeypatch, tmp_path, capsys):
     """As written, in an empty folder; validate, which rehearses every measurement, has its own tests."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(MODEL_OF_ONES_OWN))
-    verbs = ["init", "check", "run", "run", "run", "estimate", "catalog", "catalog", "taf", "validate", "plan", "plan", "roadmap", "compare", "topology"]
+    verbs = [
+        "init",
+        "check",
+        "run",
+        "run",
+        "run",
+        "estimate",
+        "catalog",
+        "catalog",
+        "taf",
+        "validate",
+        "plan",
+        "plan",
+        "roadmap",
+        "compare",
+        "topology",
+    ]
     assert [c[0] for c in commands()] == verbs
     for arguments in commands():
         if arguments[0] == "run":

@@ -138,5 +138,7 @@ def _middle(plan: Plan) -> float:
 
 def legend(systems: Sequence[str]) -> str:
     items = "".join(f'<li><i class="key c{i % COLOURS}"></i>{escape(name)}</li>' for i, name in enumerate(systems))
-    signs = "".join(f"<li>{sign}</li>" for sign in ("■ prefill and decode apart", "○ hollow: rented", "faint: breaks a limit"))
+    signs = "".join(
+        f"<li>{sign}</li>" for sign in ("■ prefill and decode apart", "○ hollow: rented", "faint: breaks a limit")
+    )
     return f'<ul class="legend">{items}{signs}</ul>'

@@ -90,11 +90,7 @@ def figures_text(o: Option) -> str:
 def limit_text(m: Measured) -> str:
     """Measured against its limit."""
     bounds = f" (80%: {amount(m.low, m.unit)}–{amount(m.high, m.unit)})" if m.high > m.low else ""
-    held = (
-        f" of {amount(m.limit, m.unit)} {'✓' if m.held else '✗'}"
-        if m.limit
-        else ", no objective"
-    )
+    held = f" of {amount(m.limit, m.unit)} {'✓' if m.held else '✗'}" if m.limit else ", no objective"
     return f"{amount(m.value, m.unit)}{bounds}{held}"
 
 
