@@ -10,7 +10,7 @@ from tokenworks.report import svg
 from tokenworks.report.bench_text import SHOWN, facts, headline, metrics, shown
 from tokenworks.report.figures import percent, seconds, short
 from tokenworks.report.page_charts import figure
-from tokenworks.report.page_style import SCRIPT, STYLE
+from tokenworks.report.page_frame import frame, section
 from tokenworks.serve.bench.answer import Answer
 from tokenworks.serve.bench.bench import BenchResult
 
@@ -23,23 +23,22 @@ def bench_page(result: BenchResult) -> str:
     """The whole page."""
     tone = "bad" if result.interrupted else "warn" if result.figures.failed else "good"
     rows = "".join(f"<tr><td class=w>{escape(name)}</td><td>{escape(said)}</td></tr>" for name, said in facts(result))
+    about = f"{result.demand.said}; prompts: {result.lengths}; {result.started[:19]} UTC"
     body = (
-        f'<button id="mode" type="button">light / dark</button><h1>Bench of {escape(result.model)}</h1>'
-        f'<p class="verdict {tone}">{escape(headline(result))}</p>'
-        f"<p>{escape(result.demand.said)}; prompts: {escape(result.lengths)}; {escape(result.started[:19])} UTC</p>"
-        f"{_cards(result)}<h2>How long requests took</h2>"
-        f'<p class="note">Latencies count from when a request was due, not from when it was sent.</p>'
-        f'<div class="charts">{_curves(result)}</div>{_table(result)}'
-        f'<h2>What happened when</h2><p class="note hint">Move over a chart, or focus it and use the arrow keys.</p>'
-        f'<div class="charts">{_timelines(result)}</div>'
-        f'<h2>How far this can be trusted</h2><div class="scroll"><table>{rows}</table></div>'
+        _cards(result)
+        + section(
+            "How long requests took",
+            f'<div class="charts">{_curves(result)}</div>{_table(result)}',
+            "Latencies count from when a request was due, not from when it was sent.",
+        )
+        + section(
+            "What happened when",
+            f'<div class="charts">{_timelines(result)}</div>',
+            "Move over a chart, or focus it and use the arrow keys.",
+        )
+        + section("How far this can be trusted", f'<div class="scroll"><table>{rows}</table></div>')
     )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Bench of {escape(result.model)} – Tokenworks</title><style>{STYLE}</style></head>"
-        f"<body><main>{body}</main><script>{SCRIPT}</script></body></html>"
-    )
+    return frame(f"Bench of {result.model}", headline(result), tone, body, about)
 
 
 def _cards(result: BenchResult) -> str:

@@ -13,7 +13,7 @@ from tokenworks.report import svg
 from tokenworks.report.live_text import MARKS, cells, left_out, legend, traffic, verdict
 from tokenworks.report.page_charts import figure
 from tokenworks.report.page_charts import legend as keys
-from tokenworks.report.page_style import SCRIPT, STYLE
+from tokenworks.report.page_frame import frame, section
 
 Floats = np.typing.NDArray[np.float64]
 BUCKETS = 120
@@ -26,20 +26,11 @@ CURVES = (("ttft_s", "Time to first token"), ("tpot_s", "Time per output token")
 def live_page(found: Comparison) -> str:
     """The whole page."""
     tone = TONES[DRIFT if found.lines(DRIFT) else UNSURE if found.lines(UNSURE) or not found.live.timed else OK]
-    title = f"{found.factory}: twin and live"
-    body = (
-        f'<button id="mode" type="button">light / dark</button><h1>{escape(title)}</h1>'
-        f'<p class="verdict {tone}">{escape(verdict(found))}</p><p>{escape(traffic(found))}</p>'
-        f'<p class="note">{escape(left_out(found))}</p>{"".join(_side(side, found) for side in found.sides)}'
-        f'<h2>How to read this</h2><p class="note">{escape(legend(found))}</p>'
-        + "".join(f'<p class="note">{escape(note)}</p>' for note in dict.fromkeys(s.note for s in found.sides))
-    )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)} – Tokenworks</title><style>{STYLE}</style></head>"
-        f"<body><main>{body}</main><script>{SCRIPT}</script></body></html>"
-    )
+    notes = [legend(found), *dict.fromkeys(side.note for side in found.sides)]
+    body = "".join(section(side.service, _side(side, found)) for side in found.sides)
+    body += section("How to read this", "".join(f'<p class="note">{escape(note)}</p>' for note in notes))
+    about = "; ".join(filter(None, (traffic(found), left_out(found))))
+    return frame(f"{found.factory}: twin and live", verdict(found), tone, body, about)
 
 
 def _side(side: Side, found: Comparison) -> str:
@@ -54,7 +45,7 @@ def _side(side: Side, found: Comparison) -> str:
     flying = [_flying(name, its, tone, found.span_s) for name, its, tone in pairs]
     charts.append(figure("Requests in flight", svg.timeline("Requests in flight", flying), read=True))
     return (
-        f"<h2>{escape(side.service)}</h2><p>{side.requests:,} requests; {side.finished[0]:,} ended live, "
+        f"<p>{side.requests:,} requests; {side.finished[0]:,} ended live, "
         f"{side.finished[1]:,} in the twin</p>{_table(side.lines)}{keys(['twin', 'live'])}"
         f'<div class="charts">{"".join(charts)}</div>'
     )
