@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from tokenworks.cli import (
+    bench,
     budget,
     calibrate,
     catalog,
@@ -24,6 +25,7 @@ from tokenworks.cli import (
     pnl,
     price,
     reconcile,
+    rehearse,
     roadmap,
     run,
     schema,
@@ -38,7 +40,7 @@ from tokenworks.errors import CatalogError, ConservationError, InputError
 
 VERBS = (
     init, check, run, plan, roadmap, sweep, compare, upgrade, topology, estimate, catalog, ledger, taf,
-    showback, budget, price, invoice, reconcile, pnl, validate, calibrate, schema,
+    showback, budget, price, invoice, reconcile, pnl, validate, calibrate, bench, rehearse, schema,
 )  # fmt: skip
 
 
