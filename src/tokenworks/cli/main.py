@@ -18,12 +18,14 @@ from tokenworks.cli import (
     estimate,
     init,
     invoice,
+    keys,
     ledger,
     pnl,
     price,
     reconcile,
     run,
     schema,
+    serve,
     showback,
     taf,
     topology,
@@ -32,7 +34,7 @@ from tokenworks.cli import (
 from tokenworks.errors import CatalogError, ConservationError, InputError
 
 VERBS = (
-    init, check, run, topology, estimate, catalog, ledger, taf, showback, budget, price, invoice, reconcile, pnl,
+    init, check, run, serve, keys, topology, estimate, catalog, ledger, taf, showback, budget, price, invoice, reconcile, pnl,
     validate, calibrate, schema,
 )  # fmt: skip
 
