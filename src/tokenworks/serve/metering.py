@@ -6,25 +6,45 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
+from tokenworks.errors import InputError
 from tokenworks.events.ledger_events import UsageEvent
 from tokenworks.ledger import GroupCommit, Receipt
 from tokenworks.serve.body.usage import Told
 from tokenworks.serve.http.request import Refused
 
 log = logging.getLogger("tokenworks.serve")
+FEW, LINGER_S = 4, 0.003  # events of a group after which nobody waits; how long others wait for company
 LONGEST = 200  # characters of what a caller says about its run
 PREFIX = b"x-tokenworks-"
 FIELDS = ("root-run", "run", "parent-run", "agent", "purpose", "conversation")
 
 
-def uuid7() -> str:
-    """RFC 9562, version 7: in order of time, so that keys come to stand side by side."""
-    raw = bytearray((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10))
-    raw[6], raw[8] = 0x70 | raw[6] & 15, 0x80 | raw[8] & 63
-    text = raw.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+class Names:
+    """UUIDs of version 7 (RFC 9562): in order of time, so that keys come to stand side by side. Random bytes come from the
+    system some hundred at a time."""
+
+    def __init__(self) -> None:
+        self._random, self._place = b"", 0
+
+    def __call__(self) -> str:
+        place = self._place
+        if place >= len(self._random):
+            self._random, place = os.urandom(RANDOM_BYTES), 0
+        self._place = place + 10
+        noise = int.from_bytes(self._random[place : place + 10], "big")
+        ms = f"{time.time_ns() // 1_000_000:012x}"
+        rest = f"{(noise & NOISE) | VARIANT:020x}"
+        return f"{ms[:8]}-{ms[8:]}-7{rest[1:4]}-{rest[4:8]}-{rest[8:]}"
+
+
+RANDOM_BYTES = 5120
+NOISE = (1 << 80) - 1 - (3 << 62)
+VARIANT = 2 << 62  # the two bits that RFC 9562 fixes
+uuid7 = Names()
 
 
 def run_of(headers: dict[bytes, bytes]) -> dict[str, str | int]:
@@ -76,17 +96,73 @@ class Attempt:
     failed: bool = False
 
 
+Then = Callable[[bool], None]  # told whether the event is durable
+
+
 class Meter:
-    """Writes events. A receipt that is not durable is an error of the caller's answer."""
+    """Writes events. One group is under way at a time: what comes meanwhile goes together, so that under load many share a
+    commit and alone nobody waits."""
 
     def __init__(self, group: GroupCommit, source: str):
         self._group, self._source = group, source
+        self._waiting: list[tuple[UsageEvent, Then]] = []
+        self._under_way = self._last = 0
         self.lost = 0  # events that the ledger did not take
 
-    def write(self, attempt: Attempt, told: Told) -> asyncio.Future[Receipt]:
-        """Done when the event is durable. Raises InputError for an event outside the ledger's limits."""
+    def write(self, attempt: Attempt, told: Told, then: Then) -> None:
+        """``then`` is called once, never from in here."""
+        self._waiting.append((self._event(attempt, told), then))
+        if not self._under_way:
+            self._under_way = 1
+            self._later()
+
+    def _later(self) -> None:
+        """At once after a small group; after a large one others will come soon, and a commit costs the same for all."""
+        loop = asyncio.get_running_loop()
+        if self._last > FEW:
+            loop.call_later(LINGER_S, self._submit)
+        else:
+            loop.call_soon(self._submit)
+
+    def _submit(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._under_way = self._last = len(waiting)
+        for event, then in waiting:
+            try:
+                future = self._group.submit(event)
+            except InputError as error:
+                self._settled(then, str(error))
+            else:
+                future.add_done_callback(partial(self._answered, then))
+
+    def _answered(self, then: Then, future: asyncio.Future[Receipt]) -> None:
+        if future.cancelled():
+            self._settled(then, "given up")
+        elif error := future.exception():
+            self._settled(then, str(error))
+        else:
+            receipt = future.result()
+            self._settled(then, "" if receipt.durable else receipt.note or receipt.status)
+
+    def _settled(self, then: Then, trouble: str) -> None:
+        """Nobody may be waiting for this one: what goes wrong is counted and said all the same."""
+        self._under_way -= 1
+        if trouble:
+            self.lost += 1
+            log.error("an event was not stored: %s", trouble)
+        if not self._under_way and self._waiting:
+            self._under_way = 1
+            self._later()
+        then(not trouble)
+
+    async def settle(self) -> None:
+        """Until everything that was written is durable or counted as lost."""
+        while self._under_way or self._waiting:
+            await asyncio.sleep(0.002)
+
+    def _event(self, attempt: Attempt, told: Told) -> UsageEvent:
         buckets = told.buckets
-        event = UsageEvent(
+        return UsageEvent(
             source=self._source,
             id=attempt.id,
             time_us=attempt.began_us,
@@ -111,22 +187,7 @@ class Meter:
             tags={"request": attempt.request} if attempt.request else {},
             **attempt.run,  # type: ignore[arg-type]
         )
-        future = self._group.submit(event)
-        future.add_done_callback(self._look)
-        return future
-
-    def _look(self, future: asyncio.Future[Receipt]) -> None:
-        """Nobody may be waiting for this one: what goes wrong is counted and said all the same."""
-        if future.cancelled():
-            return
-        error = future.exception()
-        if error is not None or not future.result().durable:
-            self.lost += 1
-            log.error("an event was not stored: %s", error or future.result().note)
 
 
-def durable(future: asyncio.Future[Receipt]) -> bool:
-    """Whether the event of a future that is done can be relied on."""
-    return not future.cancelled() and future.exception() is None and future.result().durable
-
-
+def nobody(_durable: bool) -> None:
+    """For events that no answer waits for."""

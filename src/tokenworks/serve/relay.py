@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tokenworks.errors import InputError
-from tokenworks.ledger import Receipt
 from tokenworks.serve.body.splice import Body, spliced
 from tokenworks.serve.body.stream import Stream
 from tokenworks.serve.body.usage import MISSING, Told, told, usage_of_answer
@@ -21,7 +19,7 @@ from tokenworks.serve.http.pool import Handle
 from tokenworks.serve.http.replies import JSON, error_body
 from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
-from tokenworks.serve.metering import Attempt, Meter, durable, uuid7
+from tokenworks.serve.metering import Attempt, Meter, Then, nobody, uuid7
 from tokenworks.serve.routing import session_number
 from tokenworks.serve.served import Served
 
@@ -229,19 +227,13 @@ class Relay:
             return told(stream.usage, stream.counted, whole)
         return told(usage_of_answer(b"".join(self._pieces)) if whole else None, 0, whole)
 
-    def _write(self, of: Told, failed: bool = False) -> asyncio.Future[Receipt] | None:
-        """Hands the event to the ledger; None where it is outside the ledger's limits."""
+    def _write(self, of: Told, then: Then = nobody, failed: bool = False) -> None:
         self._metered = True
         attempt = self._attempt
         attempt.failed = failed
         attempt.duration_us = round((time.perf_counter() - self._request.arrived_s) * 1e6)
         self._count(of)
-        try:
-            return self._meter.write(attempt, of)
-        except InputError as error:
-            self._meter.lost += 1
-            log.error("an event was refused: %s", error)
-            return None
+        self._meter.write(attempt, of, then)
 
     def _count(self, of: Told) -> None:
         metrics, buckets = self._served.metrics, of.buckets
@@ -254,21 +246,15 @@ class Relay:
             metrics.tpot.observe((attempt.duration_us - attempt.ttft_us) / 1e6 / (made - 1))
 
     def _close_stream(self) -> None:
-        self._after(self._write(self._told(whole=True)), self._end_stream)
+        self._write(self._told(whole=True), self._end_stream)
 
     def _close_answer(self) -> None:
-        self._after(self._write(self._told(whole=True)), self._end_answer)
+        self._write(self._told(whole=True), self._end_answer)
 
-    def _after(self, written: asyncio.Future[Receipt] | None, then: Any) -> None:
-        if written is None:
-            self._unmetered()
-        else:
-            written.add_done_callback(then)
-
-    def _end_stream(self, written: asyncio.Future[Receipt]) -> None:
+    def _end_stream(self, durable: bool) -> None:
         if self._gone:
             return
-        if not durable(written):
+        if not durable:
             self._unmetered()
             return
         assert self._stream is not None
@@ -278,10 +264,10 @@ class Relay:
         self._ended = True
         self._connection.finish(self._stream.rest())
 
-    def _end_answer(self, written: asyncio.Future[Receipt]) -> None:
+    def _end_answer(self, durable: bool) -> None:
         if self._gone:
             return
-        if not durable(written):
+        if not durable:
             self._unmetered()
             return
         self._finished(200)

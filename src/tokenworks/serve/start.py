@@ -109,6 +109,7 @@ async def gateway(
             cut = await listening.drain(factory.serve.drain_s)
             if cut:
                 log.warning("%d answers were cut off at the end of the drain", cut)
+            await meter.settle()
             listening.sweep.stop()
             upstream_sweep.stop()
             for served in services:

@@ -33,6 +33,7 @@ class Known(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(Known).decode
 _encode = msgspec.json.encode
+_spans = np.empty((MOST_MEMBERS, 4), np.int64)  # of the text that is being read: one at a time
 
 
 @dataclass(slots=True)
@@ -68,13 +69,12 @@ def read(text: bytes) -> Body:
         known = _decode(text)
     except msgspec.MsgspecError as error:
         raise Refused(400, "invalid_json", f"the body is not the JSON object that it should be: {error}") from None
-    spans = np.empty((MOST_MEMBERS, 4), np.int64)
-    count = int(members(np.frombuffer(text, np.uint8), spans))
+    count = int(members(np.frombuffer(text, np.uint8), _spans))
     if count == -1:
         raise Refused(400, "invalid_json", f"the body has more than {MOST_MEMBERS} members")
     if count == -2:
         raise Refused(400, "invalid_json", "the name of a member holds a backslash")
-    rows = spans[:count].tolist()
+    rows = _spans[:count].tolist()
     places = {text[a:b]: (c, d) for a, b, c, d in rows}
     if len(places) < count:
         raise Refused(400, "invalid_json", "the body has a member twice")

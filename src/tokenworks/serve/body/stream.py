@@ -6,8 +6,6 @@ its quote, so a search of bytes finds it; it is decoded once, at the end.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 END_OF_EVENT = b"\n\n"
@@ -18,8 +16,7 @@ LONGEST_EVENT = 1 << 20  # bytes; a longer one goes on in pieces
 
 
 class _Chunk(msgspec.Struct):
-    usage: dict[str, Any] | None = None
-    choices: list[msgspec.Raw] = []  # noqa: RUF012 - msgspec copies defaults
+    usage: msgspec.Raw | None = None
 
 
 class Stream:
@@ -92,8 +89,8 @@ class Stream:
         return b"".join(out)
 
     @property
-    def usage(self) -> dict[str, Any] | None:
-        """The last usage that the stream stated; None where it stated none that can be read."""
+    def usage(self) -> bytes | None:
+        """The last usage that the stream stated, as JSON; None where it stated none that can be read."""
         return usage_of_event(self._last_usage) if self._last_usage else None
 
     def rest(self) -> bytes:
@@ -104,10 +101,11 @@ class Stream:
 _decode = msgspec.json.Decoder(_Chunk).decode
 
 
-def usage_of_event(event: bytes) -> dict[str, Any] | None:
+def usage_of_event(event: bytes) -> bytes | None:
     """Usage of one event: its ``data:`` lines are one JSON text."""
     lines = [line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")]
     try:
-        return _decode(b"\n".join(lines)).usage
+        found = _decode(b"\n".join(lines)).usage
     except msgspec.MsgspecError:
         return None
+    return bytes(found) if found is not None else None

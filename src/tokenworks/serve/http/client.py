@@ -40,6 +40,7 @@ class ClientConnection(asyncio.Protocol):
 
     def __init__(self, owner: Owner, sweep: Sweep, loop: asyncio.AbstractEventLoop, first_byte_s: float, silence_s: float):
         self._owner, self._sweep, self._loop = owner, sweep, loop
+        self._parser = httptools.HttpResponseParser(self)
         self._first_byte_s, self._silence_s = first_byte_s, silence_s
         self.deadline_s = NEVER
         self.exchange: Exchange | None = None
@@ -55,16 +56,12 @@ class ClientConnection(asyncio.Protocol):
 
     def ask(self, payload: bytes, exchange: Exchange) -> None:
         """Sends a whole request."""
-        self._parser = httptools.HttpResponseParser(self)
-        self._forget()
-        self.exchange = exchange
-        self.deadline_s = self._loop.time() + self._first_byte_s
-        self.transport.write(payload)
-
-    def _forget(self) -> None:
         self._headers = {}
         self._status = self._head_bytes = 0
         self._answered = self._keeps = self._late = False
+        self.exchange = exchange
+        self.deadline_s = self._loop.time() + self._first_byte_s
+        self.transport.write(payload)
 
     def data_received(self, data: bytes) -> None:
         if self.exchange is None:  # nobody asked: what else it says cannot be trusted either
