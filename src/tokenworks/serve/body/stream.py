@@ -16,7 +16,7 @@ LONGEST_EVENT = 1 << 20  # bytes; a longer one goes on in pieces
 
 
 class _Chunk(msgspec.Struct):
-    usage: msgspec.Raw | None = None
+    usage: msgspec.Raw = msgspec.Raw()
 
 
 class Stream:
@@ -105,7 +105,7 @@ def usage_of_event(event: bytes) -> bytes | None:
     """Usage of one event: its ``data:`` lines are one JSON text."""
     lines = [line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")]
     try:
-        found = _decode(b"\n".join(lines)).usage
+        found = bytes(_decode(b"\n".join(lines)).usage)
     except msgspec.MsgspecError:
         return None
-    return bytes(found) if found is not None else None
+    return found or None

@@ -15,7 +15,7 @@ PLAIN = Shown(text=True, tools=False)
 
 
 class _Answer(msgspec.Struct):
-    usage: msgspec.Raw | None = None
+    usage: msgspec.Raw = msgspec.Raw()
 
 
 class _InputDetails(msgspec.Struct, forbid_unknown_fields=True):
@@ -50,10 +50,10 @@ MISSING = Told(UNKNOWN, "engine", "missing")
 def usage_of_answer(body: bytes) -> bytes | None:
     """The usage of a whole JSON answer, as JSON; None where it has none."""
     try:
-        found = _decode(body).usage
+        found = bytes(_decode(body).usage)
     except msgspec.MsgspecError:
         return None
-    return bytes(found) if found is not None and bytes(found) != b"null" else None
+    return found if found not in (b"", b"null") else None
 
 
 def told(usage: bytes | None, counted: int, whole: bool) -> Told:
