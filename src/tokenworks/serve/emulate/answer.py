@@ -39,6 +39,9 @@ class Answer:
     def _stream(self, tokens: int, last: bool) -> None:
         if self._made == tokens:
             self._connection.begin(200, b"text/event-stream")
+            if self._chat:
+                role = self._chunk([self._choice({"role": "assistant", "content": ""}, None)])
+                self._connection.chunk(b"data: " + _json(role) + b"\n\n")
         if tokens:
             self._connection.chunk(self._event(WORD * tokens))
         if last:

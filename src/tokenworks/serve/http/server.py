@@ -14,6 +14,7 @@ from tokenworks.serve.http.replies import JSON, head, refusal
 from tokenworks.serve.http.request import SINGLE, Refused, Request, check_head, too_large
 from tokenworks.serve.http.sweep import NEVER, Sweep
 
+LINGER_S, MOST_UNREAD_BYTES = 2.0, 1 << 20  # after a refusal
 RAW_PER_BODY = 8  # bytes on the wire that a byte of a chunked body may cost
 
 
@@ -46,7 +47,7 @@ class ServerConnection(asyncio.Protocol):
         self._incoming: Request | None = None
         self._current: Request | None = None
         self._waiting: deque[Request] = deque()
-        self._closing = False
+        self._closing = self._lingers = False
         self._held = self._unread = False
         self._refused: Refused | None = None
         self._begin_message()
@@ -75,7 +76,7 @@ class ServerConnection(asyncio.Protocol):
     def expire(self) -> None:
         """Too slow: says so where nothing has been answered yet."""
         self.deadline_s = NEVER
-        if self.busy:
+        if self.busy or self._lingers:
             self.abort()
         elif self._raw:
             self._refuse(Refused(408, "timeout", "the request did not arrive in time"))
@@ -105,6 +106,9 @@ class ServerConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
+            self._raw += len(data)
+            if self._raw > MOST_UNREAD_BYTES:
+                self.transport.abort()
             return
         if not self._raw and not self.busy:
             self.deadline_s = self._loop.time() + self._limits.head_s
@@ -196,7 +200,17 @@ class ServerConnection(asyncio.Protocol):
             return
         status, body, more = refusal(refused)
         self.transport.write(head(status, JSON, more, False, len(body)) + body)
-        self.transport.close()
+        self._linger()
+
+    def _linger(self) -> None:
+        """Says that nothing more comes, and lets the caller read it: closing at once while he still sends would reset the
+        connection, and with it the answer that is on its way."""
+        if self.transport.is_closing():
+            return
+        self.transport.write_eof()
+        self._raw = 0
+        self._lingers = True
+        self.deadline_s = self._loop.time() + LINGER_S
 
     # ------------------------------------------------------------------ answering
 
