@@ -288,8 +288,12 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=64, help="at a time")
     parser.add_argument("--chunks", type=int, default=200, help="of a stream")
     parser.add_argument("--pause-ms", type=int, default=20, help="between chunks")
-    parser.add_argument("--turns", type=int, default=3, help="the least of each figure counts: others use the machine too")
-    parser.add_argument("--litellm", default=shutil.which("litellm"), help="its command, from an environment of its own")
+    parser.add_argument(
+        "--turns", type=int, default=3, help="the least of each figure counts: others use the machine too"
+    )
+    parser.add_argument(
+        "--litellm", default=shutil.which("litellm"), help="its command, from an environment of its own"
+    )
     parser.add_argument("--engine", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.engine:

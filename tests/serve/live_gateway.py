@@ -12,9 +12,15 @@ from tokenworks.serve.start import gateway, listen
 
 CHUNK = b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"w"}}]}\n\n'
 USAGE = {"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14}
-USAGE_CHUNK = b'data: {"id":"c","object":"chat.completion.chunk","choices":[],"usage":%b}\n\n' % json.dumps(USAGE).encode()
+USAGE_CHUNK = (
+    b'data: {"id":"c","object":"chat.completion.chunk","choices":[],"usage":%b}\n\n' % json.dumps(USAGE).encode()
+)
 DONE = b"data: [DONE]\n\n"
-ANSWER = {"id": "c", "object": "chat.completion", "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}
+ANSWER = {
+    "id": "c",
+    "object": "chat.completion",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
+}
 CHAT = "/v1/chat/completions"
 
 
@@ -66,7 +72,9 @@ class Front:
         self.served = listening.app.services
 
     async def post(self, body, path=CHAT, headers=()):
-        return await call(self.port, "POST", path, json.dumps(body).encode() if isinstance(body, dict) else body, headers)
+        return await call(
+            self.port, "POST", path, json.dumps(body).encode() if isinstance(body, dict) else body, headers
+        )
 
     async def get(self, path, headers=()):
         return await call(self.port, "GET", path, b"", headers)
@@ -91,7 +99,9 @@ async def front(tmp_path, *engines, ring=None, upstream=None, **serve):
             {"serve": {"upstreams": rows, "drain": "200 ms", **serve}, "services.chat.routing": routing}
         )
         with Ledger.open(tmp_path / "ledger.db") as ledger:
-            async with gateway(factory, services_of(factory, upstreams_of(factory)), ledger, ring, "127.0.0.1", 0) as listening:
+            async with gateway(
+                factory, services_of(factory, upstreams_of(factory)), ledger, ring, "127.0.0.1", 0
+            ) as listening:
                 yield Front(listening, engines, ledger)
 
 

@@ -16,14 +16,29 @@ STREAM = {**PLAIN, "stream": True}
 def test_an_answer_comes_whole_and_its_tokens_are_in_the_ledger(tmp_path):
     async def case():
         async with front(tmp_path, Engine()) as gate:
-            answer = await gate.post(PLAIN, headers=["X-Tokenworks-Run: r1", "X-Tokenworks-Agent: coder", "X-Tokenworks-Step: 4"])
+            answer = await gate.post(
+                PLAIN, headers=["X-Tokenworks-Run: r1", "X-Tokenworks-Agent: coder", "X-Tokenworks-Step: 4"]
+            )
             return answer, (await gate.events(1))[0], gate.engines[0].asked[0]
 
     (status, headers, body), event, asked = run(case())
     assert status == 200
     assert json.loads(body) == {**ANSWER, "model": "chat", "usage": USAGE}
     assert asked.body == json.dumps(PLAIN).encode()  # not a byte was changed
-    told = {k: event[k] for k in ("tenant", "service", "model", "operation", "input_fresh", "output_visible", "usage_source", "usage_status", "attempt")}
+    told = {
+        k: event[k]
+        for k in (
+            "tenant",
+            "service",
+            "model",
+            "operation",
+            "input_fresh",
+            "output_visible",
+            "usage_source",
+            "usage_status",
+            "attempt",
+        )
+    }
     assert told == {
         "tenant": "local", "service": "chat", "model": "llama-3.1-8b", "operation": "chat", "input_fresh": 11,
         "output_visible": 3, "usage_source": "engine", "usage_status": "final", "attempt": 1,
@@ -93,7 +108,10 @@ def test_the_last_byte_waits_for_the_commit_and_does_not_come_without_it(tmp_pat
         async with front(tmp_path, Engine()) as gate:
             text = json.dumps(body).encode()
             reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
-            writer.write(b"POST %b HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (CHAT.encode(), len(text), text))
+            writer.write(
+                b"POST %b HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+                % (CHAT.encode(), len(text), text)
+            )
             while HeldGroup.latest is None or not hasattr(HeldGroup.latest, "receipt"):
                 await asyncio.sleep(0.01)
             early = b""
@@ -131,7 +149,11 @@ def streaming(chunks, then, usage=False):
     async def script(request, connection):
         connection.begin(200, b"text/event-stream")
         for made in range(1, chunks + 1):
-            told = b',"usage":{"prompt_tokens":4,"completion_tokens":%d,"total_tokens":%d}' % (made, 4 + made) if usage else b""
+            told = (
+                b',"usage":{"prompt_tokens":4,"completion_tokens":%d,"total_tokens":%d}' % (made, 4 + made)
+                if usage
+                else b""
+            )
             connection.chunk(CHUNK[:-3] + told + b"}\n\n")
             await asyncio.sleep(0.002)
         then(connection)
@@ -146,7 +168,9 @@ def test_a_caller_who_leaves_ends_the_engines_work_and_pays_for_what_was_made(tm
         async with front(tmp_path, engine, upstream={"continuous_usage": continuous}) as gate:
             text = json.dumps(STREAM).encode()
             reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
-            writer.write(b"POST %b HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n%b" % (CHAT.encode(), len(text), text))
+            writer.write(
+                b"POST %b HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n%b" % (CHAT.encode(), len(text), text)
+            )
             came = b""
             while came.count(b"data: ") < 5:
                 came += await reader.read(10_000)
@@ -174,7 +198,9 @@ def test_a_caller_who_leaves_before_the_answer_is_metered_as_missing(tmp_path):
         async with front(tmp_path, engine) as gate:
             text = json.dumps(PLAIN).encode()
             _, writer = await asyncio.open_connection("127.0.0.1", gate.port)
-            writer.write(b"POST %b HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n%b" % (CHAT.encode(), len(text), text))
+            writer.write(
+                b"POST %b HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n%b" % (CHAT.encode(), len(text), text)
+            )
             while not engine.asked:
                 await asyncio.sleep(0.01)
             writer.close()
@@ -184,7 +210,12 @@ def test_a_caller_who_leaves_before_the_answer_is_metered_as_missing(tmp_path):
             return event
 
     event = run(case())
-    assert (event["usage_status"], event["failed"], event["input_fresh"], event["output_visible"]) == ("missing", True, None, None)
+    assert (event["usage_status"], event["failed"], event["input_fresh"], event["output_visible"]) == (
+        "missing",
+        True,
+        None,
+        None,
+    )
 
 
 def refusing(status, more=b""):
@@ -195,12 +226,19 @@ def hanging_up(request, connection):
     connection.transport.abort()
 
 
-@pytest.mark.parametrize(("first", "events"), [(refusing(503), 1), (refusing(429), 1), (refusing(502), 1), (hanging_up, 2)])
+@pytest.mark.parametrize(
+    ("first", "events"), [(refusing(503), 1), (refusing(429), 1), (refusing(502), 1), (hanging_up, 2)]
+)
 @pytest.mark.parametrize("body", [PLAIN, STREAM], ids=["whole", "stream"])
 def test_another_upstream_is_tried_before_the_first_byte(tmp_path, first, events, body):
     async def case():
         async with front(tmp_path, Engine(first), Engine()) as gate:
-            return await gate.post(body), await gate.events(events), [len(e.asked) for e in gate.engines], gate.served[0]
+            return (
+                await gate.post(body),
+                await gate.events(events),
+                [len(e.asked) for e in gate.engines],
+                gate.served[0],
+            )
 
     (status, headers, _), found, asked, served = run(case())
     assert status == 200
@@ -228,7 +266,11 @@ def test_nothing_is_tried_again_after_the_first_byte(tmp_path):
     assert came.startswith(CHUNK * 4)
     assert came.count(b'data: {"error":') == 1
     assert b"[DONE]" not in came
-    assert (events[0]["usage_status"], events[0]["usage_source"], events[0]["output_visible"]) == ("partial", "estimate", 4)
+    assert (events[0]["usage_status"], events[0]["usage_source"], events[0]["output_visible"]) == (
+        "partial",
+        "estimate",
+        4,
+    )
 
 
 def test_errors_of_the_upstream_keep_their_words_but_not_its_quarrel_with_the_gateway(tmp_path):
@@ -252,7 +294,11 @@ def test_an_upstream_that_is_not_there_is_502_then_503_with_a_time_to_come_again
     async def case():
         async with front(tmp_path, Engine(), failures=1, pause="5 s") as gate:
             gate.served[0].router.upstreams[0].pool.address = Address("127.0.0.1", 1, False, "")  # nobody listens there
-            return [await gate.post(PLAIN) for _ in range(2)], await gate.get("/v1/health/ready"), await gate.get("/v1/health/live")
+            return (
+                [await gate.post(PLAIN) for _ in range(2)],
+                await gate.get("/v1/health/ready"),
+                await gate.get("/v1/health/live"),
+            )
 
     (first, second), ready, live = run(case())
     assert [first[0], second[0], ready[0], live[0]] == [502, 503, 503, 200]
@@ -307,7 +353,9 @@ def test_a_slow_reader_holds_the_engine_back(tmp_path):
         async with front(tmp_path, Hose(pouring)) as gate:
             text = json.dumps(STREAM).encode()
             reader, writer = await asyncio.open_connection("127.0.0.1", gate.port, limit=1000)
-            writer.write(b"POST %b HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n%b" % (CHAT.encode(), len(text), text))
+            writer.write(
+                b"POST %b HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n%b" % (CHAT.encode(), len(text), text)
+            )
             last = -1
             while last != sent["bytes"] or not sent["bytes"]:
                 last = sent["bytes"]
@@ -344,7 +392,9 @@ def test_a_drain_lets_answers_end_and_takes_no_new_ones(tmp_path):
 
 def test_embeddings_and_completions_pass_and_are_metered(tmp_path):
     def embedding(request, connection):
-        connection.respond(200, b'{"object":"list","data":[{"embedding":[0.5]}],"usage":{"prompt_tokens":6,"total_tokens":6}}')
+        connection.respond(
+            200, b'{"object":"list","data":[{"embedding":[0.5]}],"usage":{"prompt_tokens":6,"total_tokens":6}}'
+        )
 
     async def case():
         async with front(tmp_path, Engine(embedding)) as gate:
@@ -357,7 +407,10 @@ def test_embeddings_and_completions_pass_and_are_metered(tmp_path):
     one, two, asked, events = run(case())
     assert (one[0], two[0]) == (200, 200)
     assert (asked.path, json.loads(asked.body)) == (b"/v1/embeddings", {"model": "chat", "input": "text"})
-    assert [(e["operation"], e["input_fresh"], e["output_visible"]) for e in events] == [("embeddings", 6, 0), ("text_completion", 11, 3)]
+    assert [(e["operation"], e["input_fresh"], e["output_visible"]) for e in events] == [
+        ("embeddings", 6, 0),
+        ("text_completion", 11, 3),
+    ]
 
 
 ERRORS = [
@@ -376,7 +429,9 @@ def test_errors_have_openais_shape(tmp_path):
 
     async def case():
         async with front(tmp_path, Engine()) as gate:
-            return [await call(gate.port, method, path, body) for method, path, body, _, _ in ERRORS], gate.engines[0].asked
+            return [await call(gate.port, method, path, body) for method, path, body, _, _ in ERRORS], gate.engines[
+                0
+            ].asked
 
     answers, asked = run(case())
     assert asked == []
@@ -391,7 +446,9 @@ def test_pages_about_the_gateway(tmp_path):
     async def case():
         async with front(tmp_path, Engine()) as gate:
             await gate.post(STREAM)
-            return {p: await gate.get(f"/v1/{p}") for p in ("health/live", "health/ready", "version", "metadata", "metrics")}
+            return {
+                p: await gate.get(f"/v1/{p}") for p in ("health/live", "health/ready", "version", "metadata", "metrics")
+            }
 
     pages = run(case())
     assert {p[0] for p in pages.values()} == {200}
@@ -406,7 +463,10 @@ def test_pages_about_the_gateway(tmp_path):
 def test_headers_that_name_no_run_are_refused(tmp_path):
     async def case():
         async with front(tmp_path, Engine()) as gate:
-            return [await gate.post(PLAIN, headers=[h]) for h in ("X-Tokenworks-Run: " + "a" * 300, "X-Tokenworks-Step: -1", "X-Tokenworks-Agent: a\tb")]
+            return [
+                await gate.post(PLAIN, headers=[h])
+                for h in ("X-Tokenworks-Run: " + "a" * 300, "X-Tokenworks-Step: -1", "X-Tokenworks-Agent: a\tb")
+            ]
 
     assert [a[0] for a in run(case())] == [400, 400, 400]
 
@@ -414,10 +474,19 @@ def test_headers_that_name_no_run_are_refused(tmp_path):
 def test_many_callers_at_once_each_get_their_own_answer_and_one_event(tmp_path):
     def own(request, connection):
         told = json.loads(request.body)["messages"][0]["content"]
-        connection.respond(200, json.dumps({"told": told, "usage": {"prompt_tokens": int(told), "completion_tokens": 1, "total_tokens": int(told) + 1}}).encode())
+        connection.respond(
+            200,
+            json.dumps(
+                {
+                    "told": told,
+                    "usage": {"prompt_tokens": int(told), "completion_tokens": 1, "total_tokens": int(told) + 1},
+                }
+            ).encode(),
+        )
 
     async def case():
         async with front(tmp_path, Engine(own), Engine(own)) as gate:
+
             async def caller(i):
                 return await gate.post({"model": "chat", "messages": [{"role": "user", "content": str(i)}]})
 
@@ -435,7 +504,9 @@ def test_answers_of_a_kept_connection_come_in_order(tmp_path):
         async with front(tmp_path, Engine()) as gate:
             text = json.dumps(PLAIN).encode()
             one = b"POST %b HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n%b" % (CHAT.encode(), len(text), text)
-            came = await exchange(gate.port, one * 3 + b"GET /v1/version HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+            came = await exchange(
+                gate.port, one * 3 + b"GET /v1/version HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
+            )
             return came, await gate.events(3)
 
     came, _ = run(case())

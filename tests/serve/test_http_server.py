@@ -97,14 +97,23 @@ def test_requests_in_one_packet_are_answered_one_after_the_other():
 
 
 def test_a_chunked_body_is_put_together():
-    came, seen = run(asked(post("Transfer-Encoding: chunked", "Connection: close", body=b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX: y\r\n\r\n")))
+    came, seen = run(
+        asked(
+            post(
+                "Transfer-Encoding: chunked", "Connection: close", body=b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX: y\r\n\r\n"
+            )
+        )
+    )
     assert seen == [(b"POST", b"/a", b"abcde")]
     assert parsed(came)[0] == 200
 
 
 OVERSIZE = {
     "stated": (413, post("Content-Length: 4097")),
-    "chunked": (413, post("Transfer-Encoding: chunked", body=b"800\r\n" + b"a" * 2048 + b"\r\n801\r\n" + b"a" * 2049 + b"\r\n")),
+    "chunked": (
+        413,
+        post("Transfer-Encoding: chunked", body=b"800\r\n" + b"a" * 2048 + b"\r\n801\r\n" + b"a" * 2049 + b"\r\n"),
+    ),
     "chunk extensions without end": (413, post("Transfer-Encoding: chunked", body=b"1;" + b"x" * 40_000)),
     "a header": (431, post("X-A: " + "b" * 3000)),
     "a header without end": (431, b"POST /a HTTP/1.1\r\nHost: t\r\nX-A: " + b"b" * 4000),
@@ -126,7 +135,7 @@ async def dripped(data, every_s):
     listening = await listen(app, SMALL, "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", listening.port)
     answer = asyncio.create_task(reader.read())
-    for sent in range(len(data)):  # noqa: B007
+    for sent in range(len(data)):
         writer.write(data[sent : sent + 1])
         await asyncio.sleep(every_s)
         if answer.done():
@@ -138,7 +147,9 @@ async def dripped(data, every_s):
     return came, sent + 1 < len(data), app.seen
 
 
-@pytest.mark.parametrize("data", [post("X-A: " + "b" * 500), post("Content-Length: 500", body=b"a" * 500)], ids=["head", "body"])
+@pytest.mark.parametrize(
+    "data", [post("X-A: " + "b" * 500), post("Content-Length: 500", body=b"a" * 500)], ids=["head", "body"]
+)
 def test_a_slow_loris_does_not_hold_its_connection(data):
     """A byte now and then renews no deadline."""
     came, closed, seen = run(dripped(data, 0.02))

@@ -72,7 +72,16 @@ def test_ends_of_keys(tmp_path):
     now = time.time()
     assert ring.find(text.encode(), now) is not None
     assert ring.find(text.encode(), now + 101) is None
-    for wrong in (text[:-1], text + "a", "tw-" + text[3:].swapcase(), "", "tw-", "tw--", "Bearer", text.replace("tw", "xx", 1)):
+    for wrong in (
+        text[:-1],
+        text + "a",
+        "tw-" + text[3:].swapcase(),
+        "",
+        "tw-",
+        "tw--",
+        "Bearer",
+        text.replace("tw", "xx", 1),
+    ):
         assert ring.find(wrong.encode(), now) is None
 
 
@@ -128,7 +137,9 @@ def test_who_may_ask_for_what(tmp_path):
         "good": 200, "none": 401, "basic": 401, "unknown": 401, "wrong": 401, "late": 401, "other": 404, "nobody": 404,
         "watcher": 403, "models": 200, "metadata": 200, "metrics": 403, "metrics watcher": 200, "metrics none": 401, "live": 200,
     }  # fmt: skip
-    assert len({found[name][2] for name in ("none", "basic", "unknown", "wrong", "late")}) == 1  # they tell nothing apart
+    assert (
+        len({found[name][2] for name in ("none", "basic", "unknown", "wrong", "late")}) == 1
+    )  # they tell nothing apart
     assert json.loads(found["other"][2])["error"]["code"] == json.loads(found["nobody"][2])["error"]["code"]
     assert json.loads(found["models"][2])["data"] == []
     assert json.loads(found["metadata"][2])["modelInfo"] == []

@@ -33,11 +33,17 @@ def through(tmp_path, engine, work, ring=None, key="any"):
     """What ``work(client, ledger)`` gives with a gateway in front of the engine."""
 
     async def case():
-        factory = load("laptop").replace("serve", {"upstreams": [{"service": "chat", "url": engine, "model": "tiny"}], "drain": "1 s"})
+        factory = load("laptop").replace(
+            "serve", {"upstreams": [{"service": "chat", "url": engine, "model": "tiny"}], "drain": "1 s"}
+        )
         with Ledger.open(tmp_path / "ledger.db") as ledger:
             async with (
-                gateway(factory, services_of(factory, upstreams_of(factory)), ledger, ring, "127.0.0.1", 0) as listening,
-                openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{listening.port}/v1", api_key=key, max_retries=0) as client,
+                gateway(
+                    factory, services_of(factory, upstreams_of(factory)), ledger, ring, "127.0.0.1", 0
+                ) as listening,
+                openai.AsyncOpenAI(
+                    base_url=f"http://127.0.0.1:{listening.port}/v1", api_key=key, max_retries=0
+                ) as client,
             ):
                 found = await work(client, ledger)
             return found, ledger.usage_table().to_pylist()
@@ -48,7 +54,9 @@ def through(tmp_path, engine, work, ring=None, key="any"):
 async def streamed(client, **more):
     """(text, usage, chunks) of a stream."""
     text, usage, chunks = "", None, 0
-    async for chunk in await client.chat.completions.create(model="chat", messages=ASK, stream=True, temperature=0, **more):
+    async for chunk in await client.chat.completions.create(
+        model="chat", messages=ASK, stream=True, temperature=0, **more
+    ):
         chunks += 1
         usage = chunk.usage or usage
         text += "".join(c.delta.content or "" for c in chunk.choices)
@@ -86,7 +94,9 @@ def test_a_stream_that_the_caller_closes_stops_in_the_engine(tmp_path, engine):
     before = tiny_engine.counters(engine)
 
     async def work(client, ledger):
-        stream = await client.chat.completions.create(model="chat", messages=ASK, stream=True, max_tokens=1900, temperature=0)
+        stream = await client.chat.completions.create(
+            model="chat", messages=ASK, stream=True, max_tokens=1900, temperature=0
+        )
         seen = 0
         async for chunk in stream:
             seen += sum(bool(c.delta.content) for c in chunk.choices)
@@ -109,7 +119,9 @@ def test_a_stream_that_the_caller_closes_stops_in_the_engine(tmp_path, engine):
 def test_what_the_engine_refuses_reaches_the_sdk_as_its_error(tmp_path, engine):
     async def work(client, ledger):
         with pytest.raises(openai.BadRequestError) as refused:
-            await client.chat.completions.create(model="chat", messages=[{"role": "user", "content": "x" * 9000}], max_tokens=5)
+            await client.chat.completions.create(
+                model="chat", messages=[{"role": "user", "content": "x" * 9000}], max_tokens=5
+            )
         with pytest.raises(openai.NotFoundError) as unknown:
             await client.chat.completions.create(model="nobody", messages=ASK)
         return refused.value, unknown.value

@@ -21,7 +21,13 @@ POLICIES = [ROUTING.index(name) for name in ("round-robin", "random", "least-loa
 
 
 def router(policy, count=WORKERS, seed=0, rules=None, most=0):
-    return Router("chat", [Upstream(f"http://127.0.0.1:{i + 1}", most=most) for i in range(count)], policy, seed, rules or BreakerRules())
+    return Router(
+        "chat",
+        [Upstream(f"http://127.0.0.1:{i + 1}", most=most) for i in range(count)],
+        policy,
+        seed,
+        rules or BreakerRules(),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +54,9 @@ def test_the_same_arrivals_and_completions_give_the_same_decisions(policy, model
     asked = requests(policy)
     log = simulate(Cell((model,), (0,) * WORKERS, (plan,), seed=3), asked, TwinOptions(record=True)).log
     assert (log.status == FINISHED).all()
-    moments = sorted([*((int(t), 1, i) for i, t in enumerate(log.arrival)), *((int(t), 0, i) for i, t in enumerate(log.finish))])
+    moments = sorted(
+        [*((int(t), 1, i) for i, t in enumerate(log.arrival)), *((int(t), 0, i) for i, t in enumerate(log.finish))]
+    )
     gateway, chosen = router(policy, seed=3), {}
     most = 0
     for _, arrives, i in moments:

@@ -25,7 +25,9 @@ def calls(draw):
     if draw(st.booleans()):
         call["stream"] = draw(st.sampled_from([True, False, None]))
     if draw(st.booleans()):
-        call["stream_options"] = draw(st.sampled_from([None, {}, {"include_usage": True}, {"include_usage": False}, {"x": [1]}]))
+        call["stream_options"] = draw(
+            st.sampled_from([None, {}, {"include_usage": True}, {"include_usage": False}, {"x": [1]}])
+        )
     call = dict(draw(st.permutations(list(call.items()))))
     text = json.dumps(
         call, ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1, "\t"])),
@@ -44,7 +46,9 @@ def test_the_upstream_reads_the_call_with_its_name_of_the_model_and_usage_asked_
     if model is not None:
         expected["model"] = model
     if usage and call.get("stream") is True and (continuous or options.get("include_usage") is not True):
-        expected["stream_options"] = {**options, "include_usage": True} | ({"continuous_usage_stats": True} if continuous else {})
+        expected["stream_options"] = {**options, "include_usage": True} | (
+            {"continuous_usage_stats": True} if continuous else {}
+        )
     sent = spliced(read(text), model, usage, continuous)
     assert json.loads(sent) == expected
     if expected == call:
@@ -59,9 +63,9 @@ def test_all_other_bytes_go_on_as_they_came(made):
         return
     sent = spliced(read(text), "an upstream's name", True)
     begin, end = read(text).model
-    assert sent.replace(b',"stream_options":{"include_usage":true}', b"").replace(b'"an upstream\'s name"', text[begin:end], 1) == text or (
-        b"an upstream" in text or b"include_usage" in text
-    )
+    assert sent.replace(b',"stream_options":{"include_usage":true}', b"").replace(
+        b'"an upstream\'s name"', text[begin:end], 1
+    ) == text or (b"an upstream" in text or b"include_usage" in text)
 
 
 REFUSED = {

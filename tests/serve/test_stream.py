@@ -28,8 +28,14 @@ def streams(draw):
     space = draw(st.sampled_from([(",", ":"), (", ", ": ")]))
     texts = draw(st.lists(st.sampled_from(TRICKY) | st.text(max_size=5), max_size=6))
     null = draw(st.sampled_from([{}, {"usage": None}]))
-    before = [event(json.dumps({"choices": [{"delta": {"content": t}}], **null}, separators=space), newline) for t in texts]
-    usage = {"prompt_tokens": 5, "completion_tokens": len(texts), "total_tokens": 5 + len(texts)} if draw(st.booleans()) else None
+    before = [
+        event(json.dumps({"choices": [{"delta": {"content": t}}], **null}, separators=space), newline) for t in texts
+    ]
+    usage = (
+        {"prompt_tokens": 5, "completion_tokens": len(texts), "total_tokens": 5 + len(texts)}
+        if draw(st.booleans())
+        else None
+    )
     last = [event(json.dumps({"choices": [], "usage": usage}, separators=space), newline)] if usage else []
     done = [event("[DONE]", newline)] if draw(st.booleans()) else []
     whole = b"".join([*before, *last, *done])
@@ -67,7 +73,12 @@ def test_pieces_of_text_are_counted_where_no_usage_comes():
         stream.feed(event(chunk("word")))
     stream.feed(event('{"choices":[{"delta":{},"finish_reason":"stop"}]}'))
     found = told(stream.usage, stream.counted, whole=False)
-    assert (found.buckets.output_visible, found.buckets.input_fresh, found.source, found.status) == (7, None, "estimate", "partial")
+    assert (found.buckets.output_visible, found.buckets.input_fresh, found.source, found.status) == (
+        7,
+        None,
+        "estimate",
+        "partial",
+    )
 
 
 def test_an_event_beyond_all_measure_does_not_stay_in_memory():

@@ -10,7 +10,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def running(model):
-    process = subprocess.Popen([sys.executable, __file__, str(model)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(model)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     killer = threading.Timer(120, process.kill)
     killer.start()
     try:
@@ -43,7 +49,8 @@ def main(model):
     params.cache_prompt = params.warmup = False
     params.endpoint_metrics = True
     server = xllamacpp.Server(params)
-    print(server.listening_address, flush=True)
+    sys.stdout.write(f"{server.listening_address}\n")
+    sys.stdout.flush()
     sys.stdin.read()  # until the parent has gone
 
 

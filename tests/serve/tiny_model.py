@@ -41,7 +41,11 @@ def weights(vocabulary):
     out = made(vocabulary, WIDE)
     printable = [3 + i for i in range(32, 127)]
     out[[i for i in range(vocabulary) if i not in printable]] = 0.0  # their scores are 0: others win
-    found = {"token_embd.weight": made(vocabulary, WIDE), "output.weight": out, "output_norm.weight": np.ones(WIDE, np.float32)}
+    found = {
+        "token_embd.weight": made(vocabulary, WIDE),
+        "output.weight": out,
+        "output_norm.weight": np.ones(WIDE, np.float32),
+    }
     for i in range(LAYERS):
         for name, shape in (
             ("attn_q", (WIDE, WIDE)), ("attn_k", (WIDE, WIDE)), ("attn_v", (WIDE, WIDE)), ("attn_output", (WIDE, WIDE)),

@@ -21,7 +21,9 @@ def register(verbs: Any) -> None:
     parser.add_argument("file", help="factory file (YAML), or the name of a shipped example")
     parser.add_argument("--host", default="127.0.0.1", help="default: this machine only; others need --keys")
     parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0: any that is free")
-    parser.add_argument("--emulate", action="store_true", help="emulate the engines: the twin's worker models in real time")
+    parser.add_argument(
+        "--emulate", action="store_true", help="emulate the engines: the twin's worker models in real time"
+    )
     parser.add_argument("--speed", type=float, default=1.0, help="of emulated time against real time (default: 1)")
     parser.add_argument(
         "--streams", type=int, default=0, metavar="N",

@@ -71,7 +71,14 @@ class Gateway:
         served = self._service(body.known.model, key)
         operation = OPERATIONS[request.path]
         attempt = Attempt(
-            uuid7(), key.tenant, served.name, served.model, body.known.model, operation, now_us(), run_of(request.headers)
+            uuid7(),
+            key.tenant,
+            served.name,
+            served.model,
+            body.known.model,
+            operation,
+            now_us(),
+            run_of(request.headers),
         )
         try:
             Relay(served, request, body, key, attempt, self.meter, connection, self._loop).start()

@@ -71,7 +71,16 @@ def add(
     now = int(time.time())
     number = secrets.token_hex(6)
     text = f"tw-{number}-{secrets.token_urlsafe(32)}"
-    key = Key(number, sha256(text.encode()).hexdigest(), tenant, name, scopes, services, now, int(now + lives_s) if lives_s else 0)
+    key = Key(
+        number,
+        sha256(text.encode()).hexdigest(),
+        tenant,
+        name,
+        scopes,
+        services,
+        now,
+        int(now + lives_s) if lives_s else 0,
+    )
     with _changing(path) as keys:
         keys.append(key)
     return key, text

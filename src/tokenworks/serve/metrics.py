@@ -49,7 +49,10 @@ class ServiceMetrics:
 
 HELP = {
     "gen_ai_server_request_duration_seconds": ("histogram", "From the request to the end of its answer."),
-    "gen_ai_server_time_to_first_token_seconds": ("histogram", "From the request to the first piece of a streamed answer."),
+    "gen_ai_server_time_to_first_token_seconds": (
+        "histogram",
+        "From the request to the first piece of a streamed answer.",
+    ),
     "gen_ai_server_time_per_output_token_seconds": ("histogram", "Of streamed answers, after the first piece."),
     "tokenworks_tokens_total": ("counter", "Tokens metered, by direction."),
     "tokenworks_requests_total": ("counter", "Answers by status; 499: the caller left."),

@@ -37,9 +37,32 @@ class Relay:
     """One call. Callbacks come from the caller's connection, the upstream's and the ledger, all on one loop."""
 
     __slots__ = (
-        "_attempt", "_body", "_connection", "_gone", "_handle", "_held", "_key", "_loop", "_metered", "_meter", "_open",
-        "_path", "_pieces", "_request", "_served", "_size", "_started", "_status", "_stream", "_tried", "_type", "_more",
-        "_upstream", "_ended", "_counted", "_session",
+        "_attempt",
+        "_body",
+        "_connection",
+        "_counted",
+        "_ended",
+        "_gone",
+        "_handle",
+        "_held",
+        "_key",
+        "_loop",
+        "_meter",
+        "_metered",
+        "_more",
+        "_open",
+        "_path",
+        "_pieces",
+        "_request",
+        "_served",
+        "_session",
+        "_size",
+        "_started",
+        "_status",
+        "_stream",
+        "_tried",
+        "_type",
+        "_upstream",
     )  # fmt: skip
 
     def __init__(
@@ -324,7 +347,9 @@ class Relay:
 
 def _error_event() -> bytes:
     """What the SDKs raise as an error in the middle of a stream."""
-    return b"data: " + error_body(502, "upstream_failed", "the upstream broke off in the middle of its answer") + b"\n\n"
+    return (
+        b"data: " + error_body(502, "upstream_failed", "the upstream broke off in the middle of its answer") + b"\n\n"
+    )
 
 
 def now_us() -> int:

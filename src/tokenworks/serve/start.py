@@ -74,13 +74,15 @@ class Listening:
 
 async def listen(app: Application, limits: Limits, host: str, port: int) -> Listening:
     """Opens the port (0: any). Raises InputError where it cannot be had."""
+    if not 0 <= port <= 65_535:
+        raise InputError(f"cannot listen at {host}:{port}: a port is a number from 0 to 65535")
     loop = asyncio.get_running_loop()
     sweep = Sweep(loop)
     try:
         server = await loop.create_server(
             lambda: ServerConnection(app, limits, sweep, loop), host, port, backlog=BACKLOG, reuse_address=True
         )
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise InputError(f"cannot listen at {host}:{port}: {error}") from None
     sweep.start()
     bound: socket.socket = server.sockets[0]

@@ -9,12 +9,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from tokenworks.spec.part import Name, Part
-from tokenworks.spec.quantities import Bytes, seconds
+from tokenworks.spec.quantities import Bytes, Wait
 
 if TYPE_CHECKING:
     from tokenworks.spec.factory import Factory
 
-Wait = seconds("10 s", most="1 d", least="10 ms")
 Requests = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
@@ -43,7 +42,8 @@ class Upstream(Part):
     key_file: Name | None = Field(None, description="file that holds its key, read again as it changes")
     max_requests: Requests = Field(0, description="at a time; 0: no limit")
     continuous_usage: bool = Field(
-        False, description="ask for usage in every chunk (vLLM, SGLang): calls that callers abandon are then metered exactly"
+        False,
+        description="ask for usage in every chunk (vLLM, SGLang): calls that callers abandon are then metered exactly",
     )
 
     @model_validator(mode="after")

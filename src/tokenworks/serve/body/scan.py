@@ -9,7 +9,6 @@ from tokenworks.control.compiled import njit
 
 MOST_MEMBERS = 256
 QUOTE, BACKSLASH, COMMA, OPEN, CLOSE, OPEN_LIST, CLOSE_LIST = b'"\\,{}[]'
-SPACES = (32, 9, 10, 13)
 
 Ints = NDArray[np.int64]
 
@@ -35,7 +34,7 @@ def members(text, spans):  # type: ignore[no-untyped-def]
                 if is_key:
                     spans[count, 1], is_key, place = i, False, 1
             continue
-        if c == 32 or c == 9 or c == 10 or c == 13:
+        if c in (32, 9, 10, 13):
             continue
         if c == QUOTE:
             inside = True
@@ -49,9 +48,9 @@ def members(text, spans):  # type: ignore[no-untyped-def]
             continue
         if depth == 1 and place == 2:
             begin, place = i, 3
-        if c == OPEN or c == OPEN_LIST:
+        if c in (OPEN, OPEN_LIST):
             depth += 1
-        elif c == CLOSE or c == CLOSE_LIST:
+        elif c in (CLOSE, CLOSE_LIST):
             depth -= 1
         if (depth == 1 and c == COMMA) or depth == 0:
             if place == 3:

@@ -69,7 +69,7 @@ class Stream:
 
     def _singly(self, data: bytes) -> bytes:
         """Event by event: usage noted, the end held back."""
-        out = []
+        out: list[bytes] = []
         for event in data.split(END_OF_EVENT)[:-1]:
             if event.startswith(DONE):
                 self.done = True

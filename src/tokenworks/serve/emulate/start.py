@@ -50,6 +50,8 @@ async def emulated(factory: Factory, speed: float, streams: int) -> AsyncIterato
 def _require_emulated(made: Plant) -> None:
     for plan in made.cell.services:
         if plan.prefill:
-            raise UnsupportedError(f"{plan.name}: prefill and decode pools are not emulated yet; give the service workers")
+            raise UnsupportedError(
+                f"{plan.name}: prefill and decode pools are not emulated yet; give the service workers"
+            )
     if made.cell.caps:
         log.warning("emulated workers run at full clock: the site's power budget is not enforced")

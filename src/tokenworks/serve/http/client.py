@@ -38,7 +38,9 @@ class Owner(Protocol):
 class ClientConnection(asyncio.Protocol):
     """A connection to an upstream, kept for further exchanges where both sides allow it."""
 
-    def __init__(self, owner: Owner, sweep: Sweep, loop: asyncio.AbstractEventLoop, first_byte_s: float, silence_s: float):
+    def __init__(
+        self, owner: Owner, sweep: Sweep, loop: asyncio.AbstractEventLoop, first_byte_s: float, silence_s: float
+    ):
         self._owner, self._sweep, self._loop = owner, sweep, loop
         self._parser = httptools.HttpResponseParser(self)
         self._first_byte_s, self._silence_s = first_byte_s, silence_s
