@@ -5,7 +5,9 @@ python benchmarks/gateway.py --requests 2000 --turns 1   a shorter look
 python benchmarks/gateway.py --litellm FOLDER/bin/litellm   with LiteLLM from an environment of its own
 
 Client, proxies and a mock engine that answers at once share the machine, one proxy at a time. CPU is the proxy's own, all
-its threads and processes, from the kernel's scheduler. The gateway routes and meters every request durably.
+its threads and processes, from the kernel's scheduler. All proxies are given the same requests at the same rate; beside it
+(``…_saturated``) stands what a request costs where clients never pause, which is another rate for each. The gateway routes
+and meters every request durably.
 """
 
 import argparse
@@ -97,6 +99,7 @@ class Proxy:
     process: subprocess.Popen
     per_request_us: float | None = None
     per_chunk_us: float | None = None
+    saturated_us: float | None = None
 
     def cpu_s(self) -> float:
         """Of the process and its children, all threads."""
@@ -233,17 +236,24 @@ async def cpu(proxy: Proxy, args) -> None:
     """CPU per request and per chunk, the least of the turns so far."""
     load, slow = Load(proxy.port), proxy.name == "litellm_"
     plain = payload(proxy.port)
-    requests, streams = (args.requests // 20, 8) if slow else (args.requests, args.streams)
-    await load.closed(args.clients, 200 if not slow else 20, plain)
-    before = proxy.cpu_s()
-    await load.closed(args.clients, requests, plain)
-    per_request = (proxy.cpu_s() - before) / requests
+    rate, requests, streams = (
+        (args.rate / 100, args.requests // 100, 8) if slow else (args.rate, args.requests, args.streams)
+    )
+    await load.closed(args.clients, 20 if slow else 500, plain)
+
+    async def spent_us(work) -> float:
+        before = proxy.cpu_s()
+        await work
+        return (proxy.cpu_s() - before) * 1e6
+
+    per_request = await spent_us(load.opened(rate, requests, plain)) / requests
+    saturated = await spent_us(load.closed(args.clients, requests, plain)) / requests
     streamed = payload(proxy.port, stream=True, max_tokens=args.chunks, top_k=args.pause_ms)
-    before = proxy.cpu_s()
-    await load.closed(streams, streams, streamed)
-    per_chunk = (proxy.cpu_s() - before - streams * per_request) / (streams * args.chunks)
-    least = lambda old, new: new * 1e6 if old is None else min(old, new * 1e6)  # noqa: E731
+    spent = await spent_us(load.closed(streams, streams, streamed))
+    per_chunk = (spent - streams * per_request) / (streams * args.chunks)
+    least = lambda old, new: new if old is None else min(old, new)  # noqa: E731
     proxy.per_request_us = least(proxy.per_request_us, per_request)
+    proxy.saturated_us = least(proxy.saturated_us, saturated)
     proxy.per_chunk_us = least(proxy.per_chunk_us, per_chunk)
     load.pool.close()
 
@@ -275,7 +285,8 @@ async def measure(proxies: list[Proxy], engine_port: int, args) -> dict:
     by_name = {p.name: p for p in proxies}
     for name in ("", "nginx_", "litellm_"):
         proxy = by_name.get(name)
-        for key, value in (("request", proxy and proxy.per_request_us), ("chunk", proxy and proxy.per_chunk_us)):
+        figures = (proxy.per_request_us, proxy.per_chunk_us, proxy.saturated_us) if proxy else (None, None, None)
+        for key, value in zip(("request", "chunk", "request_saturated"), figures, strict=True):
             found[f"{name}cpu_us_per_{key}"] = None if value is None else round(value, 1)
     return found | await latency(by_name[""], engine_port, args)
 
@@ -285,6 +296,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--requests", type=int, default=8000)
     parser.add_argument("--clients", type=int, default=64, help="that ask without a pause")
+    parser.add_argument("--rate", type=float, default=2000.0, help="requests per second that all are given")
     parser.add_argument("--streams", type=int, default=64, help="at a time")
     parser.add_argument("--chunks", type=int, default=200, help="of a stream")
     parser.add_argument("--pause-ms", type=int, default=20, help="between chunks")

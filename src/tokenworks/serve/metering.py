@@ -17,10 +17,11 @@ from tokenworks.serve.body.usage import Told
 from tokenworks.serve.http.request import Refused
 
 log = logging.getLogger("tokenworks.serve")
-FEW, LINGER_S = 4, 0.003  # events of a group after which nobody waits; how long others wait for company
+FEW, LINGER_S = 4, 0.01  # events of a group after which nobody waits; how long others wait for company
 LONGEST = 200  # characters of what a caller says about its run
 PREFIX = b"x-tokenworks-"
-FIELDS = ("root-run", "run", "parent-run", "agent", "purpose", "conversation")
+FIELDS = ("root_run", "run", "parent_run", "agent", "purpose", "conversation")
+HEADERS = tuple((PREFIX + name.replace("_", "-").encode(), name) for name in FIELDS)
 
 
 class Names:
@@ -51,12 +52,9 @@ def run_of(headers: dict[bytes, bytes]) -> dict[str, str | int]:
     """What the caller says of its run (X-Tokenworks-Run, -Root-Run, -Parent-Run, -Agent, -Purpose, -Conversation, -Step), as
     fields of its event. Raises Refused for what is no line of text."""
     said: dict[str, str | int] = {}
-    if not any(name.startswith(PREFIX) for name in headers):
-        return said
-    for name in FIELDS:
-        value = headers.get(PREFIX + name.encode())
-        if value:
-            said[name.replace("-", "_")] = _line(name, value)
+    for header, name in HEADERS:
+        if header in headers:
+            said[name] = _line(name, headers[header])
     if "run" in said:
         said.setdefault("root_run", said["run"])
     step = headers.get(PREFIX + b"step")
@@ -73,7 +71,7 @@ def _line(name: str, value: bytes) -> str:
     except UnicodeDecodeError:
         text = ""
     if not text.isprintable() or not text or len(text) > LONGEST:
-        raise Refused(400, "header", f"X-Tokenworks-{name.title()} is one line of up to {LONGEST} characters")
+        raise Refused(400, "header", f"X-Tokenworks-{name.title().replace('_', '-')} is one line of up to {LONGEST} characters")
     return text
 
 
@@ -101,7 +99,7 @@ Then = Callable[[bool], None]  # told whether the event is durable
 
 class Meter:
     """Writes events. One group is under way at a time: what comes meanwhile goes together, so that under load many share a
-    commit and alone nobody waits."""
+    commit, for at most LINGER_S more, and alone nobody waits."""
 
     def __init__(self, group: GroupCommit, source: str):
         self._group, self._source = group, source
@@ -113,16 +111,15 @@ class Meter:
         """``then`` is called once, never from in here."""
         self._waiting.append((self._event(attempt, told), then))
         if not self._under_way:
-            self._under_way = 1
             self._later()
 
     def _later(self) -> None:
         """At once after a small group; after a large one others will come soon, and a commit costs the same for all."""
-        loop = asyncio.get_running_loop()
         if self._last > FEW:
-            loop.call_later(LINGER_S, self._submit)
+            self._under_way = 1
+            asyncio.get_running_loop().call_later(LINGER_S, self._submit)
         else:
-            loop.call_soon(self._submit)
+            self._submit()
 
     def _submit(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -131,7 +128,7 @@ class Meter:
             try:
                 future = self._group.submit(event)
             except InputError as error:
-                self._settled(then, str(error))
+                asyncio.get_running_loop().call_soon(self._settled, then, str(error))
             else:
                 future.add_done_callback(partial(self._answered, then))
 
@@ -151,7 +148,6 @@ class Meter:
             self.lost += 1
             log.error("an event was not stored: %s", trouble)
         if not self._under_way and self._waiting:
-            self._under_way = 1
             self._later()
         then(not trouble)
 
