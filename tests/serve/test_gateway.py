@@ -512,3 +512,60 @@ def test_answers_of_a_kept_connection_come_in_order(tmp_path):
     came, _ = run(case())
     assert came.count(b"HTTP/1.1 200 OK") == 4
     assert came.endswith(b'"api":"v1"}')
+
+
+def test_an_attempt_that_broke_before_its_first_piece_leaves_nothing_in_the_next(tmp_path):
+    """Half an event of one engine must not stand before the other's stream."""
+
+    async def half(request, connection):
+        connection.begin(200, b"text/event-stream")
+        connection.chunk(CHUNK[:40])
+        await asyncio.sleep(0.01)
+        connection.transport.abort()
+
+    async def case():
+        async with front(tmp_path, Engine(half), Engine()) as gate:
+            return await gate.post(STREAM), await gate.events(2)
+
+    (status, _, body), events = run(case())
+    assert (status, body) == (200, CHUNK * 3 + DONE)
+    assert [(e["attempt"], e["usage_status"]) for e in events] == [(1, "missing"), (2, "final")]
+
+
+def test_a_refusal_is_passed_on_where_the_others_are_full(tmp_path):
+    """The upstream's own 503 is the answer then, and nothing hangs."""
+
+    async def case():
+        async with front(
+            tmp_path, Engine(refusing(503)), Engine(lambda r, c: None), upstream={"max_requests": 1}
+        ) as gate:
+            gate.served[0].router.take(-1, 0.0)  # the first in turn, and then the second:
+            gate.served[0].router.take(-1, 0.0)
+            gate.served[0].router.release(0)
+            return await gate.post(PLAIN), gate.served[0].router.outstanding
+
+    (status, _, body), outstanding = run(case())
+    assert (status, body) == (503, b'{"error":{"message":"no"}}')
+    assert outstanding == [0, 1]
+
+
+def test_a_gateway_in_front_of_a_gateway(tmp_path):
+    """Whatever speaks OpenAI's dialect is an upstream, this gateway too: both meter the same."""
+    (tmp_path / "inner").mkdir()
+
+    async def case():
+        async with front(tmp_path / "inner", Engine()) as inner:
+
+            class Other(Engine):
+                pass
+
+            async with front(tmp_path, Other()) as outer:
+                outer.served[0].router.upstreams[0].pool.address = Address("127.0.0.1", inner.port, False, "")
+                answers = [await outer.post(body) for body in (PLAIN, STREAM)]
+                return answers, await outer.events(2), await inner.events(2)
+
+    answers, outer, inner = run(case())
+    assert [a[0] for a in answers] == [200, 200]
+    assert answers[1][2] == CHUNK * 3 + DONE
+    told = lambda events: [(e["input_fresh"], e["output_visible"], e["usage_status"]) for e in events]  # noqa: E731
+    assert told(outer) == told(inner) == [(11, 3, "final")] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
@@ -17,8 +18,9 @@ from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.keys import Key
 from tokenworks.serve.metering import Attempt, Meter, run_of, uuid7
-from tokenworks.serve.relay import Relay, now_us
+from tokenworks.serve.relay import Relay
 from tokenworks.serve.served import Served
+from tokenworks.serve.tally import Tally
 
 log = logging.getLogger("tokenworks.serve")
 OPERATIONS = {
@@ -77,11 +79,12 @@ class Gateway:
             served.model,
             body.known.model,
             operation,
-            now_us(),
+            time.time_ns() // 1000,
             run_of(request.headers),
         )
+        tally = Tally(attempt, self.meter, served.metrics, request.arrived_s)
         try:
-            Relay(served, request, body, key, attempt, self.meter, connection, self._loop).start()
+            Relay(served, request, body, tally, connection, self._loop).start()
         except Refused as refused:
             served.metrics.answered(refused.status)
             raise

@@ -71,7 +71,9 @@ def _line(name: str, value: bytes) -> str:
     except UnicodeDecodeError:
         text = ""
     if not text.isprintable() or not text or len(text) > LONGEST:
-        raise Refused(400, "header", f"X-Tokenworks-{name.title().replace('_', '-')} is one line of up to {LONGEST} characters")
+        raise Refused(
+            400, "header", f"X-Tokenworks-{name.title().replace('_', '-')} is one line of up to {LONGEST} characters"
+        )
     return text
 
 
