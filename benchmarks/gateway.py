@@ -226,7 +226,8 @@ def start_proxies(folder: Path, engine_port: int, litellm: str | None) -> list[P
     if litellm:
         port = free_port()
         (folder / "litellm.yaml").write_text(LITELLM.format(engine=engine_port))
-        environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        allowed = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"  # it asks for no key here
+        environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", allowed: "true"}
         command = [litellm, "--config", "litellm.yaml", "--port", str(port), "--host", "127.0.0.1"]
         proxies.append(Proxy("litellm_", port, start(command, port, "/health/liveliness", folder, env=environment)))
     return proxies
