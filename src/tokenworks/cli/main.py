@@ -20,6 +20,7 @@ from tokenworks.cli import (
     estimate,
     init,
     invoice,
+    keys,
     ledger,
     plan,
     pnl,
@@ -29,6 +30,7 @@ from tokenworks.cli import (
     roadmap,
     run,
     schema,
+    serve,
     showback,
     sweep,
     taf,
@@ -40,7 +42,8 @@ from tokenworks.errors import CatalogError, ConservationError, InputError
 
 VERBS = (
     init, check, run, plan, roadmap, sweep, compare, upgrade, topology, estimate, catalog, ledger, taf,
-    showback, budget, price, invoice, reconcile, pnl, validate, calibrate, bench, rehearse, schema,
+    showback, budget, price, invoice, reconcile, pnl, serve, keys, bench, rehearse, validate, calibrate,
+    schema,
 )  # fmt: skip
 
 

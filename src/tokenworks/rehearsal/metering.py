@@ -95,7 +95,7 @@ def run_key(factory: Factory) -> str:
     """What a run of this factory is called in a ledger: the same file and seed make the same run."""
     from hashlib import sha256
 
-    return f"{source_of(factory)}/{sha256(factory.model_dump_json().encode()).hexdigest()[:16]}"
+    return f"{source_of(factory)}/{sha256(factory.model_dump_json(exclude={'serve'}).encode()).hexdigest()[:16]}"
 
 
 def source_of(factory: Factory) -> str:
