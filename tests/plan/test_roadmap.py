@@ -14,8 +14,8 @@ import pytest
 from tokenworks.cli.main import main
 from tokenworks.errors import SpecError
 from tokenworks.plan.fleet.coefficients import demand_s, problem_of, units_of
+from tokenworks.plan.fleet.linear import NoScheduleError
 from tokenworks.plan.fleet.make import made
-from tokenworks.plan.fleet.programme import NoScheduleError
 from tokenworks.plan.fleet.reading import loads
 from tokenworks.plan.survey import market_of
 

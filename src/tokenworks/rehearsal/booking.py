@@ -24,7 +24,8 @@ def source_of(factory: Factory) -> str:
 
 
 def run_key(factory: Factory) -> str:
-    """What a run of this factory is called in a ledger: the same file and seed make the same run, whatever is recorded of it."""
+    """What a run of this factory is called in a ledger: the same file and seed make the same run, whatever is recorded of it and
+    however it is served."""
     return f"{source_of(factory)}/{_hash_of(factory)}"
 
 
@@ -32,7 +33,7 @@ def _hash_of(factory: Factory) -> str:
     from hashlib import sha256
 
     same = factory.model_copy(update={"run": factory.run.model_copy(update={"record_requests": False})})
-    return sha256(same.model_dump_json().encode()).hexdigest()[:16]
+    return sha256(same.model_dump_json(exclude={"serve"}).encode()).hexdigest()[:16]
 
 
 def segments_of(factory: Factory, usage: pa.Table) -> Iterator[pa.Table]:
