@@ -10,10 +10,11 @@ import numpy as np
 import yaml
 
 from tokenworks.physics.deployment import Deployment
-from tokenworks.plan.candidates import NONE, Space, together
+from tokenworks.plan.candidates import NONE, Space
 from tokenworks.plan.cost import system_entry
 from tokenworks.plan.demand import busiest, peak_of
 from tokenworks.plan.market import Market
+from tokenworks.plan.pairing import together
 from tokenworks.plan.sample import rate_of
 from tokenworks.plan.spares import spares_of
 from tokenworks.plan.systems import Kind

@@ -13,10 +13,11 @@ from tokenworks.plan.choose import Search, search
 from tokenworks.plan.confirm import confirmed
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.describe import option
+from tokenworks.plan.fronts import pareto
 from tokenworks.plan.handful import handful
 from tokenworks.plan.infeasible import relaxations
 from tokenworks.plan.limits import Tails
-from tokenworks.plan.market import Market, Picks, needs_of, pareto, worth
+from tokenworks.plan.market import Market, Picks, needs_of, worth
 from tokenworks.plan.points import points
 from tokenworks.plan.result import Option, Plan
 from tokenworks.plan.survey import market_of
