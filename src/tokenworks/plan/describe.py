@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from tokenworks.plan.result import Measured, Option, Setup, Systems
 from tokenworks.plan.robust import errors_of, held_share
 from tokenworks.plan.spares import spares_of
 from tokenworks.plan.trial import TOLERANCE, Trial, margins_of
+from tokenworks.plan.where import placement
 
 
 def degrees(d: Deployment) -> str:
@@ -48,6 +50,11 @@ def setup(market: Market, one: Layout) -> Setup:
     )
 
 
+def _standing(market: Market, one: Layout, systems: int) -> Setup:
+    """A setup with where it stands among so many systems."""
+    return replace(setup(market, one), placement=placement(market.prices[one.kind].kind.system, systems, one))
+
+
 def text_of(market: Market, picks: Picks, row: int, counts: bool = True) -> str:
     """A fleet of the wide pass in a line; ``counts``: with numbers of workers."""
     setups = [setup(market, layout(market, i, int(picks.rows[row, i]))) for i in range(len(market.tables))]
@@ -74,8 +81,9 @@ def option(market: Market, trial: Trial, predicted: dict[str, float]) -> Option:
     result, figures = trial.result, trial.figures
     band = result.usd_per_mtok
     ratio = (band.low / band.value, band.high / band.value) if band.value else (1.0, 1.0)
+    counts = counts_of(market, trial.layouts)
     return Option(
-        setups=tuple(setup(market, one) for one in trial.layouts),
+        setups=tuple(_standing(market, one, counts[one.kind]) for one in trial.layouts),
         systems=systems_of(market, trial.layouts),
         figures=figures,
         predicted=predicted,

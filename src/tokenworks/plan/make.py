@@ -18,6 +18,7 @@ from tokenworks.plan.handful import handful
 from tokenworks.plan.infeasible import relaxations
 from tokenworks.plan.limits import Tails
 from tokenworks.plan.market import Market, Picks, needs_of, worth
+from tokenworks.plan.notes import left_out, noted
 from tokenworks.plan.points import points
 from tokenworks.plan.result import Option, Plan
 from tokenworks.plan.survey import market_of
@@ -133,7 +134,7 @@ def _answer(
         demand.name, demand.objectives, robust, best, front, tuple(held + rest), runner,
         binding(market, needs_of(market, top), before), tornado(market, picks), changes(market, before), (), (), False,
         points(market), sum(len(t) for t in market.tables), sum(len(s.shapes) for s in market.spaces),
-        _left_out(market), found.exact, found.gap, _noted(market, notes),
+        left_out(market), found.exact, found.gap, noted(market, notes, best),
     )  # fmt: skip
 
 
@@ -154,29 +155,6 @@ def _infeasible(market: Market, found: Search, notes: tuple[str, ...], robust: b
     ways, clash, alone = relaxations(market, found)
     return Plan(
         market.demand.name, market.demand.objectives, robust, None, (), (), None, (), (), (), ways, clash, alone, points(market),
-        sum(len(t) for t in market.tables), sum(len(s.shapes) for s in market.spaces), _left_out(market),
-        found.exact, found.gap, _noted(market, notes),
+        sum(len(t) for t in market.tables), sum(len(s.shapes) for s in market.spaces), left_out(market),
+        found.exact, found.gap, noted(market, notes),
     )  # fmt: skip
-
-
-def _left_out(market: Market) -> tuple[tuple[str, int], ...]:
-    found: dict[str, int] = {}
-    for space in market.spaces:
-        for reason, count in space.left_out.items():
-            found[reason] = found.get(reason, 0) + count
-    return tuple(sorted(found.items(), key=lambda pair: -pair[1]))
-
-
-def _noted(market: Market, notes: tuple[str, ...]) -> tuple[str, ...]:
-    demand = market.demand
-    more = [
-        f"{s.asked.service.name}: planned and rehearsed for its busiest time, {s.asked.peak:.3g} × the mean; dollars per token "
-        "are those of the mean, watts those of the busiest time"
-        for s in market.spaces
-        if s.asked.peak > 1
-    ]
-    if demand.calibration:
-        more.append(f"site calibration: {demand.calibration}, where it speaks of a deployment (in the rehearsals)")
-    if market.robust:
-        more.append("robust: limits hold in at least 90% of draws of the model's errors")
-    return (*notes, *more)

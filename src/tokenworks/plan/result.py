@@ -25,6 +25,7 @@ class Setup:
     gpus: int
     capacity_s: float  # requests per second that all workers sustain
     rate_s: float
+    placement: str = ""  # where its workers stand and what joins them; "": the network is not known
 
     @property
     def text(self) -> str:

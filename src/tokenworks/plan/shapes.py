@@ -88,6 +88,9 @@ def _misfit(candidate: Deployment, ask: Ask, machines: Machines) -> str:
     """Why a deployment cannot be, "" where it can."""
     if candidate.token_budget + candidate.max_seqs > MOST_TOKENS:
         return "more tokens in a step than a step table holds"
+    stage, domain = candidate.tp * candidate.dp, candidate.gpus_per_node
+    if stage > domain and stage % domain:
+        return f"its groups cannot be spread evenly over domains of {domain} GPUs"
     try:
         machine = machines.of(candidate)
     except TokenworksError as error:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from tokenworks import catalog
 from tokenworks.errors import InputError
+from tokenworks.physics.site import read_site
 from tokenworks.plan.candidates import Space
 from tokenworks.plan.cost import prices
 from tokenworks.plan.demand import AskedService, Demand
@@ -13,7 +16,7 @@ from tokenworks.plan.limits import Tails
 from tokenworks.plan.market import Market
 from tokenworks.plan.robust import pessimistic
 from tokenworks.plan.sample import asked_of
-from tokenworks.plan.shapes import survey
+from tokenworks.plan.shapes import Shape, survey
 from tokenworks.plan.systems import Kind, allowed, kinds
 from tokenworks.plan.wide import wide
 
@@ -55,7 +58,17 @@ def space_of(demand: Demand, service: AskedService, found: tuple[Kind, ...]) -> 
             f"{reasons or 'no engine, format or degree is left'}"
         )
     idle = {kind.system: float(catalog.load("accelerators", kind.entry["accelerator"])["idle_w"]) for kind in found}
-    return Space(asked, seen.shapes, wide(seen.shapes, asked.ask), found, dict(seen.left_out), idle)
+    shapes = measured_here(demand, seen.shapes)
+    return Space(asked, shapes, wide(shapes, asked.ask), found, dict(seen.left_out), idle)
+
+
+def measured_here(demand: Demand, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    """Shapes with what the demand's site calibration knows of each, as `physics.fleet` gives it to a run. Raises InputError
+    where that cannot be used."""
+    if demand.calibration is None:
+        return shapes
+    site = read_site(Path(demand.calibration))
+    return tuple(replace(s, deployment=replace(s.deployment, site=site.of(s.deployment))) for s in shapes)
 
 
 def _said(out: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ from tokenworks.report import plan_words as words
 from tokenworks.report.figures import percent, seconds, short, unit, usd
 from tokenworks.report.page_charts import details, figure
 from tokenworks.report.page_style import SCRIPT, STYLE
+from tokenworks.report.plan_racks import racks
 
 _DOTS = (
     ".dot{fill:currentColor;stroke-width:1.6}"
@@ -63,6 +64,7 @@ def _sections(plan: Plan) -> Iterator[str]:
             )
         ),
     )
+    yield _section("Where it stands", _stands(plan.best))
     yield _section("Why this one", _why(plan))
     yield _section("What was rehearsed", _tried(plan))
     yield _section("How it was found", _found(plan))
@@ -71,6 +73,12 @@ def _sections(plan: Plan) -> Iterator[str]:
 def _section(title: str, body: str, note: str = "") -> str:
     said = f'<p class="note">{escape(note)}</p>' if note else ""
     return f"<section><h2>{escape(title)}</h2>{said}{body}</section>"
+
+
+def _stands(best: Option) -> str:
+    """Where workers stand, and the racks of every kind of system with those of the network that would join them."""
+    lines = "".join(f"<li><b>{escape(s.service)}</b>: {escape(s.placement)}</li>" for s in best.setups if s.placement)
+    return f'<ul class="each">{lines}</ul>' + "".join(racks(s) for s in best.systems)
 
 
 def _narrow(drawn: str) -> str:
