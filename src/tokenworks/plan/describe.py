@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tokenworks.physics.deployment import Deployment
-from tokenworks.plan.build import Layout, counts_of, layout
+from tokenworks.plan.build import Layout, counts_of, layout, routing_of
 from tokenworks.plan.limits import shared_needs
 from tokenworks.plan.market import Market, Picks
 from tokenworks.plan.result import Measured, Option, Setup, Systems
@@ -52,7 +52,21 @@ def setup(market: Market, one: Layout) -> Setup:
 
 def _standing(market: Market, one: Layout, systems: int) -> Setup:
     """A setup with where it stands among so many systems."""
-    return replace(setup(market, one), placement=placement(market.prices[one.kind].kind.system, systems, one))
+    where = placement(market.prices[one.kind].kind.system, systems, one)
+    return replace(setup(market, one), settings=settings_of(market, one), placement=where)
+
+
+def settings_of(market: Market, one: Layout) -> str:
+    """Settings beside degrees and batch, in a line."""
+    asked, d, first = market.spaces[one.service].asked, one.main, one.prefill or one.main
+    parts = [f"token budget {first.token_budget:,}", f"routing {routing_of(asked, one)}"]
+    if d.draft_tokens:
+        parts.append(f"speculation {d.draft_tokens} drafted, {d.tokens_per_step:.3g} a step")
+    if asked.cached:
+        parts.append(
+            "prefix cache" + "".join(f" with {t.capacity_gb:,.0f} GB of {t.name} memory a worker" for t in d.tiers)
+        )
+    return ", ".join(parts)
 
 
 def text_of(market: Market, picks: Picks, row: int, counts: bool = True) -> str:

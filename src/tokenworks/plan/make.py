@@ -20,7 +20,8 @@ from tokenworks.plan.limits import Tails
 from tokenworks.plan.market import Market, Picks, needs_of, worth
 from tokenworks.plan.notes import left_out, noted
 from tokenworks.plan.points import points
-from tokenworks.plan.result import Option, Plan
+from tokenworks.plan.refine.trials import market_with, refined
+from tokenworks.plan.result import Option, Plan, Refinement
 from tokenworks.plan.survey import market_of
 from tokenworks.plan.trial import Trial
 from tokenworks.plan.why import binding, changes, first, tornado
@@ -43,8 +44,11 @@ def make_plan(demand: Demand, robust: bool = False, say: Say = lambda _: None, s
         return _infeasible(market, found, notes, robust)
     tried, market, found = _rehearsals(market, found, say, stop)
     settled = _settled(market, tried, say, stop)
+    refinements: tuple[Refinement, ...] = ()
+    if demand.run.refine and settled and settled[0][0].holds:
+        refinements, settled, market, found = _refined(market, found, settled, say, stop)
     options = [option(market, trial, predicted) for trial, predicted in settled]
-    return _answer(market, found, options, notes, robust, say, stop)
+    return replace(_answer(market, found, options, notes, robust, say, stop), refined=refinements)
 
 
 def _go_on(stop: Stop) -> None:
@@ -86,6 +90,17 @@ def _settled(market: Market, tried: Tried, say: Say, stop: Stop) -> Tried:
         first_, predicted = tried[0]
         tried = [(confirmed(market, first_, f"{demand.name}-plan", stop), predicted), *tried[1:]]
     return sorted(tried, key=lambda pair: (not pair[0].holds, *_values(demand, pair[0].figures)))
+
+
+def _refined(
+    market: Market, found: Search, settled: Tried, say: Say, stop: Stop
+) -> tuple[tuple[Refinement, ...], Tried, Market, Search]:
+    """What was tried around the best; where something was kept, the market knows it too."""
+    better, tries = refined(market, settled, f"{market.demand.name}-plan", say, stop)
+    if any(r.kept for r in tries.done):
+        market = market_with(market, tries)
+        settled, found = _settled(market, better, say, stop), search(market)
+    return tuple(tries.done), settled, market, found
 
 
 def _round(market: Market, picks: Picks, most: int, say: Say, stop: Stop) -> Tried:

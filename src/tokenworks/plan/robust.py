@@ -17,7 +17,7 @@ from statistics import NormalDist
 import numpy as np
 
 from tokenworks.accuracy.certainty import OPEN, Evidence, evidence
-from tokenworks.accuracy.experiments import DISAGGREGATED
+from tokenworks.accuracy.experiments import DISAGGREGATED, SPECULATING
 from tokenworks.physics.deployment import Deployment
 from tokenworks.plan.ask import Array
 from tokenworks.plan.candidates import Space
@@ -40,7 +40,8 @@ class Errors:
 @lru_cache(maxsize=4096)
 def errors_of(deployments: tuple[Deployment, ...]) -> Errors:
     """Of a service that runs these deployments under an open load."""
-    known: Evidence = evidence(deployments, [DISAGGREGATED if len(deployments) > 1 else OPEN])
+    speculates = SPECULATING if deployments[0].draft_tokens else OPEN
+    known: Evidence = evidence(deployments, [DISAGGREGATED if len(deployments) > 1 else speculates])
     return Errors(*((log(low), log(high)) for low, high in map(known.factors, ("ttft", "tpot", "throughput"))))
 
 
@@ -92,7 +93,7 @@ def _margins(deployment: Deployment, role: str, at: float) -> Margins:
     return margins(_like(pair), at)
 
 
-_BY_KIND: dict[tuple[str, str, str, int], Errors] = {}
+_BY_KIND: dict[tuple[object, ...], Errors] = {}
 
 
 def _like(deployments: tuple[Deployment, ...]) -> Errors:
@@ -100,7 +101,7 @@ def _like(deployments: tuple[Deployment, ...]) -> Errors:
     d = deployments[0]
     if d.site is not None:
         return errors_of(deployments)
-    key = (d.accelerator, d.model, d.engine, len(deployments))
+    key = (d.accelerator, d.model, d.engine, d.draft_tokens > 0, len(deployments))
     if key not in _BY_KIND:
         _BY_KIND[key] = errors_of(deployments)
     return _BY_KIND[key]

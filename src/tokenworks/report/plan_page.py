@@ -67,6 +67,9 @@ def _sections(plan: Plan) -> Iterator[str]:
     yield _section("Where it stands", _stands(plan.best))
     yield _section("Why this one", _why(plan))
     yield _section("What was rehearsed", _tried(plan))
+    if plan.refined:
+        note = "One setting at a time around the best fleets; kept is what is better under the same limits."
+        yield _section("Refined in the twin", _refinements(plan), note)
     yield _section("How it was found", _found(plan))
 
 
@@ -90,7 +93,7 @@ def _head(plan: Plan) -> str:
     kind = "bad" if plan.best is None else "good"
     aim = ", ".join(words.OBJECTIVES[o] for o in plan.objectives)
     lines = "".join(
-        f"<li><b>{escape(s.service)}</b>: {escape(s.model)}, {escape(s.text)}, batch ≤ {s.max_seqs}</li>"
+        f"<li><b>{escape(s.service)}</b>: {escape(s.model)}, {escape(s.text)}, batch ≤ {s.max_seqs}, {escape(s.settings)}</li>"
         for s in (plan.best.setups if plan.best else ())
     )
     cards = _cards(plan.best) if plan.best else ""
@@ -238,6 +241,16 @@ def _tried(plan: Plan) -> str:
         )  # fmt: skip
     head = ("systems", "how", "$/Mtok", "$/h", "power", "tokens/J", "TTFT p95", "TPOT p95", "sure", "holds")
     return _table(head, rows, wide=2)
+
+
+def _refinements(plan: Plan) -> str:
+    name = plan.objectives[0]
+    rows = [
+        (r.of, r.text, words.objective(name, r.before), words.objective(name, r.after) if r.after is not None else "",
+         "kept" if r.kept else r.said)
+        for r in plan.refined
+    ]  # fmt: skip
+    return _table(("fleet", "setting", "before", "with it", ""), rows, wide=2)
 
 
 def _found(plan: Plan) -> str:
