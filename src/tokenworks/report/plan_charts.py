@@ -25,6 +25,16 @@ def _system(p: Point) -> str:
     return p.series.split(",")[0]
 
 
+def mega(p: Point) -> float:
+    """Output tokens per second and megawatt at the meter."""
+    return p.tokens_s_mw
+
+
+def price(p: Point) -> float:
+    """Dollars per million output tokens."""
+    return p.usd_per_mtok
+
+
 def edge(points: Sequence[Point], value: Callable[[Point], float], up: bool) -> list[Point]:
     """Of every series the points that no other beats in tokens/s/user and in ``value`` (``up``: more is better)."""
     found: list[Point] = []
@@ -138,5 +148,7 @@ def _middle(plan: Plan) -> float:
 
 def legend(systems: Sequence[str]) -> str:
     items = "".join(f'<li><i class="key c{i % COLOURS}"></i>{escape(name)}</li>' for i, name in enumerate(systems))
-    signs = "".join(f"<li>{sign}</li>" for sign in ("■ prefill and decode apart", "○ hollow: rented", "faint: breaks a limit"))
+    signs = "".join(
+        f"<li>{sign}</li>" for sign in ("■ prefill and decode apart", "○ hollow: rented", "faint: breaks a limit")
+    )
     return f'<ul class="legend">{items}{signs}</ul>'

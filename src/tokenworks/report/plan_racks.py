@@ -5,10 +5,16 @@ from __future__ import annotations
 from html import escape
 
 from tokenworks.errors import TokenworksError
-from tokenworks.plan.result import Systems
+from tokenworks.plan.result import Option, Systems
 from tokenworks.plan.topology import topology
 from tokenworks.report.page_charts import figure
 from tokenworks.report.topology_racks import racks_svg
+
+
+def stands(best: Option) -> str:
+    """Where workers stand, and the racks of every kind of system with those of the network that would join them."""
+    lines = "".join(f"<li><b>{escape(s.service)}</b>: {escape(s.placement)}</li>" for s in best.setups if s.placement)
+    return f'<ul class="each">{lines}</ul>' + "".join(racks(s) for s in best.systems)
 
 
 def racks(of: Systems) -> str:
