@@ -31,6 +31,7 @@ class Market:
     slower: tuple[float, ...]  # by service: share of the throughput that is counted on
     robust: bool = False  # spaces are pessimistic, and rehearsals are held to the same margins
     tables: tuple[Table, ...] = field(default=())
+    way: int = 0  # of sharing a robust plan's margin among metrics
 
     def laid(self) -> Market:
         """With the configurations of every service."""

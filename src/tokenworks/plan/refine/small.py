@@ -28,7 +28,7 @@ def space_with(market: Market, one: Layout, variant: Variant) -> Space:
     old = market.spaces[one.service]
     shapes = measured_here(market.demand, _shapes(market, one, variant))
     space = replace(old, shapes=shapes, wide=wide(shapes, old.asked.ask), left_out={})
-    return pessimistic(space) if market.robust else space
+    return pessimistic(space, market.way, market.demand.headroom) if market.robust else space
 
 
 def _shapes(market: Market, one: Layout, variant: Variant) -> tuple[Shape, ...]:
