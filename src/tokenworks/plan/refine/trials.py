@@ -18,7 +18,7 @@ from tokenworks.plan.market import Market, worth
 from tokenworks.plan.refine.small import Predicted, best_with, joined, space_with
 from tokenworks.plan.refine.variants import Variant, knobs
 from tokenworks.plan.result import Refinement
-from tokenworks.plan.trial import Trial, rehearsed
+from tokenworks.plan.trial import LIVES, Trial, rehearsed
 
 BASES = 2  # fleets around which settings are tried
 WITHIN = 2.0  # times the best: a fleet further behind is not refined
@@ -71,13 +71,17 @@ def _bases(demand: Demand, tried: Sequence[Pair]) -> list[int]:
     return [i for i, v in zip(held, values, strict=True) if v - values[0] <= (WITHIN - 1) * abs(values[0])]
 
 
-def _around(tries: Tries, now: Pair) -> Pair:
+def _around(tries: Tries, given: Pair) -> Pair:
+    """The fleet with what was kept. It was rehearsed shortly: if it is the answer, it is confirmed again for as long as its
+    file runs."""
+    now = given
     if not now[0].confirmed:
-        now = (confirmed(tries.market, now[0], tries.name, tries.stop), now[1])
+        now = (confirmed(tries.market, now[0], tries.name, tries.stop, LIVES), now[1])
+    before = now[0]
     for service in range(len(now[0].layouts)):
         for number in range(len(_knobs(tries.market, now[0].layouts[service]))):
             now = _turned(tries, now, service, number)
-    return now
+    return given if now[0] is before else (replace(now[0], confirmed=False), now[1])
 
 
 def _knobs(market: Market, one: Layout) -> list[tuple[Variant, ...]]:
@@ -124,7 +128,7 @@ def _tried(
     if _better(market.demand, trial, now) and not trial.holds:
         trial = adjusted(market, layouts, tries.name, tries.stop) or trial
     if _better(market.demand, trial, now) and trial.holds:
-        trial = confirmed(market, trial, tries.name, tries.stop)
+        trial = confirmed(market, trial, tries.name, tries.stop, LIVES)
     if not _better(market.demand, trial, now):
         return trial, predicted, "no better"
     return trial, predicted, ", ".join(f"misses {what}" for what, _, _ in trial.missed)
