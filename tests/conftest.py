@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hypothesis import settings
 
-for folder in ("ledger", "physics", "plan", "report", "twin"):
+for folder in ("ledger", "physics", "plan", "report", "serve", "twin"):
     sys.path.insert(0, str(Path(__file__).parent / folder))
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)

@@ -8,8 +8,9 @@ from itertools import product
 import numpy as np
 import pytest
 
+from tokenworks.plan.fleet.linear import NoScheduleError
 from tokenworks.plan.fleet.problem import Kind, Offer, Problem
-from tokenworks.plan.fleet.programme import NoScheduleError, solve
+from tokenworks.plan.fleet.programme import solve
 
 YEAR_S = 31_557_600.0
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from tokenworks.cli import (
+    bench,
     budget,
     calibrate,
     catalog,
@@ -19,14 +20,17 @@ from tokenworks.cli import (
     estimate,
     init,
     invoice,
+    keys,
     ledger,
     plan,
     pnl,
     price,
     reconcile,
+    rehearse,
     roadmap,
     run,
     schema,
+    serve,
     showback,
     sweep,
     taf,
@@ -38,7 +42,8 @@ from tokenworks.errors import CatalogError, ConservationError, InputError
 
 VERBS = (
     init, check, run, plan, roadmap, sweep, compare, upgrade, topology, estimate, catalog, ledger, taf,
-    showback, budget, price, invoice, reconcile, pnl, validate, calibrate, schema,
+    showback, budget, price, invoice, reconcile, pnl, serve, keys, bench, rehearse, validate, calibrate,
+    schema,
 )  # fmt: skip
 
 

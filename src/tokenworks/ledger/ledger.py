@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from tokenworks.errors import InputError
 from tokenworks.events.ledger_events import AnyEvent
 from tokenworks.ledger import links, periods
 from tokenworks.ledger.chain import Batch
@@ -16,7 +15,7 @@ from tokenworks.ledger.clock import Clock
 from tokenworks.ledger.closing import close_period
 from tokenworks.ledger.opening import open_store
 from tokenworks.ledger.periods import Period
-from tokenworks.ledger.prepare import Prepared, prepare
+from tokenworks.ledger.prepare import Prepared, all_prepared
 from tokenworks.ledger.receipt import Receipt
 from tokenworks.ledger.store import Store
 from tokenworks.ledger.writer import Writer
@@ -53,15 +52,7 @@ class Ledger:
 
     def append(self, events: Iterable[AnyEvent]) -> list[Receipt]:
         """Stores events durably in one transaction; one receipt each, in order. Nothing is stored where it raises."""
-        receipts: dict[int, Receipt] = {}
-        ready: list[Prepared] = []
-        for place, event in enumerate(events):
-            try:
-                ready.append(prepare(event))
-            except InputError as error:
-                receipts[place] = Receipt("refused", note=str(error))
-        answers = iter(self.append_prepared(ready))
-        return [receipts.get(place) or next(answers) for place in range(len(ready) + len(receipts))]
+        return all_prepared(events, self.append_prepared)
 
     def append_prepared(self, ready: Sequence[Prepared]) -> list[Receipt]:
         rest = [ready] if ready else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import TypeAlias
 
@@ -11,6 +12,7 @@ from tokenworks.errors import InputError
 from tokenworks.events.ledger_events import AnyEvent, CostEvent, Reversal, UsageEvent
 from tokenworks.ledger.checked import check
 from tokenworks.ledger.keys import key_of
+from tokenworks.ledger.receipt import Receipt
 from tokenworks.ledger.sums import COST_CELL, USAGE_CELL, Sums, sums_of, usage_sums
 
 Cell: TypeAlias = tuple[str | int, ...]  # where an event adds up: the key of a roll-up row
@@ -67,3 +69,16 @@ def in_hour(cell: Cell, hour: int) -> Cell:
     """The same cell in another hour."""
     place = (USAGE_CELL if len(cell) == len(USAGE_CELL) else COST_CELL).index("hour")
     return (*cell[:place], hour, *cell[place + 1 :])
+
+
+def all_prepared(events: Iterable[AnyEvent], store: Callable[[Sequence[Prepared]], Sequence[Receipt]]) -> list[Receipt]:
+    """One receipt an event, in order: what is outside its limits is refused, all others are stored together."""
+    receipts: dict[int, Receipt] = {}
+    ready: list[Prepared] = []
+    for place, event in enumerate(events):
+        try:
+            ready.append(prepare(event))
+        except InputError as error:
+            receipts[place] = Receipt("refused", note=str(error))
+    answers = iter(store(ready))
+    return [receipts.get(place) or next(answers) for place in range(len(ready) + len(receipts))]

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 
-from tokenworks.errors import InputError, OutputError
+from tokenworks.errors import OutputError
 from tokenworks.events.ledger_events import AnyEvent
 from tokenworks.ledger.group import GroupCommit
 from tokenworks.ledger.ledger import Ledger
-from tokenworks.ledger.prepare import Prepared, prepare
+from tokenworks.ledger.prepare import Prepared, all_prepared
 from tokenworks.ledger.receipt import Receipt
 
 
@@ -50,15 +50,7 @@ class SharedCommit:
     def append(self, events: Iterable[AnyEvent]) -> list[Receipt]:
         """Returns when all are durable, or refused: one receipt each, in order. For any thread. OutputError where the disk
         refuses, or the door is shut; what was stored before then is met again as a duplicate."""
-        receipts: dict[int, Receipt] = {}
-        ready: list[Prepared] = []
-        for place, event in enumerate(events):
-            try:
-                ready.append(prepare(event))
-            except InputError as error:
-                receipts[place] = Receipt("refused", note=str(error))
-        answers = iter(self._answers(ready) if ready else ())
-        return [receipts.get(place) or next(answers) for place in range(len(ready) + len(receipts))]
+        return all_prepared(events, lambda ready: self._answers(ready) if ready else [])
 
     def _answers(self, ready: Sequence[Prepared]) -> list[Receipt]:
         shut = OutputError(f"ledger {self._ledger.store.place}: it is being closed; nothing of this was stored")

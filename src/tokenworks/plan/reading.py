@@ -23,16 +23,19 @@ BEGINS = "a demand file is a mapping that starts with `demand: NAME`"
 
 def load(path: str | Path) -> Demand:
     """The demand in a YAML file, or a shipped example by name. Raises SpecError with every problem found."""
-    known = examples()
-    shipped = str(path) in known and not Path(path).exists()
-    place = known[str(path)] if shipped else Path(path)
+    _, text = found(path, examples(), "demands")
+    return loads(text, str(path))
+
+
+def found(path: str | Path, shipped: dict[str, Path], what: str) -> tuple[Path, str]:
+    """(place, text) of a file, or of a shipped example by name. Raises InputError."""
+    place = shipped[str(path)] if str(path) in shipped and not Path(path).exists() else Path(path)
     try:
-        text = place.read_text(encoding="utf-8")
+        return place, place.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise InputError(f"no such file: {path}. Shipped demands: {', '.join(known)}") from None
+        raise InputError(f"no such file: {path}. Shipped {what}: {', '.join(shipped)}") from None
     except (UnicodeDecodeError, IsADirectoryError, PermissionError) as error:
         raise InputError(f"cannot read {path}: {error}") from None
-    return loads(text, str(path))
 
 
 def examples() -> dict[str, Path]:

@@ -64,9 +64,7 @@ def _alone(need: Need, needs: Sequence[Need], price: Array) -> Way | None:
     return Way(((need, least),), int(near[np.argmin(price[near])]))
 
 
-def _pair(
-    pair: Sequence[Need], needs: Sequence[Need], price: Array
-) -> Way | None:
+def _pair(pair: Sequence[Need], needs: Sequence[Need], price: Array) -> Way | None:
     if not all(n.field for n in pair):
         return None
     rows = np.flatnonzero(_others(needs, pair, len(price)))

@@ -55,7 +55,7 @@ def _part(made: Plant, number: int, source: Source, rate_s: float) -> AgentDeman
     load = factory.workload[number]
     if load.agents is None:
         chunks = list(source())
-        return AgentDemand(whole := joined(chunks), _plain(whole, number)) if chunks else None
+        return AgentDemand(whole := joined(chunks), plain_columns(whole, number)) if chunks else None
     service = [s.name for s in factory.services].index(load.service)
     run = factory.run
     requests, calls = linked_runs(load, service, rate_s, run.horizon_s, run.seed, number)
@@ -69,7 +69,7 @@ def _part(made: Plant, number: int, source: Source, rate_s: float) -> AgentDeman
     return AgentDemand(requests, _columns(calls, load.agents, number))
 
 
-def _plain(requests: Requests, number: int) -> dict[str, NDArray[Any]]:
+def plain_columns(requests: Requests, number: int) -> dict[str, NDArray[Any]]:
     """Requests outside any run are runs of one call: what the user saw is their answer."""
     count = len(requests)
     names = np.array([f"w{number}/{i}" for i in range(count)], object)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tokenworks.economics.request_costs import Rates, RequestCosts, request_costs
 from tokenworks.events.ledger_events import BUCKETS, MICRO, CostEvent
-from tokenworks.events.results import RunResult
+from tokenworks.events.results import Money
 from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.rehearsal.agents import AgentDemand
 from tokenworks.rehearsal.events import RunKey, usage_table
@@ -70,18 +70,18 @@ def usage_of(made: Plant, demand: AgentDemand, chunks: Iterable[Departed]) -> Un
     return Unpriced(tuple(tables), tuple(shares), tuple(tools))
 
 
-def metered(made: Plant, twin: TwinResult, events: Unpriced, result: RunResult) -> Metered:
+def metered(made: Plant, twin: TwinResult, events: Unpriced, money: Money) -> Metered:
     """The events with their dollars."""
     import pyarrow as pa
 
     assert twin.allocation is not None
     shares = with_workers(joined(events.shares), twin.allocation)
     gpus = np.array([made.models[model].gpus for model in made.cell.workers])
-    costs = request_costs(shares, gpus, _rates(made, twin, shares, result))
+    costs = request_costs(shares, gpus, _rates(made, twin, shares, money))
     usage = pa.concat_tables(events.tables)
     place = usage.schema.get_field_index("cost_micro_usd")
     usage = usage.set_column(place, "cost_micro_usd", pa.array(costs.requests))
-    whole = round(result.money.total_usd * MICRO)
+    whole = round(money.total_usd * MICRO)
     return Metered(usage, events.tools, costs, whole - costs.total)
 
 
@@ -95,7 +95,7 @@ def run_key(factory: Factory) -> str:
     """What a run of this factory is called in a ledger: the same file and seed make the same run."""
     from hashlib import sha256
 
-    return f"{source_of(factory)}/{sha256(factory.model_dump_json().encode()).hexdigest()[:16]}"
+    return f"{source_of(factory)}/{sha256(factory.model_dump_json(exclude={'serve'}).encode()).hexdigest()[:16]}"
 
 
 def source_of(factory: Factory) -> str:
@@ -127,12 +127,12 @@ def tenant_names(made: Plant, demand: AgentDemand) -> tuple[str, ...]:
     return tuple(f"tenant-{number + 1:02d}" for number in range(most + 1))
 
 
-def _rates(made: Plant, twin: TwinResult, shares: Allocation, result: RunResult) -> Rates:
+def _rates(made: Plant, twin: TwinResult, shares: Allocation, money: Money) -> Rates:
     """Dollars of the run by GPU second and by joule of the workers' boards, so that they pay for all of it but what GPUs
     that nobody uses cost."""
     horizon_s = Decimal(twin.end_ticks) / TICKS_PER_S
-    energy = sum(Decimal(str(part.value)) for part in result.money.parts if part.label in BY_THE_JOULE)
-    rest = Decimal(str(result.money.total_usd)) - energy
+    energy = sum(Decimal(str(part.value)) for part in money.parts if part.label in BY_THE_JOULE)
+    rest = Decimal(str(money.total_usd)) - energy
     joules = Decimal(sum(int(part.sum()) for part in (shares.energy_uj, shares.idle_uj, shares.lost_uj))) / MICRO
     return Rates(max(Decimal(0), rest / (made.gpus * horizon_s)), energy / joules if joules else Decimal(0))
 

@@ -68,7 +68,7 @@ def rehearse(
     progress("running the twin")
     demand = _metered_demand(made, sources, sustainable) if metering or has_agents(factory) else None
     requests, kept = (demand.requests, demand.requests) if demand else _offered(sources, factory.run)
-    twin, events = _played(made, requests, demand, stop, window_s)
+    twin, events = played(made, requests, demand, stop, window_s)
     done, twin = _until(made, twin)
     progress("doing the books")
     result = outcome(done, twin, kept, sustainable, notes)
@@ -77,7 +77,7 @@ def rehearse(
     idle = "" if stop() or not idleness else _price_of_idleness(made, progress, stop)
     result = replace(result, trace_note="; ".join(filter(None, [result.trace_note, idle])))
     services = tuple(s.name for s in factory.services)
-    meters = metered(made, twin, events, result) if events else None
+    meters = metered(made, twin, events, result.money) if events else None
     log = twin.log if factory.run.record_requests else None
     return Rehearsal(result, kept, log, services, _worker_names(made), twin.steps, made, tuple(sustainable), meters)
 
@@ -96,7 +96,7 @@ def _metered_demand(made: Plant, sources: list[Source], sustainable: list[float]
     return agent_demand(made, sources, rates)
 
 
-def _played(
+def played(
     made: Plant,
     requests: Requests | Iterator[Requests] | Source,
     demand: AgentDemand | None,

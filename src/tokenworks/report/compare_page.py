@@ -13,7 +13,7 @@ from tokenworks.plan.compare.sides import Line
 from tokenworks.report.compare_text import SWAPPED, change, headline, part_of, shares, written
 from tokenworks.report.figures import short, usd
 from tokenworks.report.files import plain
-from tokenworks.report.plan_frame import frame, section
+from tokenworks.report.page_frame import frame, section
 
 FORMAT = "tokenworks-compare-1"
 _TERMS = (

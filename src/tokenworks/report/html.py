@@ -11,7 +11,7 @@ from tokenworks.report.figures import Figure, six_figures
 from tokenworks.report.files import write_whole
 from tokenworks.report.page_charts import energy_flow, latencies, timelines
 from tokenworks.report.page_facts import assumptions
-from tokenworks.report.page_style import SCRIPT, STYLE
+from tokenworks.report.page_frame import document
 from tokenworks.report.tried import advice_note, advice_title, mark, tried
 from tokenworks.report.verdict import service_lines, state, verdict
 
@@ -41,12 +41,7 @@ def page(result: RunResult) -> str:
             _section("What this rests on", assumptions(result)),
         )
     )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(result.factory)} – Tokenworks</title><style>{STYLE}</style></head>"
-        f"<body><main>{body}</main><script>{SCRIPT}</script></body></html>"
-    )
+    return document(result.factory, body)
 
 
 def _section(title: str, body: str, note: str = "", kind: str = "") -> str:

@@ -9,7 +9,7 @@ from tokenworks.plan.fleet.result import RoadmapResult
 from tokenworks.report.axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, label, nice_ticks, text
 from tokenworks.report.figures import per_second, seconds, short, unit
 from tokenworks.report.page_charts import figure
-from tokenworks.report.page_style import SCRIPT, STYLE
+from tokenworks.report.page_frame import document, section
 from tokenworks.report.roadmap_text import moves, verdict
 from tokenworks.report.svg import names_at_ends, wrap
 
@@ -22,23 +22,14 @@ def roadmap_page(found: RoadmapResult) -> str:
     body = "".join(
         (
             _head(found),
-            _section("What stands when", _systems(found)),
-            _section("Capacity over demand", _capacity(found)),
-            _section("What is paid when", _dollars(found)),
-            _section("What to do", _table(found)),
-            _section("What was rehearsed", _seen(found)),
+            section("What stands when", _systems(found)),
+            section("Capacity over demand", _capacity(found)),
+            section("What is paid when", _dollars(found)),
+            section("What to do", _table(found)),
+            section("What was rehearsed", _seen(found)),
         )
     )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(found.name)}: roadmap – Tokenworks</title><style>{STYLE}{STYLE_MORE}</style></head>"
-        f"<body><main>{body}</main><script>{SCRIPT}</script></body></html>"
-    )
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{body}</section>"
+    return document(f"{found.name}: roadmap", body, STYLE_MORE)
 
 
 def _head(found: RoadmapResult) -> str:

@@ -51,7 +51,7 @@ def _lines(found: RoadmapResult) -> Iterator[str]:
             f"{unit(step.power_w, 'W'):>9}{'$' + short(spent):>9}{step.usd_per_mtok:>8.3g}  "
         )
         yield from _wrapped(line, moves(step) or "–")
-    yield f"\nLeft at the end, at book value: ${short(found.value_usd)}. Rented systems draw none of the site's power."
+    yield f"\nLeft at the end: ${short(found.value_usd)}. Rented systems use other people's power."
     yield "\nRehearsed in the twin under the demand's own workload:"
     for seen in found.seen:
         yield f"  {seen.service} on {seen.system}: {seen.configuration}"

@@ -7,7 +7,7 @@ from html import escape
 from tokenworks.plan.sweep.figures import IMPOSSIBLE, OK, RANKS
 from tokenworks.plan.sweep.run import Sweep
 from tokenworks.report.figures import short, usd
-from tokenworks.report.plan_frame import frame, section
+from tokenworks.report.page_frame import frame, section
 from tokenworks.report.sweep_chart import MOST_LINES, Dot, chart, places
 from tokenworks.report.sweep_text import NAMES, headline, worst
 

@@ -11,7 +11,8 @@ from tokenworks.errors import OutputError
 from tokenworks.plan.topology.cluster import Topology
 from tokenworks.report.files import write_whole
 from tokenworks.report.page_charts import figure
-from tokenworks.report.page_style import DARK, LIGHT, SCRIPT, STYLE
+from tokenworks.report.page_frame import document
+from tokenworks.report.page_style import DARK, LIGHT
 from tokenworks.report.topology_racks import racks_svg
 from tokenworks.report.topology_text import (
     headline,
@@ -53,12 +54,7 @@ def page(found: Topology) -> str:
         f"{''.join(f'<p class=note>{escape(text)}</p>' for text in remarks(found))}"
         f"<h2>What this rests on</h2>{_table(('entry', 'fact', 'value', 'status', 'note'), _facts(found), words=True)}"
     )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)} – Tokenworks</title><style>{STYLE}</style></head>"
-        f"<body><main>{body}</main><script>{SCRIPT}</script></body></html>"
-    )
+    return document(title, body)
 
 
 def _wide(caption: str, chart: str) -> str:

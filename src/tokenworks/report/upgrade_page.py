@@ -9,7 +9,7 @@ from tokenworks.plan.upgrade.run import Upgrade
 from tokenworks.plan.upgrade.size import DEMAND
 from tokenworks.report.figures import short, usd
 from tokenworks.report.files import plain
-from tokenworks.report.plan_frame import frame, section
+from tokenworks.report.page_frame import frame, section
 from tokenworks.report.upgrade_text import DEMAND_HEAD, GROWS, HEAD, TITLES, headline, name_of, of_basis, remarks, rows
 
 FORMAT = "tokenworks-upgrade-1"

@@ -9,6 +9,7 @@ from tokenworks import catalog
 from tokenworks.catalog import UnknownEntryError
 from tokenworks.spec.agents import RECORDED
 from tokenworks.spec.factory import Factory, Pool, Service, System
+from tokenworks.spec.serving import serving_findings
 from tokenworks.spec.site_checks import Finding, power, rack
 
 COHERENT = ("Grace", "Vera")  # CPUs whose memory GPUs reach over a link of their own
@@ -22,6 +23,7 @@ def check(factory: Factory) -> list[Finding]:
         *_services(factory),
         *_gpu_count(factory),
         *_workloads(factory),
+        *serving_findings(factory),
     ]
 
 

@@ -22,6 +22,7 @@ from tokenworks.spec.quantities import (
     UsdKwMonth,
 )
 from tokenworks.spec.service import ROUTING, Pool, Service
+from tokenworks.spec.serving import Serving
 from tokenworks.spec.site import Site
 
 __all__ = ["ROUTING", "Factory", "Own", "Pool", "Rent", "Run", "Service", "Site", "System", "Workload"]
@@ -113,6 +114,7 @@ class Factory(Part):
     services: tuple[Service, ...] = Field(min_length=1, description="what they serve")
     workload: tuple[Workload, ...] = Field(min_length=1, max_length=127, description="who asks for what when")
     run: Run = Field(Run(), description="how it is rehearsed")  # type: ignore[call-arg]
+    serve: Serving = Field(Serving(), description="how it takes live traffic")  # type: ignore[call-arg]
     calibration: str | None = Field(
         None, min_length=1, description="file of a site calibration (`tokenworks calibrate --with`); none: as shipped"
     )

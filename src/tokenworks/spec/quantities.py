@@ -121,6 +121,7 @@ Seconds = seconds(
     "1 min", most="2 y"
 )  # with every sum of them, time stays within 63 bits of 10 ps, which are 2.9 years
 Patience = seconds("30 s", most="7 d")  # of callers
+Wait = seconds("10 s", most="1 d", least="10 ms")  # of a gateway for an engine
 Objective = seconds("25 ms", most="7 d", least="1 us")
 Pause = seconds("10 s", most="1 d")  # of callers between requests, in the mean
 Dwell = seconds("30 s", most="30 d", least="100 ms")  # shorter states would be drawn for ever

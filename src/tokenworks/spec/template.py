@@ -12,6 +12,7 @@ from tokenworks.spec.factory import Own, Rent, Run, System
 from tokenworks.spec.part import Part
 from tokenworks.spec.pue import PueTable
 from tokenworks.spec.service import Lora, Pool, Service, Slo, Speculative, Tier
+from tokenworks.spec.serving import Serving, Upstream
 from tokenworks.spec.site import Curtailment, Hall, Power, Site, Stage
 
 PARTS: tuple[tuple[str, type[Part]], ...] = (
@@ -36,6 +37,8 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("workload[].answers", Answers),
     ("workload[].input, .output", Lengths),
     ("run", Run),
+    ("serve", Serving),
+    ("serve.upstreams[]", Upstream),
 )
 
 

@@ -22,7 +22,7 @@ def read_aiperf(place: str, table: dict[str, Any]) -> Bench | Unused:
     metrics = Metrics(place, table)
     done, failed = metrics.value("request_count"), metrics.value("error_request_count") or 0.0
     unfit = lost(int(done), int(done + failed)) if done else ""
-    unfit = unfit or _shared_prefix(table["input_config"])
+    unfit = unfit or _shared_prefix(table["input_config"]) or _unsteady(table)
     if unfit:
         return Unused(place, unfit)
     clients, rate = (_load(place, table["input_config"], key) for key in ("concurrency", "request_rate"))
@@ -101,6 +101,14 @@ def _shared_prefix(config: Any) -> str:
     prefixes = [v for prefix in _values(config, "prefix_prompt") for v in _values(prefix, "length")]
     if any(isinstance(length, int | float) and length > 0 for length in prefixes):
         return "its prompts share a prefix (input_config: prefix_prompt.length): the file does not say what was cached"
+    return ""
+
+
+def _unsteady(table: dict[str, Any]) -> str:
+    """Why a replayed trace or agents of `tokenworks bench` are not used: no one rate and no one length describes them."""
+    own = table.get("tokenworks")
+    if isinstance(own, dict) and own.get("steady") is False:
+        return f"no steady load: {own.get('load')}"
     return ""
 
 

@@ -53,7 +53,7 @@ def _source(path: Path, strict: bool) -> Source:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     digest = hashlib.sha256(data).hexdigest()
     if path.suffix == ".csv":
-        return Source(str(path), digest, (), tuple(read_csv(path)), ())
+        return _table(path, digest, strict)
     answers = [_read(place, table) for place, table in _objects(path, data)]
     strangers = [a for a in answers if isinstance(a, Unused) and a.reason == _STRANGE]
     if strict and (strangers or not answers):
@@ -64,6 +64,16 @@ def _source(path: Path, strict: bool) -> Source:
     if strangers:  # of a folder: a line for the file, not for each of its thousands of lines
         unused.append(Unused(str(path), _STRANGE))
     return Source(str(path), digest, runs, (), tuple(unused))
+
+
+def _table(path: Path, digest: str, strict: bool) -> Source:
+    """A CSV of measurements; in a folder others may lie beside, as clients write them, and are named."""
+    try:
+        return Source(str(path), digest, (), tuple(read_csv(path)), ())
+    except InputError:
+        if strict:
+            raise
+        return Source(str(path), digest, (), (), (Unused(str(path), "no table of measurements"),))
 
 
 _STRANGE = "no results of a benchmark client"

@@ -11,8 +11,9 @@ from tokenworks.errors import InputError
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.fleet.coefficients import Way, problem_of, units_of
 from tokenworks.plan.fleet.file import Roadmap, month_text
+from tokenworks.plan.fleet.linear import NoScheduleError
 from tokenworks.plan.fleet.problem import Problem, Schedule
-from tokenworks.plan.fleet.programme import NoScheduleError, solve
+from tokenworks.plan.fleet.programme import solve
 from tokenworks.plan.fleet.recheck import Check, believed, checked, used
 from tokenworks.plan.market import Market
 from tokenworks.plan.survey import market_of

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from tokenworks import catalog
 from tokenworks.catalog import UnknownEntryError
-from tokenworks.errors import InputError, SpecError
+from tokenworks.errors import SpecError
 from tokenworks.plan import reading
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.fleet.file import MONTHS_A_YEAR, Roadmap, month_text
@@ -23,15 +23,7 @@ BEGINS = "a roadmap file is a mapping that starts with `roadmap: NAME`"
 
 def load(path: str | Path, today: dt.date | None = None) -> tuple[Roadmap, Demand]:
     """The roadmap in a YAML file (or a shipped one) and its demand. Raises SpecError with every problem found."""
-    known = examples()
-    shipped = str(path) in known and not Path(path).exists()
-    place = known[str(path)] if shipped else Path(path)
-    try:
-        text = place.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"no such file: {path}. Shipped roadmaps: {', '.join(known)}") from None
-    except (UnicodeDecodeError, IsADirectoryError, PermissionError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
+    place, text = reading.found(path, examples(), "roadmaps")
     return loads(text, str(path), place.parent, today or dt.date.today())
 
 
@@ -75,7 +67,10 @@ def check(roadmap: Roadmap, demand: Demand, today: dt.date) -> Iterator[Finding]
     """What the types cannot say."""
     now = today.year * MONTHS_A_YEAR + today.month - 1
     if roadmap.first_month < now:
-        yield ("start",), f"{month_text(roadmap.first_month)} is in the past: a plan begins in {month_text(now)} or later"
+        yield (
+            ("start",),
+            f"{month_text(roadmap.first_month)} is in the past: a plan begins in {month_text(now)} or later",
+        )
     names = [s.name for s in demand.services]
     for name in roadmap.growth:
         if name not in names:

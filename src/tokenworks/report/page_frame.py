@@ -1,4 +1,4 @@
-"""The frame of pages about several factories: self-contained, no network, right in light and dark."""
+"""The frame of pages: self-contained, no network, right in light and dark."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ from tokenworks.report.page_style import SCRIPT, STYLE
 def frame(title: str, verdict: str, state: str, body: str, note: str = "") -> str:
     """A whole page. ``state``: good, warn or bad; ``body``: HTML."""
     said = f'<p class="note">{escape(note)}</p>' if note else ""
+    return document(
+        title,
+        f'<header><button id="mode" type="button">light / dark</button><h1>{escape(title)}</h1>'
+        f'<p class="verdict {state}" role="status">{escape(verdict)}</p>{said}</header>{body}',
+    )
+
+
+def document(title: str, body: str, style: str = "") -> str:
+    """A whole page around what it shows. ``body``: HTML; ``style``: CSS beside the common one."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)} – Tokenworks</title><style>{STYLE}</style></head><body><main>"
-        f'<header><button id="mode" type="button">light / dark</button><h1>{escape(title)}</h1>'
-        f'<p class="verdict {state}" role="status">{escape(verdict)}</p>{said}</header>{body}</main>'
-        f"<script>{SCRIPT}</script></body></html>"
+        f"<title>{escape(title)} – Tokenworks</title><style>{STYLE}{style}</style></head>"
+        f"<body><main>{body}</main><script>{SCRIPT}</script></body></html>"
     )
 
 

@@ -1,0 +1,1 @@
+"""Real traffic replayed in the twin, and both laid side by side."""

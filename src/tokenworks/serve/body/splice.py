@@ -1,0 +1,108 @@
+"""A request's body: read once, and changed in place where the upstream needs other words.
+
+What is changed is the value of ``model`` (an alias, or a name that the upstream does not know) and ``stream_options``
+(usage is asked for where the caller did not). All other bytes go on as they came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from tokenworks.serve.body.scan import MOST_MEMBERS, members
+from tokenworks.serve.http.request import Refused
+
+Span = tuple[int, int]
+
+
+class StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class Known(msgspec.Struct):
+    """What the gateway has to know of a request."""
+
+    model: str
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    prompt_cache_key: str | None = None
+    user: str | None = None
+
+
+_decode = msgspec.json.Decoder(Known).decode
+_encode = msgspec.json.encode
+_spans = np.empty((MOST_MEMBERS, 4), np.int64)  # of the text that is being read: one at a time
+
+
+@dataclass(slots=True)
+class Body:
+    """One request's bytes, and where in them stands what may be changed."""
+
+    text: bytes
+    known: Known
+    model: Span
+    options: Span | None
+    end: int  # of the last member: where another one can follow
+
+    @property
+    def streams(self) -> bool:
+        return self.known.stream is True
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether the caller asked for the chunk that holds the usage."""
+        options = self.known.stream_options
+        return options is not None and options.include_usage is True
+
+    @property
+    def session(self) -> str:
+        """What calls of one conversation share, where the caller says so; else ""."""
+        return self.known.prompt_cache_key or self.known.user or ""
+
+
+def read(text: bytes) -> Body:
+    """The body of a call of a model. Raises Refused: 400 for what is no JSON object with a ``model``, and where two
+    readers could disagree on it (a member twice, escapes in the name of a member)."""
+    try:
+        known = _decode(text)
+    except msgspec.MsgspecError as error:
+        raise Refused(400, "invalid_json", f"the body is not the JSON object that it should be: {error}") from None
+    count = int(members(np.frombuffer(text, np.uint8), _spans))
+    if count == -1:
+        raise Refused(400, "invalid_json", f"the body has more than {MOST_MEMBERS} members")
+    if count == -2:
+        raise Refused(400, "invalid_json", "the name of a member holds a backslash")
+    rows = _spans[:count].tolist()
+    places = {text[a:b]: (c, d) for a, b, c, d in rows}
+    if len(places) < count:
+        raise Refused(400, "invalid_json", "the body has a member twice")
+    return Body(text, known, places[b"model"], places.get(b"stream_options"), rows[-1][3])
+
+
+def spliced(body: Body, model: str | None, usage: bool, continuous: bool = False) -> bytes:
+    """The bytes for an upstream: with its name of the model (None: as the caller wrote it), and where ``usage`` with
+    usage in the last chunk of a stream, ``continuous`` in every chunk (vLLM's continuous_usage_stats)."""
+    changes: list[tuple[int, int, bytes]] = []
+    if model is not None and model != body.known.model:
+        changes.append((*body.model, _encode(model)))
+    if usage and body.streams and not (body.wants_usage and not continuous):
+        changes.append(_asking(body, continuous))
+    if not changes:
+        return body.text
+    pieces, place, text = [], 0, body.text
+    for begin, end, new in sorted(changes):
+        pieces += [text[place:begin], new]
+        place = end
+    return b"".join([*pieces, text[place:]])
+
+
+def _asking(body: Body, continuous: bool) -> tuple[int, int, bytes]:
+    """The change that asks for usage."""
+    more = {"include_usage": True} | ({"continuous_usage_stats": True} if continuous else {})
+    if body.options is None:
+        return body.end, body.end, b',"stream_options":' + _encode(more)
+    begin, end = body.options
+    given = msgspec.json.decode(body.text[begin:end]) or {}
+    return begin, end, _encode({**given, **more})

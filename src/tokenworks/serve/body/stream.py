@@ -1,0 +1,111 @@
+"""A stream of server-sent events on its way: forwarded as bytes, the last usage kept, the end held back.
+
+Bytes are cut only between events. What is looked for is JSON that cannot stand inside a string without a backslash before
+its quote, so a search of bytes finds it; it is decoded once, at the end.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+END_OF_EVENT = b"\n\n"
+USAGE = (b'"usage":{', b'"usage": {')
+DONE = b"data: [DONE]"
+NO_CHOICES = (b'"choices":[]', b'"choices": []')
+LONGEST_EVENT = 1 << 20  # bytes; a longer one goes on in pieces
+
+
+class _Chunk(msgspec.Struct):
+    usage: msgspec.Raw = msgspec.Raw()
+
+
+class Stream:
+    """One answer. ``feed`` returns what may go to the caller now; ``held`` is what waits for the ledger."""
+
+    __slots__ = ("_carry", "_last_usage", "_texts", "_withhold", "done", "events", "held")
+
+    def __init__(self, withhold: bool):
+        """``withhold``: the chunk that holds nothing but the usage was not asked for by the caller."""
+        self._withhold = withhold
+        self._carry = b""
+        self._last_usage = b""
+        self.events = self._texts = 0
+        self.held: list[bytes] = []
+        self.done = False  # [DONE] was seen
+
+    def feed(self, data: bytes) -> bytes:
+        """What may go on at once."""
+        if self._carry:
+            data = self._carry + data
+            self._carry = b""
+        if b"\r" in data:
+            if data.endswith(b"\r"):  # its LF is still to come
+                self._carry = data
+                return b""
+            data = data.replace(b"\r\n", b"\n")
+        if not data.endswith(END_OF_EVENT):
+            cut = data.rfind(END_OF_EVENT) + 2
+            if cut < 2:
+                cut = 0
+            data, self._carry = data[:cut], data[cut:]
+            if len(self._carry) > LONGEST_EVENT:
+                data, self._carry = data + self._carry, b""
+            if not data:
+                return b""
+        if self.held or DONE in data or USAGE[0] in data or USAGE[1] in data:
+            return self._singly(data)
+        self._count(data)
+        return data
+
+    def _count(self, data: bytes) -> None:
+        """What an abandoned stream is believed to have produced: a token for each piece of text."""
+        self.events += data.count(END_OF_EVENT)
+        self._texts += data.count(b'content":"') - data.count(b'content":""')
+
+    @property
+    def counted(self) -> int:
+        """Pieces of text that went by; events where their JSON is written in another way."""
+        return self._texts or self.events
+
+    def _singly(self, data: bytes) -> bytes:
+        """Event by event: usage noted, the end held back."""
+        out: list[bytes] = []
+        for event in data.split(END_OF_EVENT)[:-1]:
+            if event.startswith(DONE):
+                self.done = True
+                self.held.append(event + END_OF_EVENT)
+                continue
+            told = USAGE[0] in event or USAGE[1] in event
+            if told:
+                self._last_usage = event
+            if told and (NO_CHOICES[0] in event or NO_CHOICES[1] in event):
+                if not self._withhold:
+                    self.held.append(event + END_OF_EVENT)
+                else:
+                    self.held.append(b"")  # the end has begun
+                continue
+            self._count(event + END_OF_EVENT)
+            (self.held if self.held else out).append(event + END_OF_EVENT)
+        return b"".join(out)
+
+    @property
+    def usage(self) -> bytes | None:
+        """The last usage that the stream stated, as JSON; None where it stated none that can be read."""
+        return usage_of_event(self._last_usage) if self._last_usage else None
+
+    def rest(self) -> bytes:
+        """What was held back, and what came without the end of an event."""
+        return b"".join(self.held) + self._carry
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+
+
+def usage_of_event(event: bytes) -> bytes | None:
+    """Usage of one event: its ``data:`` lines are one JSON text."""
+    lines = [line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")]
+    try:
+        found = bytes(_decode(b"\n".join(lines)).usage)
+    except msgspec.MsgspecError:
+        return None
+    return found or None

@@ -1,0 +1,91 @@
+"""Usage blocks of answers, as the ledger's disjoint buckets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from tokenworks.ledger.ingest.buckets import UNKNOWN, Buckets, Shown, never_zero
+from tokenworks.ledger.ingest.openai import buckets_of
+from tokenworks.ledger.ingest.records import RefusedError
+
+PLAIN = Shown(text=True, tools=False)
+
+
+class _Answer(msgspec.Struct):
+    usage: msgspec.Raw = msgspec.Raw()
+
+
+class _InputDetails(msgspec.Struct, forbid_unknown_fields=True):
+    cached_tokens: int | None = None
+
+
+class _Usual(msgspec.Struct, forbid_unknown_fields=True):
+    """Usage as most engines state it. Whatever else there is goes the long way."""
+
+    prompt_tokens: int
+    total_tokens: int
+    completion_tokens: int = 0
+    prompt_tokens_details: _InputDetails | None = None
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+_decode_usual = msgspec.json.Decoder(_Usual).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is known of an attempt's tokens: as the engine told it, as counted here, or not at all."""
+
+    buckets: Buckets
+    source: str  # engine, estimate
+    status: str  # final, partial, missing
+
+
+MISSING = Told(UNKNOWN, "engine", "missing")
+
+
+def usage_of_answer(body: bytes) -> bytes | None:
+    """The usage of a whole JSON answer, as JSON; None where it has none."""
+    try:
+        found = bytes(_decode(body).usage)
+    except msgspec.MsgspecError:
+        return None
+    return found if found not in (b"", b"null") else None
+
+
+def told(usage: bytes | None, counted: int, whole: bool) -> Told:
+    """``usage``: JSON. ``counted``: pieces of text that went by, what stands in for output tokens where no usage was stated.
+    ``whole``: the answer came to its end."""
+    status = "final" if whole else "partial"
+    buckets = _buckets(usage) if usage is not None else None
+    if buckets is not None:
+        return Told(buckets if whole else never_zero(buckets), "engine", status)
+    if counted:
+        return Told(Buckets(None, None, None, counted, None, None), "estimate", status)
+    return MISSING
+
+
+def _buckets(usage: bytes) -> Buckets | None:
+    """None for figures that contradict each other: they are no figures."""
+    try:
+        usual = _decode_usual(usage)
+    except msgspec.MsgspecError:
+        return _by_the_book(usage)
+    details = usual.prompt_tokens_details
+    cached = details.cached_tokens if details else None
+    fresh = usual.prompt_tokens - (cached or 0)
+    whole = usual.prompt_tokens + usual.completion_tokens == usual.total_tokens
+    if not whole or min(fresh, cached or 0, usual.completion_tokens) < 0:
+        return _by_the_book(usage)
+    return Buckets(fresh, cached, None if cached is None else 0, usual.completion_tokens, None, 0)
+
+
+def _by_the_book(usage: bytes) -> Buckets | None:
+    """As the ledger's readers take any usage block."""
+    try:
+        return buckets_of(msgspec.json.decode(usage, type=dict[str, Any]), PLAIN)
+    except (msgspec.MsgspecError, RefusedError):
+        return None

@@ -1,0 +1,50 @@
+"""A circuit breaker: an upstream that fails again and again is left alone for a while, then tried with one request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MOST_DOUBLINGS = 5
+
+
+@dataclass(frozen=True)
+class BreakerRules:
+    failures: int = 3  # in a row
+    pause_s: float = 2.0  # the first; it doubles with every trial that fails, up to 32 times
+
+
+class Breaker:
+    """Closed: used. Open: left alone until ``retry_s`` on the loop's clock; then one request at a time tries."""
+
+    __slots__ = ("_in_a_row", "_openings", "_rules", "retry_s", "trying")
+
+    def __init__(self, rules: BreakerRules):
+        self._rules = rules
+        self._in_a_row = self._openings = 0
+        self.retry_s = 0.0
+        self.trying = False
+
+    @property
+    def closed(self) -> bool:
+        return not self._openings
+
+    def may_try(self, now_s: float) -> bool:
+        """Whether an open one is due for a trial."""
+        return not self.closed and not self.trying and now_s >= self.retry_s
+
+    def success(self) -> bool:
+        """Whether this closed it."""
+        opened = not self.closed
+        self._in_a_row = self._openings = 0
+        self.trying = False
+        return opened
+
+    def failure(self, now_s: float) -> bool:
+        """Whether this opened it."""
+        was_closed, self.trying = self.closed, False
+        self._in_a_row += 1
+        if was_closed and self._in_a_row < self._rules.failures:
+            return False
+        self.retry_s = now_s + self._rules.pause_s * 2 ** min(self._openings, MOST_DOUBLINGS)
+        self._openings += 1
+        return was_closed

@@ -1,0 +1,57 @@
+"""Emulates a factory's engines for as long as they are wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tokenworks.errors import InputError, UnsupportedError
+from tokenworks.rehearsal.plant import Plant, plant
+from tokenworks.serve.emulate.application import EmulatedEngines
+from tokenworks.serve.emulate.clock import Clock
+from tokenworks.serve.emulate.pace import chunks_s, most_tokens_s, require_pace
+from tokenworks.serve.emulate.worker import EmulatedWorker
+from tokenworks.serve.http.limits import Limits
+from tokenworks.serve.start import listen
+from tokenworks.serve.upstream import Upstream
+from tokenworks.spec.factory import Factory
+
+log = logging.getLogger("tokenworks.serve")
+SLOWEST, FASTEST = 1e-3, 1e3
+
+
+@asynccontextmanager
+async def emulated(factory: Factory, speed: float, streams: int) -> AsyncIterator[dict[str, list[Upstream]]]:
+    """Upstreams of each service, answered by emulated workers. Raises InputError for a speed that this machine cannot
+    stream, UnsupportedError for a factory whose workers are not emulated."""
+    if not SLOWEST <= speed <= FASTEST or streams < 0:
+        raise InputError(f"--speed is between {SLOWEST:g} and {FASTEST:g}, --streams not negative")
+    made = plant(factory)
+    _require_emulated(made)
+    made_s = most_tokens_s(made.models, made.cell.workers, streams)
+    require_pace(factory.name, made_s, await chunks_s(), speed, streams)
+    loop, clock = asyncio.get_running_loop(), Clock(speed)
+    workers = [EmulatedWorker(made.models[m], clock, loop) for m in made.cell.workers]
+    listening = await listen(EmulatedEngines(workers, streams), Limits(body_bytes=1 << 30), "127.0.0.1", 0)
+    try:
+        yield {
+            plan.name: [Upstream(f"http://127.0.0.1:{listening.port}/{w}") for w in plan.workers]
+            for plan in made.cell.services
+        }
+    finally:
+        for worker in workers:
+            worker.close()
+        await listening.drain(0.0)
+        listening.sweep.stop()
+
+
+def _require_emulated(made: Plant) -> None:
+    for plan in made.cell.services:
+        if plan.prefill:
+            raise UnsupportedError(
+                f"{plan.name}: prefill and decode pools are not emulated yet; give the service workers"
+            )
+    if made.cell.caps:
+        log.warning("emulated workers run at full clock: the site's power budget is not enforced")

@@ -1,0 +1,172 @@
+"""The gateway as an application of the HTTP server: which path asks for what, and who may."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+
+import msgspec
+
+from tokenworks.serve import metrics
+from tokenworks.serve.access import Access, may_ask
+from tokenworks.serve.body.splice import read
+from tokenworks.serve.http.replies import JSON
+from tokenworks.serve.http.request import Refused, Request
+from tokenworks.serve.http.server import ServerConnection
+from tokenworks.serve.keys import Key
+from tokenworks.serve.metering import Attempt, Meter, run_of, uuid7
+from tokenworks.serve.relay import Relay
+from tokenworks.serve.served import Served
+from tokenworks.serve.tally import Tally
+
+log = logging.getLogger("tokenworks.serve")
+OPERATIONS = {
+    b"/v1/chat/completions": "chat",
+    b"/v1/completions": "text_completion",
+    b"/v1/embeddings": "embeddings",
+}
+
+
+class Gateway:
+    """One factory's front door."""
+
+    def __init__(
+        self, factory: str, services: Sequence[Served], aliases: Mapping[str, str], access: Access, meter: Meter,
+        loop: asyncio.AbstractEventLoop,
+    ):  # fmt: skip
+        self.factory, self.services, self.access, self.meter = factory, tuple(services), access, meter
+        self.draining = False
+        self._loop = loop
+        read(b'{"model":""}')  # compiled before the first caller waits for it
+        by_name = {s.name: s for s in services}
+        once = {m: [s for s in services if s.model == m] for m in {s.model for s in services}}
+        self._known = {model: found[0] for model, found in once.items() if len(found) == 1}
+        self._known |= by_name | {alias: by_name[service] for alias, service in aliases.items()}
+        self._gets = {
+            b"/v1/models": self._models,
+            b"/v1/health/live": self._live,
+            b"/v1/health/ready": self._ready,
+            b"/v1/metrics": self._metrics,
+            b"/v1/version": self._version,
+            b"/v1/metadata": self._metadata,
+        }
+
+    def handle(self, request: Request, connection: ServerConnection) -> None:
+        try:
+            if request.path in OPERATIONS:
+                self._infer(request, connection)
+            else:
+                self._get(request, connection)
+        except Refused as refused:
+            connection.respond_error(refused)
+
+    # ------------------------------------------------------------------ calls of models
+
+    def _infer(self, request: Request, connection: ServerConnection) -> None:
+        if request.method != b"POST":
+            raise Refused(405, "method", f"{request.path.decode()} takes POST")
+        key = self.access.of(request, "infer")
+        body = read(request.body)
+        served = self._service(body.known.model, key)
+        operation = OPERATIONS[request.path]
+        attempt = Attempt(
+            uuid7(),
+            key.tenant,
+            served.name,
+            served.model,
+            body.known.model,
+            operation,
+            time.time_ns() // 1000,
+            run_of(request.headers),
+        )
+        tally = Tally(attempt, self.meter, served.metrics, request.arrived_s)
+        try:
+            Relay(served, request, body, tally, connection, self._loop).start()
+        except Refused as refused:
+            served.metrics.answered(refused.status)
+            raise
+
+    def _service(self, model: str, key: Key) -> Served:
+        """A model that this key may not ask for does not exist for it. Raises Refused."""
+        served = self._known.get(model)
+        if served is None or not may_ask(key, served.name):
+            raise Refused(404, "model_not_found", f"there is no model {model[:200]!r}; see /v1/models", param="model")
+        return served
+
+    # ------------------------------------------------------------------ what can be looked at
+
+    def _get(self, request: Request, connection: ServerConnection) -> None:
+        page = self._gets.get(request.path)
+        if page is None:
+            if request.path.startswith(b"/v1/models/") and request.method == b"GET":
+                self._model(request, connection)
+                return
+            raise Refused(404, "not_found", "there is no such path")
+        if request.method != b"GET":
+            raise Refused(405, "method", f"{request.path.decode()} takes GET")
+        page(request, connection)
+
+    def _names(self, key: Key) -> list[tuple[str, Served]]:
+        return [(name, served) for name, served in sorted(self._known.items()) if may_ask(key, served.name)]
+
+    def _models(self, request: Request, connection: ServerConnection) -> None:
+        key = self.access.of(request, "infer")
+        found = [_model(name, served) for name, served in self._names(key)]
+        connection.respond(200, msgspec.json.encode({"object": "list", "data": found}))
+
+    def _model(self, request: Request, connection: ServerConnection) -> None:
+        from urllib.parse import unquote
+
+        key = self.access.of(request, "infer")
+        name = unquote(request.path.removeprefix(b"/v1/models/").decode("latin-1"))
+        connection.respond(200, msgspec.json.encode(_model(name, self._service(name, key))))
+
+    def _live(self, request: Request, connection: ServerConnection) -> None:
+        connection.respond(200, b'{"object":"health.response","message":"live"}')
+
+    def _ready(self, request: Request, connection: ServerConnection) -> None:
+        """Ready where each service has an upstream that is believed to be well."""
+        lacking = [s.name for s in self.services if not any(b.closed for b in s.router.breakers)]
+        if self.draining or lacking:
+            why = "draining" if self.draining else "services without an upstream"
+            body = {"object": "health.response", "message": f"not ready: {why}"}
+            connection.respond(503, msgspec.json.encode(body), JSON, b"Retry-After: 1\r\n")
+            return
+        connection.respond(200, b'{"object":"health.response","message":"ready"}')
+
+    def _version(self, request: Request, connection: ServerConnection) -> None:
+        connection.respond(200, msgspec.json.encode({"release": version("tokenworks"), "api": "v1"}))
+
+    def _metadata(self, request: Request, connection: ServerConnection) -> None:
+        key = self.access.of(request, "infer")
+        found = [{"name": s.name, "model": s.model} for s in self.services if may_ask(key, s.name)]
+        body = {"version": version("tokenworks"), "factory": self.factory, "modelInfo": found}
+        connection.respond(200, msgspec.json.encode(body))
+
+    def _metrics(self, request: Request, connection: ServerConnection) -> None:
+        self.access.of(request, "metrics")
+        parts = [metrics.service_lines(s.name, s.metrics) for s in self.services]
+        parts += [_upstream_lines(s) for s in self.services]
+        parts.append({"tokenworks_events_lost_total": [f"tokenworks_events_lost_total {self.meter.lost}"]})
+        parts.append(metrics.process_lines())
+        connection.respond(200, metrics.page(parts), metrics.TEXT)
+
+
+def _model(name: str, served: Served) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": served.created_s, "owned_by": "tokenworks", "root": served.name}
+
+
+def _upstream_lines(served: Served) -> dict[str, list[str]]:
+    name, router = metrics.escaped(served.name), served.router
+    label = [f'{{service="{name}",upstream="{i}"}}' for i in range(len(router.upstreams))]
+    return {
+        "tokenworks_upstream_up": [
+            f"tokenworks_upstream_up{at} {int(b.closed)}" for at, b in zip(label, router.breakers, strict=True)
+        ],
+        "tokenworks_upstream_outstanding": [
+            f"tokenworks_upstream_outstanding{at} {n}" for at, n in zip(label, router.outstanding, strict=True)
+        ],
+    }

@@ -1,0 +1,56 @@
+"""One request as it came, and what is refused before anybody looks at its content."""
+
+from __future__ import annotations
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not a failure
+    """A request that is answered with an error: ``status``, an OpenAI error ``code``, and a sentence."""
+
+    def __init__(self, status: int, code: str, message: str, *, param: str = "", retry_after_s: float = 0.0):
+        super().__init__(message)
+        self.status, self.code, self.message, self.param, self.retry_after_s = (
+            status,
+            code,
+            message,
+            param,
+            retry_after_s,
+        )
+
+
+class Request:
+    """A whole request. Header names are lower case; a header that came more than once holds its last value.
+    ``arrived_s``: when its head was complete, by `time.perf_counter`."""
+
+    __slots__ = ("arrived_s", "body", "headers", "keep_alive", "method", "path", "query")
+
+    def __init__(self, method: bytes, target: bytes, headers: dict[bytes, bytes], arrived_s: float):
+        self.method, self.headers, self.arrived_s = method, headers, arrived_s
+        path, _, query = target.partition(b"?")
+        self.path, self.query = path, query
+        self.body = b""
+        self.keep_alive = True
+
+
+SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type", b"expect"))
+"""Headers that two readers could understand differently where they come twice."""
+
+
+def check_head(version: str, upgrades: bool, headers: dict[bytes, bytes], body_bytes: int) -> None:
+    """What the parser lets through and this server does not. Raises Refused."""
+    if version not in ("1.1", "1.0"):
+        raise Refused(505, "http_version", f"HTTP/{version} is not spoken here: use HTTP/1.1")
+    if upgrades:
+        raise Refused(400, "upgrade", "the connection is not upgraded: send plain HTTP/1.1")
+    coding = headers.get(b"transfer-encoding")
+    if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
+        raise Refused(400, "transfer_encoding", "the only transfer coding is chunked, with HTTP/1.1")
+    if version == "1.1" and not headers.get(b"host"):
+        raise Refused(400, "host", "HTTP/1.1 needs a Host header")
+    if headers.get(b"content-encoding", b"identity") not in (b"identity", b""):
+        raise Refused(415, "content_encoding", "bodies are taken as they are, not compressed")
+    if int(headers.get(b"content-length", b"0")) > body_bytes:
+        raise too_large(body_bytes)
+
+
+def too_large(limit: int) -> Refused:
+    return Refused(413, "body_too_large", f"a body holds at most {limit:,} bytes")

@@ -1,0 +1,286 @@
+"""The server's side of a connection: reads whole requests, one at a time to the application, and writes answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import Any, Protocol
+
+import httptools
+
+from tokenworks.serve.http.limits import Limits
+from tokenworks.serve.http.replies import JSON, head, refusal
+from tokenworks.serve.http.request import SINGLE, Refused, Request, check_head, too_large
+from tokenworks.serve.http.sweep import NEVER, Sweep
+
+LINGER_S, MOST_UNREAD_BYTES = 2.0, 1 << 20  # after a refusal
+RAW_PER_BODY = 8  # bytes on the wire that a byte of a chunked body may cost
+
+
+class Application(Protocol):
+    """Answers requests by calling ``respond``, or ``begin``, ``chunk`` and ``finish``, of the connection."""
+
+    draining: bool
+
+    def handle(self, request: Request, connection: ServerConnection) -> None: ...
+
+
+class Listener(Protocol):
+    """Who makes the present answer, while it is made."""
+
+    def client_gone(self) -> None: ...
+
+    def hold(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+
+class ServerConnection(asyncio.Protocol):
+    """One caller. Requests that come while one is being answered wait, and nothing more is read meanwhile."""
+
+    def __init__(self, app: Application, limits: Limits, sweep: Sweep, loop: asyncio.AbstractEventLoop):
+        self._app, self._limits, self._sweep, self._loop = app, limits, sweep, loop
+        self.listener: Listener | None = None
+        self.deadline_s = NEVER
+        self.busy = False
+        self._incoming: Request | None = None
+        self._current: Request | None = None
+        self._waiting: deque[Request] = deque()
+        self._closing = self._lingers = False
+        self._held = self._unread = False
+        self._refused: Refused | None = None
+        self._begin_message()
+
+    # ------------------------------------------------------------------ the connection
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self._parser = httptools.HttpRequestParser(self)
+        transport.set_write_buffer_limits(high=self._limits.buffered_bytes)
+        if len(self._sweep.members) >= self._limits.connections or self._app.draining:
+            self._closing = True
+            transport.close()
+            return
+        self._sweep.members.add(self)
+        self.deadline_s = self._loop.time() + self._limits.head_s
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._closing = True
+        self._sweep.members.discard(self)
+        self._waiting.clear()
+        listener, self.listener = self.listener, None
+        if listener:
+            listener.client_gone()
+
+    def expire(self) -> None:
+        """Too slow: says so where nothing has been answered yet."""
+        self.deadline_s = NEVER
+        if self.busy or self._lingers:
+            self.abort()
+        elif self._raw:
+            self._refuse(Refused(408, "timeout", "the request did not arrive in time"))
+        else:
+            self.transport.close()
+
+    def pause_writing(self) -> None:
+        self._held = True
+        self.deadline_s = self._loop.time() + self._limits.stalled_s
+        if self.listener:
+            self.listener.hold()
+
+    def resume_writing(self) -> None:
+        self._held = False
+        if self.busy:
+            self.deadline_s = NEVER
+        if self.listener:
+            self.listener.resume()
+
+    def shut(self) -> None:
+        """For a drain: closes a connection that is not answering anything."""
+        if not self.busy:
+            self._closing = True
+            self.transport.close()
+
+    # ------------------------------------------------------------------ reading
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            self._raw += len(data)
+            if self._raw > MOST_UNREAD_BYTES:
+                self.transport.abort()
+            return
+        if not self._raw and not self.busy:
+            self.deadline_s = self._loop.time() + self._limits.head_s
+        self._raw += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._refuse(self._refused or Refused(400, "http", f"not HTTP as it should be: {error}"))
+            return
+        self._check_raw()
+
+    def _check_raw(self) -> None:
+        """What the parser keeps to itself is bounded, too: heads, trailers, chunk extensions."""
+        most = RAW_PER_BODY * self._limits.body_bytes if self._headed else self._limits.head_bytes
+        if self._raw > most:
+            self._refuse(too_large(self._limits.body_bytes) if self._headed else self._head_too_large())
+
+    def _head_too_large(self) -> Refused:
+        return Refused(431, "head_too_large", f"a request's head holds at most {self._limits.head_bytes:,} bytes")
+
+    def _begin_message(self) -> None:
+        self._raw = self._head_bytes = self._size = 0
+        self._target = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._pieces: list[bytes] = []
+        self._headed = False
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+        self._head_bytes += len(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._headed:
+            return  # a trailer says nothing that counts
+        name = name.lower()
+        self._head_bytes += len(name) + len(value) + 4
+        if name in SINGLE and name in self._headers:
+            self._stop(Refused(400, "duplicate_header", f"{name.decode()} came more than once"))
+        self._headers[name] = value
+        if len(self._headers) > self._limits.headers:
+            self._stop(Refused(431, "too_many_headers", f"a request has at most {self._limits.headers} headers"))
+
+    def on_headers_complete(self) -> None:
+        parser, self._headed = self._parser, True
+        if self._head_bytes > self._limits.head_bytes:
+            self._stop(self._head_too_large())
+        try:
+            check_head(parser.get_http_version(), parser.should_upgrade(), self._headers, self._limits.body_bytes)
+        except Refused as refused:
+            self._stop(refused)
+        now = self._loop.time()
+        self._incoming = Request(parser.get_method(), self._target, self._headers, time.perf_counter())
+        if not self.busy:
+            self.deadline_s = now + self._limits.body_s
+            if self._headers.get(b"expect", b"").lower() == b"100-continue":
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._limits.body_bytes:
+            self._stop(too_large(self._limits.body_bytes))
+        self._pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        request, pieces = self._incoming, self._pieces
+        if request is None or self._closing:
+            return
+        request.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        request.keep_alive = self._parser.should_keep_alive()
+        self._begin_message()
+        if self.busy:
+            self._waiting.append(request)
+            if not self._unread:
+                self._unread = True
+                self.transport.pause_reading()
+        else:
+            self._answer(request)
+
+    def _stop(self, refused: Refused) -> None:
+        """Ends the parser's work: it wraps what its callbacks raise."""
+        self._refused = refused
+        raise refused
+
+    def _refuse(self, refused: Refused) -> None:
+        """After it nothing is read: what follows cannot be told apart from the request that was wrong."""
+        self._closing = True
+        if self.busy:
+            self.abort()
+            return
+        status, body, more = refusal(refused)
+        self.transport.write(head(status, JSON, more, False, len(body)) + body)
+        self._linger()
+
+    def _linger(self) -> None:
+        """Says that nothing more comes, and lets the caller read it: closing at once while he still sends would reset the
+        connection, and with it the answer that is on its way."""
+        if self.transport.is_closing():
+            return
+        self.transport.write_eof()
+        self._raw = 0
+        self._lingers = True
+        self.deadline_s = self._loop.time() + LINGER_S
+
+    # ------------------------------------------------------------------ answering
+
+    def _answer(self, request: Request) -> None:
+        self.busy, self._current = True, request
+        self.deadline_s = NEVER
+        self._app.handle(request, self)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the connection stays after the present answer."""
+        return bool(self._current and self._current.keep_alive) and not self._app.draining
+
+    def respond(self, status: int, body: bytes, content_type: bytes = JSON, more: bytes = b"") -> None:
+        """A whole answer. ``more``: complete header lines."""
+        if self._closing:
+            return
+        keeps = self.keeps
+        self.transport.write(head(status, content_type, more, keeps, len(body)) + body)
+        self._done(keeps)
+
+    def respond_error(self, refused: Refused) -> None:
+        status, body, more = refusal(refused)
+        self.respond(status, body, more=more)
+
+    def begin(self, status: int, content_type: bytes, more: bytes = b"") -> None:
+        """The head of a streamed answer."""
+        if not self._closing:
+            self.transport.write(head(status, content_type, more, self.keeps, None))
+
+    def chunk(self, data: bytes) -> None:
+        if not self._closing:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def finish(self, data: bytes = b"") -> None:
+        """The last bytes of a streamed answer, and its end."""
+        if self._closing:
+            return
+        last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
+        self.transport.write(last)
+        self._done(self.keeps)
+
+    def abort(self) -> None:
+        """Ends the connection in the middle of an answer: the caller sees that it is not whole."""
+        self._closing = True
+        self.transport.abort()
+
+    def break_off(self, data: bytes) -> None:
+        """A last chunk, and then no end of the answer: the caller sees that it is not whole."""
+        if not self._closing:
+            self.chunk(data)
+            self._closing = True
+            self.listener = None
+            self.transport.close()
+
+    def _done(self, keeps: bool) -> None:
+        self.busy, self.listener, self._current = False, None, None
+        if not keeps:
+            self._closing = True
+            self.transport.close()
+            return
+        self.deadline_s = self._loop.time() + (self._limits.stalled_s if self._held else self._limits.idle_s)
+        if self._waiting:
+            self.busy = True  # nobody overtakes
+            request = self._waiting.popleft()
+            if not self._waiting:
+                self._unread = False
+                self.transport.resume_reading()
+            self._loop.call_soon(self._next, request)
+
+    def _next(self, request: Request) -> None:
+        if not self._closing:
+            self._answer(request)

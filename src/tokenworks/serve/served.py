@@ -1,0 +1,20 @@
+"""One service as the gateway knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tokenworks.serve.metrics import ServiceMetrics
+from tokenworks.serve.routing import Router
+
+
+@dataclass
+class Served:
+    """A service with its upstreams. ``model``: its catalogue id, under which its tokens are metered."""
+
+    name: str
+    model: str
+    router: Router
+    retries: int
+    created_s: int
+    metrics: ServiceMetrics = field(default_factory=ServiceMetrics)

@@ -1,0 +1,85 @@
+"""One upstream: where it is, what it calls the model, how it wants to be asked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from tokenworks.errors import InputError
+from tokenworks.serve.http.pool import Address, Patience, Pool
+from tokenworks.serve.http.sweep import Sweep
+
+LOOK_AGAIN_S = 5.0  # how old a credential's file may be in memory
+
+
+class Credential:
+    """A secret from a file or the environment; a file is read again as it changes, so that it rotates without restart."""
+
+    def __init__(self, variable: str | None, file: str | None):
+        """Raises InputError where it is not there."""
+        self._file = Path(file) if file else None
+        self._secret, self._read_s = "", 0.0
+        if variable:
+            self._secret = os.environ.get(variable, "")
+            if not self._secret:
+                raise InputError(f"the environment variable {variable}, which holds an upstream's key, is not set")
+        if self._file:
+            self._secret = self._from_file()
+        if not self._secret.isprintable() or " " in self._secret:
+            raise InputError(f"the key in {variable or file} is not one line of text without blanks")
+
+    def _from_file(self) -> str:
+        assert self._file is not None
+        self._read_s = time.monotonic()
+        try:
+            return self._file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read the upstream's key file {self._file}: {type(error).__name__}") from None
+
+    def line(self) -> bytes:
+        """The header line; empty where there is no secret. What cannot be read again stays as it was."""
+        if self._file and time.monotonic() - self._read_s > LOOK_AGAIN_S:
+            try:
+                fresh = self._from_file()
+            except InputError:
+                fresh = self._secret
+            self._secret = fresh if fresh.isprintable() and " " not in fresh else self._secret
+        return f"Authorization: Bearer {self._secret}\r\n".encode() if self._secret else b""
+
+    def __repr__(self) -> str:
+        return "Credential(…)"
+
+
+class Upstream:
+    """An engine, or a provider's API."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        model: str | None = None,
+        credential: Credential | None = None,
+        most: int = 0,
+        continuous_usage: bool = False,
+        patience: Patience | None = None,
+    ):
+        self.url, self.model, self.most, self.continuous_usage = url, model, most, continuous_usage
+        self._address = Address.of(url)
+        self._patience = patience or Patience()
+        self._credential = credential or Credential(None, None)
+
+    def open(self, sweep: Sweep, loop: asyncio.AbstractEventLoop) -> None:
+        self.pool = Pool(self._address, self._patience, sweep, loop)
+        self._host = f" HTTP/1.1\r\nHost: {self._address.authority}\r\n".encode()
+        self._base = f"POST {self._address.base}".encode()
+
+    def payload(self, path: bytes, body: bytes, more: bytes) -> bytes:
+        """The request as it is sent. Of the caller's headers only those that ``more`` holds go on."""
+        return b"%b%b%b%bContent-Type: application/json\r\nContent-Length: %d\r\n%b\r\n%b" % (
+            self._base, path, self._host, self._credential.line(), len(body), more, body,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        self.pool.close()

@@ -1,0 +1,97 @@
+"""A request's body is changed only where it must be, and read in one way only."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenworks.serve.body.splice import read, spliced
+from tokenworks.serve.http.request import Refused
+
+KEYS = st.text(max_size=8).filter(lambda k: k not in ("model", "stream", "stream_options", "user", "prompt_cache_key"))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@st.composite
+def calls(draw):
+    """(a call, its bytes as some client writes them)."""
+    call = draw(st.dictionaries(KEYS, VALUES, max_size=4))
+    call["model"] = draw(st.text(max_size=12))
+    if draw(st.booleans()):
+        call["stream"] = draw(st.sampled_from([True, False, None]))
+    if draw(st.booleans()):
+        call["stream_options"] = draw(
+            st.sampled_from([None, {}, {"include_usage": True}, {"include_usage": False}, {"x": [1]}])
+        )
+    call = dict(draw(st.permutations(list(call.items()))))
+    text = json.dumps(
+        call, ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1, "\t"])),
+        separators=draw(st.sampled_from([None, (",", ":"), (" , ", " : ")])),
+    )  # fmt: skip
+    return call, (draw(st.sampled_from(["", " ", "\r\n"])) + text + draw(st.sampled_from(["", "\n"]))).encode()
+
+
+@given(calls(), st.none() | st.text(max_size=10), st.booleans(), st.booleans())
+def test_the_upstream_reads_the_call_with_its_name_of_the_model_and_usage_asked_for(made, model, usage, continuous):
+    call, text = made
+    if any("\\" in json.dumps(k, ensure_ascii=t) for k in call for t in (True, False)):
+        return  # refused: a test of its own
+    options = call.get("stream_options") or {}
+    expected = dict(call)
+    if model is not None:
+        expected["model"] = model
+    if usage and call.get("stream") is True and (continuous or options.get("include_usage") is not True):
+        expected["stream_options"] = {**options, "include_usage": True} | (
+            {"continuous_usage_stats": True} if continuous else {}
+        )
+    sent = spliced(read(text), model, usage, continuous)
+    assert json.loads(sent) == expected
+    if expected == call:
+        assert sent == text
+
+
+@given(calls())
+def test_all_other_bytes_go_on_as_they_came(made):
+    """With the two changes taken out again, the bytes are those of the caller."""
+    call, text = made
+    if "stream_options" in call or any("\\" in json.dumps(k, ensure_ascii=t) for k in call for t in (True, False)):
+        return
+    sent = spliced(read(text), "an upstream's name", True)
+    begin, end = read(text).model
+    assert sent.replace(b',"stream_options":{"include_usage":true}', b"").replace(
+        b'"an upstream\'s name"', text[begin:end], 1
+    ) == text or (b"an upstream" in text or b"include_usage" in text)
+
+
+REFUSED = {
+    "the model twice": b'{"model":"cheap","model":"dear"}',
+    "the model twice, once escaped": b'{"model":"cheap","mode\\u006c":"dear"}',
+    "an escape in another name": b'{"model":"m","a\\n":1}',
+    "another member twice": b'{"model":"m","stream":false,"stream":true}',
+    "no model": b'{"messages":[{"model":"m"}]}',
+    "a model that is no text": b'{"model":7}',
+    "a list": b'["model"]',
+    "nothing": b"",
+    "half": b'{"model":"m"',
+    "something after it": b'{"model":"m"} {"model":"n"}',
+    "a stream that is no truth value": b'{"model":"m","stream":"yes"}',
+    "more members than anybody writes": json.dumps({"model": "m", **{f"k{i}": i for i in range(300)}}).encode(),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_two_readers_could_understand_differently_is_refused(name):
+    with pytest.raises(Refused) as refused:
+        read(REFUSED[name])
+    assert refused.value.status == 400
+
+
+def test_names_inside_strings_and_inner_objects_are_left_alone():
+    text = b'{"messages":[{"content":"\\"model\\":\\"x\\", {","model":"inner"}],"a":"\\\\","model" : "outer" ,"stream":true}'
+    sent = spliced(read(text), "up", True)
+    assert sent == text.replace(b'"outer"', b'"up"').replace(b"true}", b'true,"stream_options":{"include_usage":true}}')

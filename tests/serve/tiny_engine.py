@@ -1,0 +1,58 @@
+"""llama.cpp's own server over the tiny model, in a process of its own: ``python tiny_engine.py MODEL`` prints its address."""
+
+import re
+import subprocess
+import sys
+import threading
+import urllib.request
+from contextlib import contextmanager
+
+
+@contextmanager
+def running(model):
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(model)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    killer = threading.Timer(120, process.kill)
+    killer.start()
+    try:
+        address = process.stdout.readline().strip()
+        assert address.startswith("http://"), "the engine did not start"
+        yield address
+    finally:
+        killer.cancel()
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stdin.close()
+
+
+def counters(address):
+    """The engine's own count: (prompt tokens, generated tokens, requests in progress)."""
+    page = urllib.request.urlopen(f"{address}/metrics", timeout=10).read().decode()
+    of = lambda name: int(float(re.search(rf"^llamacpp:{name} (\S+)$", page, re.MULTILINE).group(1)))  # noqa: E731
+    return of("prompt_tokens_total"), of("tokens_predicted_total"), of("requests_processing")
+
+
+def main(model):
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = model
+    params.n_parallel, params.n_ctx = 4, 4 * 2048
+    params.n_gpu_layers = params.port = 0
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    params.cache_prompt = params.warmup = False
+    params.endpoint_metrics = True
+    server = xllamacpp.Server(params)
+    sys.stdout.write(f"{server.listening_address}\n")
+    sys.stdout.flush()
+    sys.stdin.read()  # until the parent has gone
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
