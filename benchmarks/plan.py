@@ -13,7 +13,6 @@ from plan_whole import whole_plan
 
 from tokenworks.plan.allowed import Allowed
 from tokenworks.plan.ask import Ask
-from tokenworks.plan.pools import pools
 from tokenworks.plan.shapes import survey
 from tokenworks.plan.wide import wide
 
@@ -50,7 +49,6 @@ def measured(model: str) -> dict[str, float]:
         rows = wide(found.shapes, sample)
         wide_s.append(time.process_time() - between)
         survey_s.append(between - begin)
-    paired = pools(found.shapes, rows, sample.ttft_s)
     both = np.array(survey_s) + np.array(wide_s)
     return {
         "shapes": len(found.shapes),
@@ -59,7 +57,6 @@ def measured(model: str) -> dict[str, float]:
         "configs_s_core_median": len(rows) / float(np.median(both)),
         "survey_s": min(survey_s),
         "wide_s": min(wide_s),
-        "pools_tried": paired.tried,
         "probe_spread": max(probes) / min(probes) - 1.0,
     }
 
@@ -80,7 +77,7 @@ def main() -> None:
     for model, of in by_model.items():
         print(
             f"{model}: {of['configs']:,} configurations of {of['shapes']:,} shapes, {of['configs_s_core_median']:,.0f}/s "
-            f"on one core (best {of['configs_s_core']:,.0f}); {of['pools_tried']:,} pairs of pools with their ratios; "
+            f"on one core (best {of['configs_s_core']:,.0f}); "
             f"a fixed piece of work varied by {of['probe_spread']:.0%} meanwhile"
         )
     times = {k: v for k, v in found.items() if k.startswith("plan_") and k.endswith("_s") and k != "plan_s"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from poisson_load import loaded, points
 
 from tokenworks.events.requests import Requests
 from tokenworks.physics.compile import compile_worker
@@ -13,7 +14,6 @@ from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.plan.ask import Ask
 from tokenworks.plan.shapes import Shape
 from tokenworks.plan.wide import Wide, wide
-from tokenworks.plan.wide.load import loaded, points
 from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions
 from tokenworks.twin.simulate import simulate
 

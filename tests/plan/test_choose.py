@@ -9,11 +9,13 @@ import pytest
 from tokenworks import catalog
 from tokenworks.plan import choose
 from tokenworks.plan.ask import Ask
-from tokenworks.plan.candidates import NONE, Space, Table, together, unbeaten
+from tokenworks.plan.candidates import NONE, Space, Table
 from tokenworks.plan.choose import search
 from tokenworks.plan.cost import fleet, prices
+from tokenworks.plan.fronts import pareto
 from tokenworks.plan.limits import Tails
-from tokenworks.plan.market import Market, pareto, worth
+from tokenworks.plan.market import Market, worth
+from tokenworks.plan.pairing import together
 from tokenworks.plan.reading import loads
 from tokenworks.plan.sample import Asked
 from tokenworks.plan.systems import Kind
@@ -158,15 +160,6 @@ def test_two_objectives_are_both_on_the_front():
     front = found.take(pareto(worth(m.demand, found.columns)))
     assert front.columns["usd_per_mtok"].min() == found.columns["usd_per_mtok"].min()
     assert front.columns["tokens_per_joule"].max() == found.columns["tokens_per_joule"].max()
-
-
-def test_unbeaten_rows_are_a_front():
-    rng = np.random.default_rng(5)
-    cost, late = rng.integers(0, 9, 60).astype(float), rng.integers(0, 9, 60).astype(float)
-    kept = unbeaten(cost, late)
-    for i in range(60):
-        assert any(cost[k] <= cost[i] and late[k] <= late[i] for k in kept)
-    assert len({(cost[k], late[k]) for k in kept}) == len(kept)
 
 
 @pytest.mark.parametrize("seed", range(30))

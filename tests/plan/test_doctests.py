@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 MODULES = (
-    "plan.compare.fields", "plan.compare.shapley", "plan.sweep.axes", "plan.upgrade.size", "report.compare_text",
+    "plan.compare.fields", "plan.compare.shapley", "plan.fronts", "plan.pairing", "plan.sweep.axes", "plan.upgrade.size", "report.compare_text",
     "report.sweep_chart", "report.text_table", "spec.values",
 )  # fmt: skip
 

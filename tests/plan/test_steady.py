@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from deployments import deployment
+from poisson_load import Points, loaded
 from random_replicas import lengths, replica
 from replicas import alone, at_batch, at_rate, drawn, predicted, rehearsed
 
@@ -14,7 +15,6 @@ from tokenworks.plan.machines import Machines
 from tokenworks.plan.shapes import Shape
 from tokenworks.plan.wide import Wide, wide
 from tokenworks.plan.wide.counting import fullest, longest_of, mean_chunks, most_of, prefill_steps
-from tokenworks.plan.wide.load import Points, loaded
 from tokenworks.plan.wide.steps import Asked, tables
 from tokenworks.twin.cell import TwinOptions
 from tokenworks.twin.simulate import simulate

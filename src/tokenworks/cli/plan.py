@@ -23,6 +23,9 @@ def register(verbs: Any) -> None:
     make.add_argument("file", metavar="DEMAND", help="demand file (YAML), or the name of a shipped demand")
     make.add_argument("--robust", action="store_true", help="hold objectives in 90%% of draws of the model's errors")
     make.add_argument("--out", metavar="FOLDER", help=f"where {', '.join(NAMES)} go (default: out/NAME-plan)")
+    make.add_argument(
+        "--svg", metavar="FOLDER", help="charts for slides, an SVG each, right on white and on dark ground"
+    )
     make.add_argument("--json", action="store_true", help="print the plan as JSON, nothing else")
     make.add_argument("--quiet", action="store_true", help="no progress, no report; only the files")
     make.set_defaults(run=run)
@@ -58,11 +61,17 @@ def run(args: argparse.Namespace) -> int:
     demand = load(args.file)
     folder = Path(args.out or Path("out", f"{folder_name(demand.name)}-plan"))
     refuse_unwritable(folder)
+    if args.svg:
+        refuse_unwritable(Path(args.svg))
     plan = _planned(args.file, args.robust, args.quiet or args.json)
     written = {"plan.json": plan_json(plan).encode(), "plan.html": plan_page(plan).encode()}
     if plan.best is not None:
         written["factory.yaml"] = plan.best.yaml.encode()
     paths = {folder / name: data for name, data in written.items()}
+    if args.svg:
+        from tokenworks.report.plan_slides import slides
+
+        paths |= {Path(args.svg) / name: text.encode() for name, text in slides(plan).items()}
     write_together(paths)
     if args.json:
         print(plan_json(plan))

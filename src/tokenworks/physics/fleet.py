@@ -162,7 +162,18 @@ def deployment(service: Service, system: System) -> Deployment:
         two_batch_overlap=service.overlap == "two-batch",
         lora_adapters=lora.adapters if lora else 0,
         lora_rank=lora.rank if lora else 0,
+        scale_out_gb_s=_adapters_gb_s(hardware, accelerator),
     )
+
+
+def _adapters_gb_s(hardware: catalog.Entry, accelerator: catalog.Entry) -> float:
+    """Network of the system per GPU, one way, where it is not what the accelerator is usually built with; 0: it is, or the
+    system has no adapters in the catalogue."""
+    if not hardware.get("nics"):
+        return 0.0
+    own = float(hardware["nic_gb_s"]) * int(hardware["nics"]) / int(hardware["gpus"])
+    usual = accelerator.get("scale_out_gb_s")
+    return 0.0 if usual is not None and own == float(usual) else own
 
 
 def _tier(

@@ -10,11 +10,12 @@ import numpy as np
 import yaml
 
 from tokenworks.physics.deployment import Deployment
-from tokenworks.plan.candidates import NONE, Space, together
+from tokenworks.plan.candidates import NONE, Space
 from tokenworks.plan.cost import system_entry
 from tokenworks.plan.demand import busiest, peak_of
 from tokenworks.plan.market import Market
-from tokenworks.plan.sample import rate_of
+from tokenworks.plan.pairing import together
+from tokenworks.plan.sample import Asked, rate_of
 from tokenworks.plan.spares import spares_of
 from tokenworks.plan.systems import Kind
 from tokenworks.spec.factory import Factory, Run
@@ -37,6 +38,7 @@ class Layout:
     rate_s: float
     ttft_s: float  # means of the wide pass at the planned batch
     tpot_s: float
+    routing: str = ""  # "": what suits the workload
 
     @property
     def mode(self) -> str:
@@ -141,6 +143,11 @@ def entry_id(kind: Kind) -> str:
     return f"{kind.system}-rented" if kind.pay == "rent" else kind.system
 
 
+def routing_of(asked: Asked, one: Layout) -> str:
+    """Which worker takes a request: where prefixes are shared the one that knows most of them, else the least loaded."""
+    return one.routing or ("kv-aware" if asked.cached else "least-loaded")
+
+
 def _service(space: Space, one: Layout, on: str) -> Service:
     """The service with every setting that was chosen."""
     asked, d = space.asked.service, one.main
@@ -152,10 +159,14 @@ def _service(space: Space, one: Layout, on: str) -> Service:
         "engine": d.engine,
         "on": on,
         "slo": asked.slo,
-        "routing": "kv-aware" if space.asked.cached else "least-loaded",
+        "routing": routing_of(space.asked, one),
     }
     if space.asked.cached:
         fields["prefix_cache"] = True
+    if d.draft_tokens:
+        fields["speculative"] = {"kind": "mtp", "draft_tokens": d.draft_tokens, "tokens_per_step": d.tokens_per_step}
+    if d.tiers:
+        fields["kv_tiers"] = [{"name": t.name, "capacity": f"{t.capacity_gb:.12g} GB"} for t in d.tiers]
     if one.prefill is None:
         fields |= {**_degrees(d), "workers": one.workers, "max_seqs": one.max_seqs}
     else:

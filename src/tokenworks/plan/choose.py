@@ -16,8 +16,9 @@ from itertools import product
 import numpy as np
 
 from tokenworks.plan.candidates import Ints
+from tokenworks.plan.fronts import pareto
 from tokenworks.plan.limits import Mask, all_kept, service_needs, shared_needs
-from tokenworks.plan.market import Market, Picks, columns, pareto, worth
+from tokenworks.plan.market import Market, Picks, columns, worth
 
 EXACT = 200_000  # combinations that are evaluated whole
 KEPT = 400  # configurations of a service in a combination, the best of them

@@ -18,15 +18,15 @@ LONG = 16.0  # mean requests that the file's run lasts at least
 Stop = Callable[[], bool]
 
 
-def confirmed(market: Market, trial: Trial, name: str, stop: Stop = lambda: False) -> Trial:
-    """The trial with the capacity that the twin sustains, rehearsed long enough for its file: filling the pools is then a
-    small part of the run. Where headroom or an objective is missing, workers are added."""
+def confirmed(market: Market, trial: Trial, name: str, stop: Stop = lambda: False, lives: float = LONG) -> Trial:
+    """The trial with the capacity that the twin sustains, rehearsed for so many mean requests: by default long enough for its
+    file, filling the pools is then a small part of the run. Where headroom or an objective is missing, workers are added."""
     attempts = trial.attempts
     for _ in range(ATTEMPTS):
         trial = measured(market, trial)
         layouts = [_more(one, _growth(market, one)) for one in trial.layouts]
         enough = layouts == list(trial.layouts)
-        again = adjusted(market, layouts, name, stop, LONG if enough else LIVES)
+        again = adjusted(market, layouts, name, stop, lives if enough else LIVES)
         if again is None:
             break
         trial, attempts = again, attempts + again.attempts

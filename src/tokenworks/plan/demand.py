@@ -140,6 +140,7 @@ class Rehearsals(Part):
     given_warmup_s: Seconds | None = Field(None, alias="warmup", description="left out of statistics; none: a fifth")
     requests: int = Field(2000, ge=200, le=1_000_000, description="of a rehearsal, where no horizon is given")
     seed: int = Field(0, ge=0, le=MOST_SEED, description="same seed, same plan")
+    refine: bool = Field(True, description="try other settings around the best fleets in the twin")
 
     @model_validator(mode="after")
     def _measured(self) -> Rehearsals:

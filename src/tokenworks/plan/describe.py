@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from tokenworks.physics.deployment import Deployment
-from tokenworks.plan.build import Layout, counts_of, layout
+from tokenworks.plan.build import Layout, counts_of, layout, routing_of
 from tokenworks.plan.limits import shared_needs
 from tokenworks.plan.market import Market, Picks
 from tokenworks.plan.result import Measured, Option, Setup, Systems
 from tokenworks.plan.robust import errors_of, held_share
 from tokenworks.plan.spares import spares_of
 from tokenworks.plan.trial import TOLERANCE, Trial, margins_of
+from tokenworks.plan.where import placement
 
 
 def degrees(d: Deployment) -> str:
@@ -48,6 +50,25 @@ def setup(market: Market, one: Layout) -> Setup:
     )
 
 
+def _standing(market: Market, one: Layout, systems: int) -> Setup:
+    """A setup with where it stands among so many systems."""
+    where = placement(market.prices[one.kind].kind.system, systems, one)
+    return replace(setup(market, one), settings=settings_of(market, one), placement=where)
+
+
+def settings_of(market: Market, one: Layout) -> str:
+    """Settings beside degrees and batch, in a line."""
+    asked, d, first = market.spaces[one.service].asked, one.main, one.prefill or one.main
+    parts = [f"token budget {first.token_budget:,}", f"routing {routing_of(asked, one)}"]
+    if d.draft_tokens:
+        parts.append(f"speculation {d.draft_tokens} drafted, {d.tokens_per_step:.3g} a step")
+    if asked.cached:
+        parts.append(
+            "prefix cache" + "".join(f" with {t.capacity_gb:,.0f} GB of {t.name} memory a worker" for t in d.tiers)
+        )
+    return ", ".join(parts)
+
+
 def text_of(market: Market, picks: Picks, row: int, counts: bool = True) -> str:
     """A fleet of the wide pass in a line; ``counts``: with numbers of workers."""
     setups = [setup(market, layout(market, i, int(picks.rows[row, i]))) for i in range(len(market.tables))]
@@ -74,8 +95,9 @@ def option(market: Market, trial: Trial, predicted: dict[str, float]) -> Option:
     result, figures = trial.result, trial.figures
     band = result.usd_per_mtok
     ratio = (band.low / band.value, band.high / band.value) if band.value else (1.0, 1.0)
+    counts = counts_of(market, trial.layouts)
     return Option(
-        setups=tuple(setup(market, one) for one in trial.layouts),
+        setups=tuple(_standing(market, one, counts[one.kind]) for one in trial.layouts),
         systems=systems_of(market, trial.layouts),
         figures=figures,
         predicted=predicted,

@@ -13,12 +13,15 @@ from tokenworks.plan.choose import Search, search
 from tokenworks.plan.confirm import confirmed
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.describe import option
+from tokenworks.plan.fronts import pareto
 from tokenworks.plan.handful import handful
 from tokenworks.plan.infeasible import relaxations
 from tokenworks.plan.limits import Tails
-from tokenworks.plan.market import Market, Picks, needs_of, pareto, worth
+from tokenworks.plan.market import Market, Picks, needs_of, worth
+from tokenworks.plan.notes import left_out, noted
 from tokenworks.plan.points import points
-from tokenworks.plan.result import Option, Plan
+from tokenworks.plan.refine.trials import market_with, refined
+from tokenworks.plan.result import Option, Plan, Refinement
 from tokenworks.plan.survey import market_of
 from tokenworks.plan.trial import Trial
 from tokenworks.plan.why import binding, changes, first, tornado
@@ -41,8 +44,11 @@ def make_plan(demand: Demand, robust: bool = False, say: Say = lambda _: None, s
         return _infeasible(market, found, notes, robust)
     tried, market, found = _rehearsals(market, found, say, stop)
     settled = _settled(market, tried, say, stop)
+    refinements: tuple[Refinement, ...] = ()
+    if demand.run.refine and settled and settled[0][0].holds:
+        refinements, settled, market, found = _refined(market, found, settled, say, stop)
     options = [option(market, trial, predicted) for trial, predicted in settled]
-    return _answer(market, found, options, notes, robust, say, stop)
+    return replace(_answer(market, found, options, notes, robust, say, stop), refined=refinements)
 
 
 def _go_on(stop: Stop) -> None:
@@ -84,6 +90,17 @@ def _settled(market: Market, tried: Tried, say: Say, stop: Stop) -> Tried:
         first_, predicted = tried[0]
         tried = [(confirmed(market, first_, f"{demand.name}-plan", stop), predicted), *tried[1:]]
     return sorted(tried, key=lambda pair: (not pair[0].holds, *_values(demand, pair[0].figures)))
+
+
+def _refined(
+    market: Market, found: Search, settled: Tried, say: Say, stop: Stop
+) -> tuple[tuple[Refinement, ...], Tried, Market, Search]:
+    """What was tried around the best; where something was kept, the market knows it too."""
+    better, tries = refined(market, settled, f"{market.demand.name}-plan", say, stop)
+    if any(r.kept for r in tries.done):
+        market = market_with(market, tries)
+        settled, found = _settled(market, better, say, stop), search(market)
+    return tuple(tries.done), settled, market, found
 
 
 def _round(market: Market, picks: Picks, most: int, say: Say, stop: Stop) -> Tried:
@@ -132,7 +149,7 @@ def _answer(
         demand.name, demand.objectives, robust, best, front, tuple(held + rest), runner,
         binding(market, needs_of(market, top), before), tornado(market, picks), changes(market, before), (), (), False,
         points(market), sum(len(t) for t in market.tables), sum(len(s.shapes) for s in market.spaces),
-        _left_out(market), found.exact, found.gap, _noted(market, notes),
+        left_out(market), found.exact, found.gap, noted(market, notes, best),
     )  # fmt: skip
 
 
@@ -153,29 +170,6 @@ def _infeasible(market: Market, found: Search, notes: tuple[str, ...], robust: b
     ways, clash, alone = relaxations(market, found)
     return Plan(
         market.demand.name, market.demand.objectives, robust, None, (), (), None, (), (), (), ways, clash, alone, points(market),
-        sum(len(t) for t in market.tables), sum(len(s.shapes) for s in market.spaces), _left_out(market),
-        found.exact, found.gap, _noted(market, notes),
+        sum(len(t) for t in market.tables), sum(len(s.shapes) for s in market.spaces), left_out(market),
+        found.exact, found.gap, noted(market, notes),
     )  # fmt: skip
-
-
-def _left_out(market: Market) -> tuple[tuple[str, int], ...]:
-    found: dict[str, int] = {}
-    for space in market.spaces:
-        for reason, count in space.left_out.items():
-            found[reason] = found.get(reason, 0) + count
-    return tuple(sorted(found.items(), key=lambda pair: -pair[1]))
-
-
-def _noted(market: Market, notes: tuple[str, ...]) -> tuple[str, ...]:
-    demand = market.demand
-    more = [
-        f"{s.asked.service.name}: planned and rehearsed for its busiest time, {s.asked.peak:.3g} × the mean; dollars per token "
-        "are those of the mean, watts those of the busiest time"
-        for s in market.spaces
-        if s.asked.peak > 1
-    ]
-    if demand.calibration:
-        more.append(f"site calibration: {demand.calibration}, where it speaks of a deployment (in the rehearsals)")
-    if market.robust:
-        more.append("robust: limits hold in at least 90% of draws of the model's errors")
-    return (*notes, *more)

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks.plan.ask import Array
-from tokenworks.plan.candidates import Ints, Space, Table, table
+from tokenworks.plan.candidates import Ints, Space, Table
 from tokenworks.plan.cost import Fleet, Prices, fleet
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.limits import Need, Tails, all_kept, service_needs, shared_needs
 from tokenworks.plan.spares import spares_of
+from tokenworks.plan.table import table
 
 MAXIMISED = ("tokens_per_joule", "goodput")
 HOUR_S = 3600.0
@@ -30,6 +31,7 @@ class Market:
     slower: tuple[float, ...]  # by service: share of the throughput that is counted on
     robust: bool = False  # spaces are pessimistic, and rehearsals are held to the same margins
     tables: tuple[Table, ...] = field(default=())
+    way: int = 0  # of sharing a robust plan's margin among metrics
 
     def laid(self) -> Market:
         """With the configurations of every service."""
@@ -136,23 +138,6 @@ def _of_kind(market: Market, of: Prices, number: int, parts: Sequence[Table]) ->
 def worth(demand: Demand, found: dict[str, Array]) -> Array:
     """(n, objectives), less is better."""
     return np.stack([-found[o] if o in MAXIMISED else found[o] for o in demand.objectives], axis=1)
-
-
-def pareto(values: Array) -> Ints:
-    """Rows that no other is at least as good as in all columns and better in one; less is better, by the first column.
-
-    >>> pareto(np.array([[1.0, 3.0], [2.0, 2.0], [2.0, 3.0], [3.0, 1.0]])).tolist()
-    [0, 1, 3]
-    """
-    order = np.lexsort(values.T[::-1])
-    kept: list[int] = []
-    best = np.zeros((0, values.shape[1]))
-    for row in order.tolist():
-        if len(best) and bool((best <= values[row]).all(axis=1).any()):
-            continue
-        kept.append(row)
-        best = np.vstack([best, values[row]])
-    return np.array(kept, np.int64)
 
 
 def needs_of(market: Market, picks: Picks) -> list[Need]:

@@ -25,6 +25,7 @@ def points(market: Market) -> tuple[Point, ...]:
         market.slower[:1],
         market.robust,
         market.tables[:1],
+        market.way,
     )
     t = one.tables[0]
     rows = np.flatnonzero((t.kv_share <= 1.0) & (t.tpot_s > 0))

@@ -25,6 +25,8 @@ class Setup:
     gpus: int
     capacity_s: float  # requests per second that all workers sustain
     rate_s: float
+    settings: str = ""  # token budget, routing, speculation, caches
+    placement: str = ""  # where its workers stand and what joins them; "": the network is not known
 
     @property
     def text(self) -> str:
@@ -112,6 +114,19 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Refinement:
+    """A setting that was tried in the twin around a fleet."""
+
+    of: str  # the fleet: "6 × hgx-b200, disaggregated"
+    service: str
+    text: str  # "token budget 8,192 → 4,096"
+    before: float  # first objective of the fleet as it then stood
+    after: float | None  # with the setting; none: it was not rehearsed
+    kept: bool
+    said: str  # why not, "" where it was kept
+
+
+@dataclass(frozen=True)
 class Relaxation:
     """A way out of an infeasible demand: new values of limits, and what the cheapest fleet then costs."""
 
@@ -157,3 +172,4 @@ class Plan:
     exact: bool
     gap: float
     notes: tuple[str, ...] = field(default=())
+    refined: tuple[Refinement, ...] = field(default=())  # settings that were tried around the best fleets

@@ -46,7 +46,7 @@ def survey(model: str, ask: Ask, allowed: Allowed) -> Survey:
     found, reasons, machines = list[Shape](), Counter[str](), Machines()
     for system in allowed.systems:
         for candidate in _candidates(model, system, allowed, reasons):
-            reason = _misfit(candidate, ask, machines)
+            reason = misfit(candidate, ask, machines)
             if reason:
                 reasons[reason] += len(allowed.roles)
             else:
@@ -84,10 +84,13 @@ def _base(
     return deployment(service, System.model_validate({"id": "plan", "system": system}))
 
 
-def _misfit(candidate: Deployment, ask: Ask, machines: Machines) -> str:
+def misfit(candidate: Deployment, ask: Ask, machines: Machines) -> str:
     """Why a deployment cannot be, "" where it can."""
     if candidate.token_budget + candidate.max_seqs > MOST_TOKENS:
         return "more tokens in a step than a step table holds"
+    stage, domain = candidate.tp * candidate.dp, candidate.gpus_per_node
+    if stage > domain and stage % domain:
+        return f"its groups cannot be spread evenly over domains of {domain} GPUs"
     try:
         machine = machines.of(candidate)
     except TokenworksError as error:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from tokenworks import catalog
 from tokenworks.errors import InputError
+from tokenworks.physics.site import read_site
 from tokenworks.plan.candidates import Space
+from tokenworks.plan.choose import search
 from tokenworks.plan.cost import prices
 from tokenworks.plan.demand import AskedService, Demand
 from tokenworks.plan.limits import Tails
-from tokenworks.plan.market import Market
-from tokenworks.plan.robust import pessimistic
+from tokenworks.plan.market import Market, worth
+from tokenworks.plan.robust import WAYS, pessimistic
 from tokenworks.plan.sample import asked_of
-from tokenworks.plan.shapes import survey
+from tokenworks.plan.shapes import Shape, survey
 from tokenworks.plan.systems import Kind, allowed, kinds
 from tokenworks.plan.wide import wide
 
@@ -28,8 +32,7 @@ def market_of(demand: Demand, robust: bool, say: Say = lambda _: None) -> tuple[
     spaces = []
     for number, service in enumerate(demand.services):
         say(f"wide pass, {number} of {len(demand.services)} services")
-        space = space_of(demand, service, found)
-        spaces.append(pessimistic(space) if robust else space)
+        spaces.append(space_of(demand, service, found))
     count = len(spaces)
     market = Market(
         demand,
@@ -40,7 +43,22 @@ def market_of(demand: Demand, robust: bool, say: Say = lambda _: None) -> tuple[
         robust,
     )
     notes = tuple(f"{name} is left out: {reason}" for name, reason in out.items())
-    return market.laid(), notes
+    return _cautious(market, say) if robust else market.laid(), notes
+
+
+def _cautious(market: Market, say: Say) -> Market:
+    """The market under the way of sharing the margins that makes the best plan; under the first where none makes one."""
+    best: tuple[float, Market] | None = None
+    for way in range(len(WAYS)):
+        say(f"robust, {way} of {len(WAYS)} ways of sharing the margins")
+        spaces = tuple(pessimistic(space, way, market.demand.headroom) for space in market.spaces)
+        laid = replace(market, spaces=spaces, way=way).laid()
+        found = search(laid)
+        value = float(worth(market.demand, found.picks.columns)[0, 0]) if found.feasible else float("inf")
+        if best is None or value < best[0]:
+            best = value, laid
+    assert best is not None
+    return best[1]
 
 
 def space_of(demand: Demand, service: AskedService, found: tuple[Kind, ...]) -> Space:
@@ -55,7 +73,17 @@ def space_of(demand: Demand, service: AskedService, found: tuple[Kind, ...]) -> 
             f"{reasons or 'no engine, format or degree is left'}"
         )
     idle = {kind.system: float(catalog.load("accelerators", kind.entry["accelerator"])["idle_w"]) for kind in found}
-    return Space(asked, seen.shapes, wide(seen.shapes, asked.ask), found, dict(seen.left_out), idle)
+    shapes = measured_here(demand, seen.shapes)
+    return Space(asked, shapes, wide(shapes, asked.ask), found, dict(seen.left_out), idle)
+
+
+def measured_here(demand: Demand, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    """Shapes with what the demand's site calibration knows of each, as `physics.fleet` gives it to a run. Raises InputError
+    where that cannot be used."""
+    if demand.calibration is None:
+        return shapes
+    site = read_site(Path(demand.calibration))
+    return tuple(replace(s, deployment=replace(s.deployment, site=site.of(s.deployment))) for s in shapes)
 
 
 def _said(out: dict[str, str]) -> str:

@@ -14,7 +14,7 @@ from tokenworks.plan.build import Layout, counts_of, factory_of
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.limits import lowest_budget_w, shared_needs
 from tokenworks.plan.market import Market
-from tokenworks.plan.robust import Margins, errors_of, level, margins
+from tokenworks.plan.robust import Margins, errors_of, levels_of, margins
 from tokenworks.rehearsal.demand import as_one, rate_of, stream_of
 from tokenworks.rehearsal.plant import plant
 from tokenworks.rehearsal.play import outcome, play
@@ -137,7 +137,8 @@ def margins_of(market: Market, one: Layout) -> Margins:
     """What a robust plan puts on measured latencies; 1 where the plan is not robust."""
     if not market.robust:
         return Margins()
-    return margins(errors_of(one.deployments), level(market.spaces[one.service].asked))
+    at = levels_of(market.spaces[one.service].asked, market.way)
+    return margins(errors_of(one.deployments), at, market.demand.headroom)
 
 
 def missed(

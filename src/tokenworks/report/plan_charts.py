@@ -25,6 +25,16 @@ def _system(p: Point) -> str:
     return p.series.split(",")[0]
 
 
+def mega(p: Point) -> float:
+    """Output tokens per second and megawatt at the meter."""
+    return p.tokens_s_mw
+
+
+def price(p: Point) -> float:
+    """Dollars per million output tokens."""
+    return p.usd_per_mtok
+
+
 def edge(points: Sequence[Point], value: Callable[[Point], float], up: bool) -> list[Point]:
     """Of every series the points that no other beats in tokens/s/user and in ``value`` (``up``: more is better)."""
     found: list[Point] = []

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from tokenworks.plan.result import Option, Plan, Point
+from tokenworks.plan.result import Option, Plan
 from tokenworks.report import plan_charts as charts
 from tokenworks.report import plan_words as words
 from tokenworks.report.figures import percent, seconds, short, unit, usd
 from tokenworks.report.page_charts import details, figure
 from tokenworks.report.page_style import SCRIPT, STYLE
+from tokenworks.report.plan_racks import stands
+from tokenworks.report.water import Bar, waterfall
 
 _DOTS = (
     ".dot{fill:currentColor;stroke-width:1.6}"
@@ -63,8 +65,12 @@ def _sections(plan: Plan) -> Iterator[str]:
             )
         ),
     )
+    yield _section("Where it stands", stands(plan.best))
     yield _section("Why this one", _why(plan))
     yield _section("What was rehearsed", _tried(plan))
+    if plan.refined:
+        note = "One setting at a time around the best fleets; kept is what is better under the same limits."
+        yield _section("Refined in the twin", _refinements(plan), note)
     yield _section("How it was found", _found(plan))
 
 
@@ -82,7 +88,7 @@ def _head(plan: Plan) -> str:
     kind = "bad" if plan.best is None else "good"
     aim = ", ".join(words.OBJECTIVES[o] for o in plan.objectives)
     lines = "".join(
-        f"<li><b>{escape(s.service)}</b>: {escape(s.model)}, {escape(s.text)}, batch ≤ {s.max_seqs}</li>"
+        f"<li><b>{escape(s.service)}</b>: {escape(s.model)}, {escape(s.text)}, batch ≤ {s.max_seqs}, {escape(s.settings)}</li>"
         for s in (plan.best.setups if plan.best else ())
     )
     cards = _cards(plan.best) if plan.best else ""
@@ -145,14 +151,6 @@ def _ways(plan: Plan) -> str:
     return f'{clash}<ol class="each">{rows}</ol>'
 
 
-def _mega(p: Point) -> float:
-    return p.tokens_s_mw
-
-
-def _price(p: Point) -> float:
-    return p.usd_per_mtok
-
-
 def _charts(plan: Plan) -> str:
     names = charts.systems_in(plan.points)
     owned = {p.series.replace(", rented", "") for p in plan.points if ", rented" not in p.series}
@@ -160,11 +158,13 @@ def _charts(plan: Plan) -> str:
     drawn = (
         figure(
             "Output tokens/s per MW at the meter",
-            charts.dots("tokens/s/user against tokens/s/MW", charts.edge(once, _mega, True), _mega, names),
+            charts.dots("tokens/s/user against tokens/s/MW", charts.edge(once, charts.mega, True), charts.mega, names),
         ),
         figure(
             "$ per million output tokens",
-            charts.dots("tokens/s/user against $/Mtok", charts.edge(plan.points, _price, False), _price, names),
+            charts.dots(
+                "tokens/s/user against $/Mtok", charts.edge(plan.points, charts.price, False), charts.price, names
+            ),
         ),
     )
     rows = [
@@ -185,21 +185,14 @@ def _charts(plan: Plan) -> str:
 
 
 def _waterfall(best: Option) -> str:
-    total, start, rows = best.figures["usd_h"] or 1.0, 0.0, ""
+    total, start, bars = best.figures["usd_h"] or 1.0, 0.0, []
     for key, name in words.CAUSES.items():
         value = best.figures[key]
         if value > 0:
-            rows += _bar(name, value, start / total, value / total, "c0")
+            bars.append(Bar(name, usd(value), percent(value / total), start / total, value / total, "c0"))
             start += value
-    rows += _bar("all, an hour", best.figures["usd_h"], 0.0, 1.0, "all")
-    return f'<table class="full water" aria-label="cost of an hour by cause"><tbody>{rows}</tbody></table>'
-
-
-def _bar(name: str, value: float, left: float, share: float, kind: str) -> str:
-    bar = f'<div><i class="fill {kind}" style="left:{left:.4%};width:{share:.4%}"></i></div>'
-    sums = ' class="sum"' if kind == "all" else ""
-    figures = f'<td class="n">{usd(value)}</td><td class="n">{percent(share)}</td>'
-    return f'<tr{sums}><td>{escape(name)}</td><td class="track">{bar}</td>{figures}</tr>'
+    bars.append(Bar("all, an hour", usd(best.figures["usd_h"]), percent(1.0), 0.0, 1.0, "all"))
+    return waterfall("cost of an hour by cause", bars)
 
 
 def _why(plan: Plan) -> str:
@@ -230,6 +223,16 @@ def _tried(plan: Plan) -> str:
         )  # fmt: skip
     head = ("systems", "how", "$/Mtok", "$/h", "power", "tokens/J", "TTFT p95", "TPOT p95", "sure", "holds")
     return _table(head, rows, wide=2)
+
+
+def _refinements(plan: Plan) -> str:
+    name = plan.objectives[0]
+    rows = [
+        (r.of, r.text, words.objective(name, r.before), words.objective(name, r.after) if r.after is not None else "",
+         "kept" if r.kept else r.said)
+        for r in plan.refined
+    ]  # fmt: skip
+    return _table(("fleet", "setting", "before", "with it", ""), rows, wide=2)
 
 
 def _found(plan: Plan) -> str:

@@ -35,7 +35,14 @@ def explain_text(plan: Plan) -> str:
         for what, measured, limit in o.missed:
             lines += _wrapped(f"misses {what}: {measured:.4g} of {limit:.4g}", "  ")
     return (
-        "\n".join([*lines, *_why(plan, plan.best), *(f"left out: {why} ({n:,})"[:WIDTH] for why, n in plan.left_out)])
+        "\n".join(
+            [
+                *lines,
+                *_refined(plan, every=True),
+                *_why(plan, plan.best),
+                *(f"left out: {why} ({n:,})"[:WIDTH] for why, n in plan.left_out),
+            ]
+        )
         + "\n"
     )
 
@@ -46,7 +53,9 @@ def _wrapped(said: str, indent: str = "") -> list[str]:
 
 def _best(plan: Plan, best: Option) -> Iterator[str]:
     for s in best.setups:
-        yield from _wrapped(f"{s.service}: {s.model}, {s.text}, batch ≤ {s.max_seqs}", "  ")
+        yield from _wrapped(f"{s.service}: {s.model}, {s.text}, batch ≤ {s.max_seqs}, {s.settings}", "  ")
+        if s.placement:
+            yield from _wrapped(s.placement, "    ")
     if said := words.spare_text(best.systems):
         yield from _wrapped(said, "  ")
     yield ""
@@ -61,6 +70,7 @@ def _best(plan: Plan, best: Option) -> Iterator[str]:
     if len(plan.front) > 1:
         yield from _front(plan)
     yield from _tried(plan)
+    yield from _refined(plan, every=False)
     yield from _why(plan, best)
 
 
@@ -92,6 +102,18 @@ def _tried(plan: Plan) -> Iterator[str]:
             f"{name[:33]:<34}{o.figures['usd_per_mtok']:>8.3f}{o.figures['facility_w'] / 1e3:>7.4g}"
             f"{short(o.figures['tokens_per_joule']):>7}{seconds(first):>9}{seconds(second):>9}{mark}"
         )
+
+
+def _refined(plan: Plan, every: bool) -> Iterator[str]:
+    """Settings that were tried around the best fleets; ``every``: those too that gave nothing."""
+    if not plan.refined:
+        return
+    yield ""
+    kept = sum(r.kept for r in plan.refined)
+    yield from _wrapped(f"Refined in the twin: {len(plan.refined)} settings tried, {kept or 'none'} kept")
+    for r in plan.refined:
+        if every or r.kept:
+            yield from _wrapped(words.refined_text(plan, r), "  ")
 
 
 def _why(plan: Plan, best: Option) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenworks.plan.result import Measured, Option, Plan, Relaxation, Sensitivity, Systems
+from tokenworks.plan.result import Measured, Option, Plan, Refinement, Relaxation, Sensitivity, Systems
 from tokenworks.report.figures import percent, seconds, short, unit, usd
 
 OBJECTIVES = {
@@ -121,6 +121,16 @@ def way_text(way: Relaxation) -> str:
         f"{name} {amount(value, kind)} in place of {amount(limit, kind)}" for name, kind, limit, value in way.limits
     ]
     return f"{', '.join(parts)}: together they cost {price}"
+
+
+def refined_text(plan: Plan, r: Refinement) -> str:
+    """One setting that was tried, and what it gave."""
+    name = plan.objectives[0]
+    before = objective(name, r.before)
+    if r.after is None:
+        return f"{r.of}, {r.text}: not rehearsed, {r.said}"
+    change = f"{r.after / r.before - 1:+.1%}".replace("-", "−") if r.before else ""
+    return f"{r.of}, {r.text}: {before} → {objective(name, r.after)} ({change}), {'kept' if r.kept else r.said}"
 
 
 def how(plan: Plan) -> str:

@@ -25,7 +25,7 @@ def racks_svg(found: Topology, style: str = "") -> str:
 
 def _zone(found: Topology, zone: Zone, y: float) -> tuple[str, float]:
     parts = [("systems", zone.systems, 0)] if zone.systems else []
-    parts += [(f"{tier} switches", racks, 1 + found.tiers.index(tier)) for tier, racks in zone.switches]
+    parts += [(_named(tier), racks, 1 + found.tiers.index(tier)) for tier, racks in zone.switches]
     each = max(1, math.ceil(sum(racks for _, racks, _ in parts) / MOST))
     squares = [tone for _, racks, tone in parts for _ in range(math.ceil(racks / each))]
     said = ", ".join(f"{_number(racks)} of {name}" for name, racks, _ in parts)
@@ -40,6 +40,11 @@ def _zone(found: Topology, zone: Zone, y: float) -> tuple[str, float]:
         for i, tone in enumerate(squares)
     )
     return head + boxes, top + math.ceil(len(squares) / PER_ROW) * STEP + 14
+
+
+def _named(tier: str) -> str:
+    """Leaf switches; of a network of one tier switches."""
+    return "switches" if tier == "switch" else f"{tier} switches"
 
 
 def _number(racks: float) -> str:

@@ -14,12 +14,14 @@ import numpy as np
 from tokenworks import catalog
 from tokenworks.economics.capital import YEAR_S
 from tokenworks.physics.deployment import Deployment
-from tokenworks.plan.candidates import NONE, Ints, Table, table, unbeaten
+from tokenworks.plan.candidates import NONE, Ints, Table
 from tokenworks.plan.cost import Prices, fleet
 from tokenworks.plan.fleet.file import MONTHS_A_YEAR, Roadmap
 from tokenworks.plan.fleet.problem import Array, Kind, Offer, Problem
+from tokenworks.plan.fronts import pareto
 from tokenworks.plan.limits import all_kept, lowest_budget_w, service_needs
 from tokenworks.plan.market import Market
+from tokenworks.plan.table import table
 
 WAYS = 4  # of one service on one kind of system, the cheapest in systems first
 
@@ -148,7 +150,7 @@ def _ways(market: Market, service: int) -> list[Way]:
 
 def _best(t: Table, rows: Ints) -> Ints:
     share, watts = t.share[rows] / t.rate_s[rows], t.board_w[rows] / t.rate_s[rows]
-    front = rows[unbeaten(share, watts)]
+    front = rows[pareto(np.stack([share, watts], axis=1))]
     if len(front) <= WAYS:
         return front
     return np.asarray(front[np.unique(np.linspace(0, len(front) - 1, WAYS).round().astype(int))])

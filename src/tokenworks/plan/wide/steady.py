@@ -26,7 +26,7 @@ class Wide:
     """One row = one configuration: a shape at a mean number of requests on each attention rank, in steady state.
 
     A row is an operating point. A replica that is flooded runs at its largest batch; one with less to do runs at the
-    smaller batch whose ``requests_s`` is its load, with that row's latencies (``load`` lets the batch fluctuate). Figures are
+    smaller batch whose ``requests_s`` is its load, with that row's latencies. Figures are
     means over requests but for one. TTFT holds what is between a caller and the first token but for a queue before a full
     batch; of decode replicas it is the KV transfer that TPOT holds too. Only rows whose batch fits the cache are given, and
     one of each shape at least.

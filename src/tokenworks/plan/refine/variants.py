@@ -1,0 +1,99 @@
+"""What is tried around a fleet, one setting at a time.
+
+A lower clock is not among them: engines and factory files have no setting for it, sites cap power instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from tokenworks import catalog
+from tokenworks.accuracy.recipes import accepted
+from tokenworks.physics.deployment import Deployment, TierSettings
+from tokenworks.plan.allowed import Draft
+from tokenworks.plan.build import Layout, routing_of
+from tokenworks.plan.sample import Asked
+from tokenworks.spec.checks import COHERENT
+
+TIER_SHARE = 0.5  # of the hosts' memory for evicted blocks; the rest is for weights on their way, engine and system
+DRAFTS = (1, 3)  # tokens proposed in a step
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A layout's deployments and routing with one setting changed."""
+
+    text: str  # "token budget 8192 → 4096"
+    main: Deployment
+    prefill: Deployment | None
+    routing: str
+    draft: Draft | None = None  # speculation: all degrees are looked at anew, and the deployments are not those above
+
+
+def knobs(asked: Asked, one: Layout, system: catalog.Entry) -> Iterator[tuple[Variant, ...]]:
+    """Values of one setting after the other."""
+    yield tuple(_drafts(asked, one))
+    yield tuple(_budgets(one))
+    if asked.cached:
+        yield tuple(_tiers(one, system))
+    yield tuple(_routings(asked, one))
+
+
+def _changed(one: Layout, text: str, change: Callable[[Deployment], Deployment], routing: str = "") -> Variant:
+    before = None if one.prefill is None else change(one.prefill)
+    return Variant(text, change(one.main), before, routing or one.routing)
+
+
+def _drafts(asked: Asked, one: Layout) -> Iterator[Variant]:
+    """Multi-token prediction, where the model has layers for it. How many drafts are accepted was measured for some models;
+    of the others only one draft token is tried, at what the authors of the method report."""
+    if one.main.draft_tokens or not catalog.load("models", one.main.model).get("mtp_layers"):
+        return
+    shares = acceptance(one.main.model, asked.output_tokens)
+    for drafts in DRAFTS if len(shares) > 1 else DRAFTS[:1]:
+        tokens = accepted(shares, drafts)
+        said = f"speculative decoding with {drafts} draft token{'s' if drafts > 1 else ''} ({tokens:.3g} tokens a step)"
+        yield Variant(said, one.main, one.prefill, one.routing, Draft(drafts, tokens))
+
+
+def acceptance(model: str, output_tokens: float) -> list[float]:
+    """Accepted shares of looked-at draft tokens by position, the last one for all later ones."""
+    entry = catalog.load("speculation", "mtp")
+    for known in entry.extra.get("acceptance", ()):
+        if model in known["models"] and output_tokens >= known["min_output_tokens"]:
+            return [float(share) for share in known["by_position"]]
+    return [float(entry["tokens_per_step"]) ** (1.0 / int(entry["draft_tokens"])) - 1.0]
+
+
+def _budgets(one: Layout) -> Iterator[Variant]:
+    """Tokens of a step, of the workers that compute prompts."""
+    first = one.prefill or one.main
+    for budget in (first.token_budget // 2, first.token_budget * 2):
+        said = f"token budget {first.token_budget:,} → {budget:,}"
+        if one.prefill is None:
+            yield Variant(said, replace(one.main, token_budget=budget), None, one.routing)
+        else:
+            yield Variant(said, one.main, replace(one.prefill, token_budget=budget), one.routing)
+
+
+def _tiers(one: Layout, system: catalog.Entry) -> Iterator[Variant]:
+    """Evicted blocks go to half of the memory of the replica's hosts."""
+    if one.main.tiers or not system.get("host_memory_gb"):
+        return
+    chip = catalog.load("accelerators", system["accelerator"])
+    worker_gpus = min(d.gpus for d in one.deployments)
+    size_gb = float(round(TIER_SHARE * float(system["host_memory_gb"]) / int(system["gpus"]) * worker_gpus))
+    name = "grace" if system["cpu_kind"] in COHERENT else "host"
+
+    def with_tier(d: Deployment) -> Deployment:
+        return replace(d, tiers=(TierSettings(name, size_gb, float(chip["host_link_gb_s"])),))
+
+    yield _changed(one, f"KV tier of {size_gb:,.0f} GB in {name} memory a worker", with_tier)
+
+
+def _routings(asked: Asked, one: Layout) -> Iterator[Variant]:
+    now = routing_of(asked, one)
+    for routing in ("least-loaded", "kv-aware", "session") if asked.cached else ("round-robin", "power-of-two"):
+        if routing != now:
+            yield _changed(one, f"routing {now} → {routing}", lambda d: d, routing)
