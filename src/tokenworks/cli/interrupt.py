@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+SO_FAR = "stopping: the report covers what is simulated so far (Ctrl-C again: at once)"
+
 
 @contextmanager
-def asked_to_stop() -> Iterator[Callable[[], bool]]:
+def asked_to_stop(said: str = SO_FAR) -> Iterator[Callable[[], bool]]:
     """Yields a function that tells whether Ctrl-C was pressed. A second one raises KeyboardInterrupt at once."""
     pressed = [0]
 
@@ -18,7 +20,7 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
         pressed[0] += 1
         if pressed[0] > 1:
             raise KeyboardInterrupt
-        print("stopping: the report covers what is simulated so far (Ctrl-C again: at once)", file=sys.stderr)
+        print(said, file=sys.stderr)
 
     before = signal.signal(signal.SIGINT, press)
     try:

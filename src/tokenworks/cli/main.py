@@ -19,6 +19,7 @@ from tokenworks.cli import (
     init,
     invoice,
     ledger,
+    plan,
     pnl,
     price,
     reconcile,
@@ -32,7 +33,7 @@ from tokenworks.cli import (
 from tokenworks.errors import CatalogError, ConservationError, InputError
 
 VERBS = (
-    init, check, run, topology, estimate, catalog, ledger, taf, showback, budget, price, invoice, reconcile, pnl,
+    init, check, run, plan, topology, estimate, catalog, ledger, taf, showback, budget, price, invoice, reconcile, pnl,
     validate, calibrate, schema,
 )  # fmt: skip
 
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        args = parser().parse_args(argv)
+        args = parser().parse_args(plan.with_make(sys.argv[1:] if argv is None else argv))
         code: int = args.run(args)
     except SystemExit:
         sys.stdout.flush()

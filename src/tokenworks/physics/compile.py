@@ -152,19 +152,34 @@ def decode_work(machine: Machine, law: PowerLaw, seqs: Array) -> Work:
     padded = graph_padded(seqs, deployment.cuda_graph_max_seqs)
     once = total(local_costs(machine, padded * queries), seqs, law)
     once = once + total(sequence_costs(machine, seqs * queries), seqs, law)
-    drafted = scaled(once, 1.0 + deployment.draft_tokens / machine.part.layers)
+    return decoding(machine, law, once, seqs)
+
+
+def decoding(machine: Machine, law: PowerLaw, once: Work, seqs: Array) -> Work:
+    """Pure decode steps from what their operators do: with drafting, and with sampling."""
+    drafted = scaled(once, 1.0 + machine.deployment.draft_tokens / machine.part.layers)
     return _sampling(machine, law, drafted, seqs, host_of_decode(machine.terms, seqs))
 
 
 def mixed_work(machine: Machine, law: PowerLaw, tokens: Array) -> Work:
     """Of steps with prompts by their tokens, without attention and what is sampled."""
+    return mixing(machine, law, total(local_costs(machine, tokens), tokens, law), tokens)
+
+
+def mixing(machine: Machine, law: PowerLaw, once: Work, tokens: Array) -> Work:
+    """Steps with prompts from what their operators do: at most TDP."""
     spare = 0.0 if machine.deployment.async_scheduling else host_of_mixed(machine.terms, tokens)
-    return capped(total(local_costs(machine, tokens), tokens, law), spare, law)
+    return capped(once, spare, law)
 
 
 def heads_work(machine: Machine, law: PowerLaw, seqs: Array) -> Work:
     """Of what is sampled in a step with prompts."""
     once = total(sequence_costs(machine, seqs * (1 + machine.deployment.draft_tokens)), seqs, law)
+    return sampling(machine, law, once, seqs)
+
+
+def sampling(machine: Machine, law: PowerLaw, once: Work, seqs: Array) -> Work:
+    """What is sampled in a step with prompts, from what its operators do."""
     return _sampling(machine, law, once, seqs, machine.terms.seq_s * seqs)
 
 

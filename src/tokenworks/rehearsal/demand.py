@@ -34,7 +34,8 @@ def sustainable_rate_s(made: Plant, service: int, load: Workload) -> float:
     the rate is taken between the first and last fifth of completions, free of fill and drain. Of equal aggregated
     replicas one stands for all."""
     cell, share = _flooded(made, service)
-    count = max(FLOOD_REQUESTS, 3 * made.model_of(service).max_seqs) * len(cell.workers)
+    model = made.model_of(service)  # every attention-DP rank runs max_seqs of its own
+    count = max(FLOOD_REQUESTS, 3 * model.max_seqs * model.ranks) * len(cell.workers)
     wanted, seed = round(1.2 * count), made.factory.run.seed
     source, rate_s = _enough(load, wanted), max(base_rate_s(load) or 1.0, wanted / FLOOD_S)
     flood = head(stream(source, 0, rate_s, math.inf, seed, FLOOD_STREAM + service, chunk=wanted), wanted)

@@ -52,8 +52,12 @@ def dotted(place: Place) -> str:
     return text
 
 
-def compose(text: str, name: str) -> tuple[dict[str, Any], Marks]:
-    """Content and places of a YAML text. Raises SpecError for a syntax error, a duplicate key, or no mapping."""
+BEGINS = "a factory file is a mapping that starts with `factory: NAME`"
+
+
+def compose(text: str, name: str, begins: str = BEGINS) -> tuple[dict[str, Any], Marks]:
+    """Content and places of a YAML text. Raises SpecError for a syntax error, a duplicate key, or no mapping; ``begins`` is
+    then what the file should be."""
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -64,7 +68,7 @@ def compose(text: str, name: str) -> tuple[dict[str, Any], Marks]:
         raise SpecError([Problem(name, 0, 0, "", f"not valid YAML: {error}")]) from None
     marks, problems = Marks(name), list[Problem]()
     if not isinstance(root, yaml.MappingNode):
-        raise SpecError([Problem(name, 1, 1, "", "a factory file is a mapping that starts with `factory: NAME`")])
+        raise SpecError([Problem(name, 1, 1, "", begins)])
     try:
         data = _value(root, (), marks, problems)
     except RecursionError:

@@ -54,11 +54,11 @@ def places_of(error: Any, marks: Marks) -> list[Place]:
     return [(*place, *key.split(".")) for key, _ in misfits.findings] if misfits else [place]
 
 
-def problems_of(error: Any, marks: Marks) -> Iterator[Problem]:
-    """One problem, or one for each field that does not go with the others."""
+def problems_of(error: Any, marks: Marks, root: type[BaseModel] = Factory) -> Iterator[Problem]:
+    """One problem, or one for each field that does not go with the others. ``root``: what the file describes."""
     misfits = _misfits(error)
     if misfits is None:
-        yield _problem(error, marks)
+        yield _problem(error, marks, root)
         return
     for place, (_, message) in zip(places_of(error, marks), misfits.findings, strict=True):
         yield marks.problem(place, message)
@@ -69,11 +69,11 @@ def _misfits(error: Any) -> MisfitError | None:
     return cause if isinstance(cause, MisfitError) else None
 
 
-def _problem(error: Any, marks: Marks) -> Problem:
+def _problem(error: Any, marks: Marks, root: type[BaseModel]) -> Problem:
     place = marks.place_of(error["loc"])
     kind, message = error["type"], str(error["msg"]).removeprefix("Value error, ")
     if kind == "extra_forbidden":
-        return marks.problem(place, _unknown(place))
+        return marks.problem(place, _unknown(place, root))
     if kind == "missing":
         missing = error["loc"][-1]
         return marks.problem(place, f"needs {missing!r}")
@@ -81,13 +81,13 @@ def _problem(error: Any, marks: Marks) -> Problem:
         choices = [c.strip("' ") for c in message.split("be ")[-1].replace(" or ", ",").split(",")]
         said = message.replace("Input should be", f"{_shown(error['input'])} is not one of")
         return marks.problem(place, said + near(str(error["input"]), choices))
-    return marks.problem(place, _said(error) or message)
+    return marks.problem(place, _said(error, root) or message)
 
 
-def _said(error: Any) -> str:
+def _said(error: Any, root: type[BaseModel]) -> str:
     """The message in words of ours; empty for one that has none."""
     kind, given = error["type"], {**error.get("ctx", {}), "value": _shown(error["input"])}
-    given["known"] = ", ".join(_known(error["loc"]))
+    given["known"] = ", ".join(_known(error["loc"], root))
     if kind in LIMITS:
         key, text = LIMITS[kind]
         return text.format(value=given["value"], limit=_plain(given[key]))
@@ -107,11 +107,11 @@ def _plain(limit: float) -> str:
     return f"{int(limit):,}" if limit == int(limit) else f"{limit:g}"
 
 
-def _unknown(place: Place) -> str:
-    key, known = str(place[-1]) if place else "", _known(place[:-1])
+def _unknown(place: Place, root: type[BaseModel]) -> str:
+    key, known = str(place[-1]) if place else "", _known(place[:-1], root)
     if re.match(r"\d", key):
         return "unknown key; a comma ends a value: write a decimal point, or quotes around the value"
-    homes = [name for name in known if key in _known((*place[:-1], name))]
+    homes = [name for name in known if key in _known((*place[:-1], name), root)]
     return f"unknown key; it belongs to {' or '.join(homes)}" if homes else f"unknown key{near(key, known)}"
 
 
@@ -121,9 +121,9 @@ def near(name: str, known: list[str]) -> str:
     return f". Did you mean {', '.join(close)}?" if close else f"; known are {', '.join(known)}"
 
 
-def _known(place: Place) -> list[str]:
+def _known(place: Place, root: type[BaseModel]) -> list[str]:
     """YAML keys that are allowed at a place."""
-    model: Any = Factory
+    model: Any = root
     for part in place:
         if isinstance(part, int):
             continue

@@ -4,14 +4,22 @@ uses it."""
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tokenworks.errors import TraceError
 
 if TYPE_CHECKING:
-    from tokenworks.spec.factory import Factory
+    from tokenworks.spec.demand import Workload
+
+
+class Asking(Protocol):
+    """A file that says who asks: a factory's, a demand's."""
+
+    @property
+    def workload(self) -> Sequence[Workload]: ...
+
 
 Place = tuple[Any, ...]
 FOLDER = Path(__file__).parent / "traces"
@@ -47,18 +55,18 @@ def mix_place(name: str) -> Path | None:
     return Path(name)
 
 
-def trace_findings(factory: Factory) -> Iterator[tuple[Place, str]]:
-    """(place in the factory file, message) of every trace and mix that does not exist."""
-    for place, kind, name in sources(factory):
+def trace_findings(asking: Asking) -> Iterator[tuple[Place, str]]:
+    """(place in the file, message) of every trace and mix that does not exist."""
+    for place, kind, name in sources(asking):
         try:
             (mix_place if kind == "mix" else trace_place)(name)
         except TraceError as error:
             yield place, str(error)
 
 
-def sources(factory: Factory) -> Iterator[tuple[Place, str, str]]:
-    """(place in the factory file, "trace" or "mix", name) of everything that requests are read from."""
-    for number, load in enumerate(factory.workload):
+def sources(asking: Asking) -> Iterator[tuple[Place, str, str]]:
+    """(place in the file, "trace" or "mix", name) of everything that requests are read from."""
+    for number, load in enumerate(asking.workload):
         place: Place = ("workload", number)
         if load.trace is not None:
             yield (*place, "trace"), "trace", load.trace

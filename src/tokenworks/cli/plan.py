@@ -1,0 +1,89 @@
+"""`tokenworks plan DEMAND`: what to buy or rent, how to lay it out, how sure that is; `plan explain` tells why."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokenworks.plan.result import Plan
+
+MAKE = "make"  # what `plan FILE` stands for
+NAMES = ("plan.json", "plan.html", "factory.yaml")
+
+
+def register(verbs: Any) -> None:
+    parser = verbs.add_parser("plan", help="the best factory for a demand, rehearsed, with reasons and files")
+    inner = parser.add_subparsers(dest="plan_verb", metavar="DEMAND | VERB", required=True)
+    make = inner.add_parser(MAKE, help="plan for a demand file; the word may be left out: plan DEMAND.yaml")
+    make.add_argument("file", metavar="DEMAND", help="demand file (YAML), or the name of a shipped demand")
+    make.add_argument("--robust", action="store_true", help="hold objectives in 90%% of draws of the model's errors")
+    make.add_argument("--out", metavar="FOLDER", help=f"where {', '.join(NAMES)} go (default: out/NAME-plan)")
+    make.add_argument("--json", action="store_true", help="print the plan as JSON, nothing else")
+    make.add_argument("--quiet", action="store_true", help="no progress, no report; only the files")
+    make.set_defaults(run=run)
+    explain = inner.add_parser(
+        "explain", help="why: everything that was tried, what binds, what would change the answer"
+    )
+    explain.add_argument("what", metavar="FOLDER|DEMAND", help="folder of a plan, or a demand to plan for")
+    explain.add_argument("--robust", action="store_true", help="of a demand: as for plan")
+    explain.set_defaults(run=run_explain)
+
+
+def with_make(argv: Sequence[str], known: Sequence[str] = (MAKE, "explain", "export")) -> list[str]:
+    """`plan FILE …` as `plan make FILE …`.
+
+    >>> with_make(["plan", "chat.yaml", "--json"]), with_make(["plan", "explain", "out"]), with_make(["run", "x"])
+    (['plan', 'make', 'chat.yaml', '--json'], ['plan', 'explain', 'out'], ['run', 'x'])
+    """
+    words = list(argv)
+    if len(words) > 1 and words[0] == "plan" and words[1] not in (*known, "-h", "--help"):
+        return ["plan", MAKE, *words[1:]]
+    return words
+
+
+def run(args: argparse.Namespace) -> int:
+    from tokenworks.cli.run import folder_name
+    from tokenworks.plan.reading import load
+    from tokenworks.report.files import refuse_unwritable, write_together
+    from tokenworks.report.plan_files import plan_json
+    from tokenworks.report.plan_page import plan_page
+    from tokenworks.report.plan_text import plan_text
+
+    demand = load(args.file)
+    folder = Path(args.out or Path("out", f"{folder_name(demand.name)}-plan"))
+    refuse_unwritable(folder)
+    plan = _planned(args.file, args.robust, args.quiet or args.json)
+    written = {"plan.json": plan_json(plan).encode(), "plan.html": plan_page(plan).encode()}
+    if plan.best is not None:
+        written["factory.yaml"] = plan.best.yaml.encode()
+    paths = {folder / name: data for name, data in written.items()}
+    write_together(paths)
+    if args.json:
+        print(plan_json(plan))
+    elif not args.quiet:
+        print(plan_text(plan, tuple(str(path) for path in paths)), end="")
+    return 0 if plan.best is not None else 2
+
+
+def _planned(file: str, robust: bool, quiet: bool) -> Plan:
+    from tokenworks.cli.interrupt import asked_to_stop
+    from tokenworks.plan.make import make_plan
+    from tokenworks.plan.reading import load
+    from tokenworks.report.progress import progress
+
+    with progress(quiet) as say, asked_to_stop("stopping: no plan is written (Ctrl-C again: at once)") as stop:
+        return make_plan(load(file), robust, say, stop)
+
+
+def run_explain(args: argparse.Namespace) -> int:
+    from tokenworks.report.plan_files import read_plan
+    from tokenworks.report.plan_text import explain_text
+
+    path = Path(args.what)
+    made = path.is_dir() or path.suffix == ".json"
+    plan = read_plan(path) if made else _planned(args.what, args.robust, False)
+    print(explain_text(plan), end="")
+    return 0 if plan.best is not None else 2

@@ -1,0 +1,165 @@
+"""What no batch can beat: bounds on a shape, cheap enough to look at before its steps are priced.
+
+Each is safe for the wide pass because of how its steps are made. With b requests on each of D ranks, M decode steps and P
+prompt tokens a request:
+
+*A step costs its weights.* Every step of b sequences, with or without prompts, holds at least b tokens a rank: sequences in
+their prompt bring one token at least. Every operator takes at least its memory time (a roofline is the larger of two), and
+that of the experts grows with the tokens. So a step lasts at least A(b) = host + kernels + dense weights + experts that b·D
+tokens pick, and with their keys decode sequences add b · κ, κ the time of one sequence's keys. A rank completes at most
+b / M requests a step: requests/s ≤ D · b / (M · (A(b) + b · κ)), TPOT ≥ A(b) · M / (tokens after the first).
+
+*A request costs its FLOP.* Compute times add up over tokens, and the larger of two times is at least the second:
+requests/s ≤ D / ((P + M) · c + pairs + M · κ) with c the compute time of a token on all ranks.
+
+*A first token needs its prompt.* TTFT ≥ P · c + pairs + host, with nothing else in the engine.
+
+*Dollars* per request are dollars per second of the replica's GPUs over requests/s: at least those over the bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tokenworks.physics.curves import expert_curve, gemm_curve
+from tokenworks.physics.operators import Array, covered
+from tokenworks.physics.precision import bytes_per_weight
+from tokenworks.physics.step import Machine, core
+from tokenworks.plan.ask import Ask
+from tokenworks.plan.machines import Machines
+from tokenworks.plan.shapes import Shape
+from tokenworks.plan.wide import Wide, wide
+from tokenworks.plan.wide.batches import batches
+from tokenworks.plan.wide.traffic import Traffic, traffic
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one shape by batch: most requests per second, least TPOT; and its least TTFT."""
+
+    batch: Array
+    requests_s: Array
+    tpot_s: Array
+    ttft_s: float
+
+
+def limits(shape: Shape, machine: Machine, ask: Ask) -> Limits:
+    """Bounds of a shape at the batches of the wide pass, its cache left aside."""
+    d, part = shape.deployment, machine.part
+    asked = traffic(ask, part.attention.limits, d.tokens_per_step, d.reserve_output)
+    batch, speed = batches(d.max_seqs), machine.terms.speed
+    cores = core(machine)
+    keys_s, pairs_s = float(asked.keys @ cores.key.seconds) / speed, float(asked.pairs @ cores.pair.seconds) / speed
+    token_s = _token_s(machine)
+    ttft_s = asked.prompt * token_s + pairs_s + machine.terms.step_s
+    if shape.role == "prefill" or asked.steps <= 0:
+        most = np.full(len(batch), d.dp / (asked.prompt * token_s + pairs_s))
+        return Limits(batch, most, np.zeros(len(batch)), ttft_s)
+    least = _step_s(machine, batch)
+    tokens = asked.steps + (asked.prompt if shape.role == "serve" else 0.0)
+    own = tokens * token_s + asked.steps * keys_s + (pairs_s if shape.role == "serve" else 0.0)
+    most = np.minimum(d.dp * batch / (asked.steps * (least + batch * keys_s)), d.dp / own)
+    return Limits(batch, most, least * _steps_per_token(asked), 0.0 if shape.role == "decode" else ttft_s)
+
+
+def _steps_per_token(asked: Traffic) -> float:
+    return asked.steps / max(1e-12, asked.output - 1.0)
+
+
+def _step_s(machine: Machine, batch: Array) -> Array:
+    """Least seconds of a step with so many sequences on every rank: host, kernels, weights from memory."""
+    d, terms, part = machine.deployment, machine.terms, machine.part
+    dense = 0.0
+    for m in part.gemms:
+        share = terms.mem_dense * gemm_curve(machine.chip.generation, m.precision).memory
+        dense += 0.0 if m.per_sequence else m.weight_bytes / (machine.chip.bandwidth * share)
+    device = dense + terms.kernel_s * part.launches
+    if part.experts:
+        e, curve = part.experts, expert_curve(machine.chip.generation, part.experts.precision)
+        picked = covered(e, batch * d.dp / d.pp) * e.local
+        each = e.parameters * e.layers / e.cut * bytes_per_weight(e.precision) / machine.chip.bandwidth
+        device = device + picked * each / (terms.mem_experts * curve.memory)
+    host = terms.step_s
+    seconds = device * d.pp / terms.speed
+    return np.maximum(seconds, host) if d.async_scheduling else np.asarray(seconds + host)
+
+
+def _token_s(machine: Machine) -> float:
+    """Least seconds of device time that a token of every rank adds to a step: its products at full tensor throughput."""
+    d, terms, part, chip = machine.deployment, machine.terms, machine.part, machine.chip
+    total = 0.0
+    for m in part.gemms:
+        if not m.per_sequence:
+            flop = 2.0 * m.weights * (d.dp if m.shared else 1.0)
+            total += flop / (chip.peak_flop_s(m.precision) * terms.flop_dense * gemm_curve(chip.generation, m.precision).compute)
+    if part.experts:
+        e = part.experts
+        flop = 2.0 * d.dp * e.top_k / e.ranks * e.parameters * e.layers / e.cut
+        share = terms.flop_experts * expert_curve(chip.generation, e.precision).compute
+        total += flop / (chip.peak_flop_s(e.precision) * share)
+    return total / terms.speed
+
+
+def survivors(shapes: Sequence[Shape], ask: Ask, usd_h: Sequence[float], slack: float = 0.0) -> tuple[list[int], Wide | None]:
+    """(numbers of the shapes that were priced, their wide pass): all but those whose bound says that no batch of theirs
+    keeps the objectives at less than (1 + slack) times the dollars per request of the best one known.
+
+    usd_h: of each shape's replica. Means are held against the objectives. Only shapes that serve alone are compared; prefill
+    and decode shapes are kept. The best configuration is always among those priced.
+    """
+    machines = Machines()
+    floor = np.array([_floor(limits(s, machines.of(s.deployment), ask), ask) for s in shapes])
+    usd_s = np.asarray(usd_h) / 3600.0
+    least = np.where([s.role == "serve" for s in shapes], usd_s / np.maximum(floor, 1e-300), 0.0)
+    best, kept = np.inf, list[int]()
+    parts: list[Wide] = []
+    order = [int(i) for i in np.argsort(least, kind="stable") if floor[i] > 0]
+    for chunk in _chunks(order):
+        chosen = [i for i in chunk if least[i] <= best * (1.0 + slack)]
+        if not chosen:
+            break
+        found = wide([shapes[i] for i in chosen], ask)
+        serving = np.array([shapes[i].role == "serve" for i in chosen])[found.shape]
+        price = usd_s[np.array(chosen)[found.shape]] / found.requests_s
+        fits = serving & keeps(found, ask)
+        best = min(best, float(price[fits].min(initial=np.inf)))
+        parts.append(_renumbered(found, len(kept)))
+        kept += chosen
+    return kept, _together(parts)
+
+
+def keeps(found: Wide, ask: Ask) -> np.ndarray:
+    """Rows whose mean latencies keep the objectives."""
+    output = float(np.mean(ask.output_tokens))
+    limit = [np.inf if x is None else x for x in (ask.ttft_s, ask.tpot_s, ask.e2e_s)]
+    whole = found.ttft_s + found.tpot_s * (output - 1.0)
+    return np.asarray((found.ttft_s <= limit[0]) & (found.tpot_s <= limit[1]) & (whole <= limit[2]))
+
+
+def _floor(of: Limits, ask: Ask) -> float:
+    """The most requests per second that the shape may reach within the objectives; 0: none."""
+    if ask.ttft_s is not None and of.ttft_s > ask.ttft_s:
+        return 0.0
+    allowed = of.tpot_s <= (np.inf if ask.tpot_s is None else ask.tpot_s)
+    return float(of.requests_s[allowed].max(initial=0.0))
+
+
+def _chunks(order: list[int], size: int = 64) -> list[list[int]]:
+    """Few at first, so that a good one is known early."""
+    edges = [0, 8, *range(size, len(order) + size, size)]
+    return [order[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True) if order[a:b]]
+
+
+def _renumbered(found: Wide, start: int) -> Wide:
+    from dataclasses import replace
+
+    return replace(found, shape=found.shape + start)
+
+
+def _together(parts: Sequence[Wide]) -> Wide | None:
+    if not parts:
+        return None
+    return Wide(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in Wide.__dataclass_fields__})

@@ -1,0 +1,156 @@
+"""A plan from a demand: wide pass, choice under limits, rehearsal of a handful, reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from tokenworks.plan.build import Layout, layout
+from tokenworks.plan.choose import Market, Picks, Search, needs_of, pareto, search, worth
+from tokenworks.plan.demand import Demand
+from tokenworks.plan.describe import option
+from tokenworks.plan.infeasible import relaxations
+from tokenworks.plan.limits import Tails
+from tokenworks.plan.points import points
+from tokenworks.plan.result import Option, Plan
+from tokenworks.plan.survey import market_of
+from tokenworks.plan.survivors import survivors
+from tokenworks.plan.trial import Trial, adjusted
+from tokenworks.plan.why import binding, changes, first, tornado
+
+SURVIVORS = 6
+Say = Callable[[str], None]
+Stop = Callable[[], bool]
+
+
+def make_plan(demand: Demand, robust: bool = False, say: Say = lambda _: None, stop: Stop = lambda: False) -> Plan:
+    """The plan; of an infeasible demand the ways out. ``stop`` breaks off with KeyboardInterrupt: half a plan is none.
+
+    Raises InputError where nobody asks or nothing can serve.
+    """
+    market, notes = market_of(demand, robust, say)
+    _go_on(stop)
+    say("choosing")
+    found = search(market)
+    if not found.feasible:
+        return _infeasible(market, found, notes, robust)
+    tried, market, found = _rehearsals(market, found, say, stop)
+    return _answer(market, found, tried, notes, robust, say, stop)
+
+
+def _go_on(stop: Stop) -> None:
+    if stop():
+        raise KeyboardInterrupt
+
+
+def _rehearsals(market: Market, found: Search, say: Say, stop: Stop) -> tuple[list[Option], Market, Search]:
+    """Survivors rehearsed. Where the best did not hold as planned, the tails that were measured are put on the wide pass,
+    and what is then best is rehearsed too."""
+    trials = _round(market, found.picks, SURVIVORS, say, stop)
+    options = [option(market, trial, predicted) for trial, predicted in trials]
+    if not trials or (trials[0][0].attempts == 1 and trials[0][0].holds):
+        return options, market, found
+    learnt = replace(market, tails=_tails(market, [trial for trial, _ in trials]))
+    again = search(learnt)
+    if not again.feasible:
+        return options, market, found
+    known = {o.text for o in options}
+    more = [option(learnt, t, p) for t, p in _round(learnt, again.picks, SURVIVORS // 2, say, stop)]
+    return options + [o for o in more if o.text not in known], learnt, again
+
+
+def _round(market: Market, picks: Picks, most: int, say: Say, stop: Stop) -> list[tuple[Trial, dict[str, float]]]:
+    rows = survivors(market, picks, most)
+    done = []
+    for number, row in enumerate(rows):
+        say(f"rehearsing, {number} of {len(rows)} fleets")
+        _go_on(stop)
+        trial = adjusted(market, _layouts(market, picks, row), f"{market.demand.name}-plan", stop)
+        if trial is not None:
+            done.append((trial, {name: float(values[row]) for name, values in picks.columns.items()}))
+    return done
+
+
+def _layouts(market: Market, picks: Picks, row: int) -> list[Layout]:
+    return [layout(market, i, int(picks.rows[row, i])) for i in range(len(market.tables))]
+
+
+def _tails(market: Market, trials: list[Trial]) -> tuple[Tails, ...]:
+    """Measured 95th percentiles over the means of the wide pass: the median over the trials, never below 1."""
+    found = []
+    for i in range(len(market.spaces)):
+        pairs = [(t.layouts[i], t.result.services[i]) for t in trials]
+        ttft = float(np.median([s.ttft.p95_s / one.ttft_s for one, s in pairs]))
+        tpot = float(np.median([s.tpot.p95_s / one.tpot_s if one.tpot_s else 1.0 for one, s in pairs]))
+        found.append(Tails(*(max(1.0, v) if np.isfinite(v) else 1.0 for v in (ttft, tpot))))
+    return tuple(found)
+
+
+def _answer(
+    market: Market, found: Search, tried: list[Option], notes: tuple[str, ...], robust: bool, say: Say, stop: Stop
+) -> Plan:
+    demand = market.demand
+    held = _sorted(demand, [o for o in tried if not o.missed])
+    rest = _sorted(demand, [o for o in tried if o.missed])
+    if not held:
+        said = "; ".join(f"{o.text}: {', '.join(what for what, _, _ in o.missed)}" for o in rest[:3])
+        notes = (*notes, f"the wide pass found fleets that the twin does not confirm: {said}")
+        return replace(_infeasible(market, found, notes, robust), tried=tuple(rest))
+    say("asking why")
+    _go_on(stop)
+    front = _front(demand, held) if len(demand.objectives) > 1 else ()
+    best, picks, before = held[0], found.picks, first(market, found)
+    runner = next((o for o in held[1:] if _hardware(o) != _hardware(best)), None)
+    top = Picks(picks.rows[:1], {name: values[:1] for name, values in picks.columns.items()})
+    return Plan(
+        demand.name, demand.objectives, robust, best, front, tuple(held + rest), runner,
+        binding(market, needs_of(market, top), before), tornado(market, picks), changes(market, before), (), (), False,
+        points(market), sum(len(t) for t in market.tables), sum(len(s.shapes) for s in market.spaces),
+        _left_out(market), found.exact, found.gap, _noted(market, notes),
+    )  # fmt: skip
+
+
+def _hardware(o: Option) -> tuple[object, ...]:
+    return tuple((s.system, s.pay, s.mode, s.degrees) for s in o.setups)
+
+
+def _sorted(demand: Demand, options: list[Option]) -> list[Option]:
+    return sorted(options, key=lambda o: tuple(_values(demand, o)))
+
+
+def _values(demand: Demand, o: Option) -> list[float]:
+    return worth(demand, {name: np.array([value]) for name, value in o.figures.items()})[0].tolist()  # type: ignore[no-any-return]
+
+
+def _front(demand: Demand, options: list[Option]) -> tuple[Option, ...]:
+    """Of what was rehearsed, what no other beats in every objective."""
+    return tuple(options[i] for i in pareto(np.array([_values(demand, o) for o in options])))
+
+
+def _infeasible(market: Market, found: Search, notes: tuple[str, ...], robust: bool) -> Plan:
+    ways, clash, alone = relaxations(market, found)
+    return Plan(
+        market.demand.name, market.demand.objectives, robust, None, (), (), None, (), (), (), ways, clash, alone, points(market),
+        sum(len(t) for t in market.tables), sum(len(s.shapes) for s in market.spaces), _left_out(market),
+        found.exact, found.gap, _noted(market, notes),
+    )  # fmt: skip
+
+
+def _left_out(market: Market) -> tuple[tuple[str, int], ...]:
+    found: dict[str, int] = {}
+    for space in market.spaces:
+        for reason, count in space.left_out.items():
+            found[reason] = found.get(reason, 0) + count
+    return tuple(sorted(found.items(), key=lambda pair: -pair[1]))
+
+
+def _noted(market: Market, notes: tuple[str, ...]) -> tuple[str, ...]:
+    demand = market.demand
+    more = []
+    if demand.calibration:
+        more.append(f"site calibration: {demand.calibration}, where it speaks of a deployment (in the rehearsals)")
+    if market.robust:
+        more.append("robust: limits hold in at least 90% of draws of the model's errors")
+    return (*notes, *more)

@@ -1,0 +1,197 @@
+"""Survivors of the wide pass rehearsed in the twin under the real workload, their workers adjusted until objectives hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from tokenworks.errors import InputError
+from tokenworks.events.results import RunResult, ServiceResult
+from tokenworks.plan.build import Layout, counts_of, factory_of, grown
+from tokenworks.plan.choose import Market
+from tokenworks.plan.demand import Demand
+from tokenworks.plan.limits import lowest_budget_w
+from tokenworks.plan.robust import Margins, errors_of, level, margins
+from tokenworks.rehearsal.demand import as_one, rate_of, stream_of
+from tokenworks.rehearsal.plant import plant
+from tokenworks.rehearsal.play import outcome, play
+from tokenworks.spec.factory import Factory, Run
+
+ATTEMPTS = 4  # layouts of one survivor
+MOST_GROWTH = 1.6  # of a pool from one attempt to the next
+HOUR_S = 3600.0
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One layout rehearsed."""
+
+    layouts: tuple[Layout, ...]
+    factory: Factory
+    result: RunResult
+    figures: dict[str, float]  # by the names of choose.columns, measured after the warm-up
+    missed: tuple[tuple[str, float, float], ...]  # (what, measured, limit)
+    attempts: int
+
+    @property
+    def holds(self) -> bool:
+        return not self.missed
+
+    def systems(self) -> dict[str, int]:
+        return {s.id: s.count for s in self.factory.systems}
+
+
+def run_for(demand: Demand, layouts: Sequence[Layout], output_tokens: Sequence[float]) -> Run:
+    """A horizon in which the stated number of requests is measured once every pool is full: warm-up lasts 1.5 mean
+    requests, at least a fifth."""
+    given = demand.run
+    rate_s = sum(one.rate_s for one in layouts)
+    life_s = max(one.ttft_s + one.tpot_s * n for one, n in zip(layouts, output_tokens, strict=True))
+    if given.horizon_s is not None:
+        horizon_s = given.horizon_s
+        warmup_s = horizon_s / 5 if given.given_warmup_s is None else given.given_warmup_s
+    else:
+        measured_s = max(given.requests / rate_s, 2 * life_s, 1.0)
+        warmup_s = max(measured_s / 4, 1.5 * life_s) if given.given_warmup_s is None else given.given_warmup_s
+        horizon_s = math.ceil(measured_s + warmup_s)
+    data = {"horizon": f"{horizon_s:g} s", "warmup": f"{math.floor(warmup_s * 10) / 10:g} s", "seed": given.seed}
+    return Run.model_validate(data)
+
+
+def rehearsed(market: Market, layouts: Sequence[Layout], name: str, stop: Stop = lambda: False) -> Trial:
+    """One layout in the twin. Raises InputError for a factory that cannot be."""
+    outputs = [market.spaces[one.service].asked.output_tokens for one in layouts]
+    factory = factory_of(market, layouts, name, run_for(market.demand, layouts, outputs))
+    made = plant(_uncapped(market, layouts, factory))
+    sources = [partial(stream_of, made, i, rate_of(load, 0.0)) for i, load in enumerate(factory.workload)]
+    offered = as_one(sources)
+    twin = play(made, offered.for_run(factory.run), stop)
+    if stop():
+        raise KeyboardInterrupt
+    result = outcome(made, twin, offered.head, [one.capacity_s for one in layouts], [])
+    figures = _figures(market, layouts, factory, result)
+    return Trial(tuple(layouts), factory, result, figures, missed(market, layouts, result, figures), 1)
+
+
+def _uncapped(market: Market, layouts: Sequence[Layout], factory: Factory) -> Factory:
+    """Without a power budget that even nameplates keep: nothing would be capped, and one clock level compiles faster."""
+    budget_w = lowest_budget_w(market.demand)
+    top = 0.0
+    for number, count in counts_of(market, layouts).items():
+        facts = market.prices[number].site
+        top += count * float(facts.facility_w(np.array([facts.design_w]))[0])
+    if not budget_w or top > budget_w:
+        return factory
+    site = factory.site.model_copy(
+        update={"power": factory.site.power.model_copy(update={"budget_w": 0.0}), "curtailment": ()}
+    )
+    return factory.model_copy(update={"site": site})
+
+
+def _figures(market: Market, layouts: Sequence[Layout], factory: Factory, result: RunResult) -> dict[str, float]:
+    """Of the time after the warm-up; tokens are those that are asked for, all of which are served where objectives hold."""
+    line = result.timeline
+    after = line.time_s >= factory.run.warmup_s
+    board, it, facility = (float(v) for v in (line.board_w.sum(axis=0)[after].mean(), line.it_w[after].mean(),
+                                              line.facility_w[after].mean()))  # fmt: skip
+    tokens_s = sum(one.rate_s * market.spaces[one.service].asked.output_tokens for one in layouts)
+    fixed = {"hardware_usd_h": 0.0, "rent_usd_h": 0.0, "space_usd_h": 0.0}
+    owned_w = total_w = capex = systems = gpus = 0.0
+    for number, count in counts_of(market, layouts).items():
+        of = market.prices[number]
+        new = max(0, count - of.kind.have)
+        causes = of.facts.costs_usd(HOUR_S)
+        fixed["hardware_usd_h"] += new * sum(causes.get(c, 0.0) for c in ("depreciation", "maintenance", "staff"))
+        fixed["rent_usd_h"] += count * causes.get("rent", 0.0)
+        fixed["space_usd_h"] += count * causes.get("space and cooling plant", 0.0)
+        total_w += count * of.facts.nameplate_w
+        owned_w += count * of.facts.nameplate_w * of.facts.owned
+        capex += new * of.facts.price_usd * of.facts.owned
+        systems, gpus = systems + count, gpus + count * of.kind.gpus
+    of = market.prices[layouts[0].kind]
+    share = owned_w / total_w  # electricity of rented systems is in their rent
+    energy = facility * share * of.usd_per_j * HOUR_S
+    charge = facility * share * of.usd_per_w_s * HOUR_S
+    usd_h = sum(fixed.values()) + energy + charge
+    return {
+        **fixed, "energy_usd_h": energy, "demand_usd_h": charge, "usd_h": usd_h,
+        "usd_per_mtok": usd_h / HOUR_S / tokens_s * 1e6, "tokens_per_joule": tokens_s / facility, "goodput": tokens_s,
+        "tokens_s": tokens_s, "capex": capex, "capex_usd": capex,
+        "carbon": facility * of.g_per_j / tokens_s * 1e6, "gpus": gpus, "systems": systems,
+        "board_w": board, "it_w": it, "facility_w": facility, "used_gpus": float(sum(one.gpus for one in layouts)),
+    }  # fmt: skip
+
+
+def margins_of(market: Market, one: Layout) -> Margins:
+    """What a robust plan puts on measured latencies; 1 where the plan is not robust."""
+    if not market.robust:
+        return Margins()
+    return margins(errors_of(one.deployments), level(market.spaces[one.service].asked))
+
+
+def missed(
+    market: Market, layouts: Sequence[Layout], result: RunResult, figures: dict[str, float]
+) -> tuple[tuple[str, float, float], ...]:
+    """Objectives and limits that a rehearsal breaks: (what, measured, limit)."""
+    found = []
+    for one, s in zip(layouts, result.services, strict=True):
+        ask, m = market.spaces[one.service].asked.ask, margins_of(market, one)
+        pairs = (("TTFT p95", s.ttft.p95_s * m.ttft, ask.ttft_s), ("TPOT p95", s.tpot.p95_s * m.tpot, ask.tpot_s),
+                 ("E2E p95", s.e2e.p95_s * max(m.tpot, m.ttft), ask.e2e_s))  # fmt: skip
+        found += [(f"{s.name}: {name}", v, limit) for name, v, limit in pairs if limit and not v <= limit]
+        if s.saturated:
+            found.append(
+                (f"{s.name}: load over capacity", s.arrived / result.horizon_s / max(1e-9, one.capacity_s), 1.0)
+            )
+        lost = s.rejected_queue_full + s.rejected_too_long + s.timed_out
+        if lost:
+            found.append((f"{s.name}: requests lost", float(lost), 0.0))
+    limits, scope = market.demand.limits, market.demand.planned_site.power.scope
+    budget_w = lowest_budget_w(market.demand)
+    shared = (
+        (f"power ({scope})", figures[f"{scope}_w"], budget_w), ("GPUs", figures["gpus"], limits.gpus),
+        ("systems", figures["systems"], limits.systems), ("capex", figures["capex_usd"], limits.capex_usd),
+        ("dollars an hour", figures["usd_h"], limits.usd_h), ("carbon", figures["carbon"], limits.carbon_g_mtok),
+    )  # fmt: skip
+    found += [(name, v, float(limit)) for name, v, limit in shared if limit and v > limit * (1 + 1e-9)]
+    return tuple(found)
+
+
+def adjusted(market: Market, layouts: Sequence[Layout], name: str, stop: Stop = lambda: False) -> Trial | None:
+    """The layout with as many workers as objectives need, within the limits; the last attempt where none holds. None where
+    it cannot be built at all."""
+    last: Trial | None = None
+    now = tuple(layouts)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            last = replace(rehearsed(market, now, name, stop), attempts=attempt)
+        except InputError:
+            return last
+        if last.holds or not any(": " in what for what, _, _ in last.missed):
+            return last
+        now = tuple(_more(one, s, last) for one, s in zip(now, last.result.services, strict=True))
+    return last
+
+
+def _more(one: Layout, s: ServiceResult, trial: Trial) -> Layout:
+    """More workers of the pool that misses its objective, by how far it does."""
+    over = {what.partition(": ")[2]: measured / limit for what, measured, limit in trial.missed
+            if what.startswith(f"{s.name}: ") and limit}  # fmt: skip
+    if not over:
+        return one
+    ratio = lambda name: min(MOST_GROWTH, max(1.0, over.get(name, 1.0)))  # noqa: E731
+    every = max(ratio(name) for name in over) if not one.prefill else max(ratio("E2E p95"), ratio("load over capacity"))
+    workers = _grow(one.workers, every if not one.prefill else max(every, ratio("TPOT p95")))
+    if one.prefill is None:
+        return grown(one, workers, 0)
+    return grown(one, workers, _grow(one.prefill_workers, max(every, ratio("TTFT p95"))))
+
+
+def _grow(count: int, factor: float) -> int:
+    """At least one more where it must grow."""
+    return count if factor <= 1 else max(count + 1, math.ceil(count * factor))
