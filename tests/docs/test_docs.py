@@ -32,6 +32,8 @@ def kind(page, language, content):
         return "commands"
     if page.name == "workload.md" and language == "yaml":
         return "factory"  # tests/workload/test_document.py
+    if page.name == "plan.md" and language == "yaml":
+        return "demand"  # tests/plan/test_demand_file.py
     if page.name == "agents.md" and language == "yaml":
         return "factory"  # tests/docs/test_agents_page.py
     if page.name == "catalog.md" and all(line.startswith("tokenworks catalog ") for line in lines):

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "physics"))
-
 from deployments import deployment
 
 from tokenworks.errors import TokenworksError
@@ -17,7 +11,16 @@ from tokenworks.physics.memory import kv_blocks
 from tokenworks.physics.step import Machine
 from tokenworks.plan.ask import Ask
 
-MODELS = ("llama-3.1-8b", "llama-3.3-70b", "deepseek-r1", "deepseek-v3.2", "gpt-oss-120b", "gemma-3-27b", "qwen3-30b-a3b", "nemotron-h-56b")
+MODELS = (
+    "llama-3.1-8b",
+    "llama-3.3-70b",
+    "deepseek-r1",
+    "deepseek-v3.2",
+    "gpt-oss-120b",
+    "gemma-3-27b",
+    "qwen3-30b-a3b",
+    "nemotron-h-56b",
+)
 
 
 def replica(r: np.random.Generator, **changes: object) -> Deployment:

@@ -57,7 +57,10 @@ def rehearsed(cell: Cell, ask: Ask, count: int, rate_s: float = 0.0, seed: int =
     later = requests.output_tokens[inside] - 1
     tpot = ((log.finish - log.first_token)[inside] / np.maximum(later, 1))[later > 0] / TICKS_PER_S
     joules = (twin.workers.dynamic_uj + twin.workers.static_uj).sum() / 1e6
-    idle = sum(cell.models[v].idle_w * (twin.end_ticks - busy) / TICKS_PER_S for v, busy in zip(cell.workers, twin.workers.busy_ticks, strict=True))
+    idle = sum(
+        cell.models[v].idle_w * (twin.end_ticks - busy) / TICKS_PER_S
+        for v, busy in zip(cell.workers, twin.workers.busy_ticks, strict=True)
+    )
     return Point(
         float((len(inside) - 1) / span),
         float(ttft.mean()),
@@ -85,7 +88,11 @@ def predicted(deployment: Deployment, ask: Ask, role: str = "serve") -> Wide:
 def at_rate(deployment: Deployment, ask: Ask, rate_s: float) -> Point:
     """A replica that serves this rate."""
     found = predicted(deployment, ask)
-    load = loaded(points(found, np.arange(len(found)), deployment.dp), rate_s, float(ask.output_tokens.var() / ask.output_tokens.mean() ** 2))
+    load = loaded(
+        points(found, np.arange(len(found)), deployment.dp),
+        rate_s,
+        float(ask.output_tokens.var() / ask.output_tokens.mean() ** 2),
+    )
     return Point(rate_s, load.ttft_s, load.tpot_s, load.board_w)
 
 

@@ -1,5 +1,8 @@
 """The demand file: what it takes, and what it says of everything that is wrong."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from tokenworks.errors import InputError, SpecError
@@ -66,6 +69,12 @@ def test_every_mistake_is_named_at_its_place(old, new, line, field, said):
     found = problems(GOOD.replace(old, new))
     assert [(at, name) for at, name, _ in found] == [(line, field)]
     assert said in found[0][2]
+
+
+def test_the_demand_of_the_page_is_right():
+    page = (Path(__file__).parents[2] / "docs" / "plan.md").read_text()
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert loads(text).services[0].model == "deepseek-r1"
 
 
 def test_everything_is_said_at_once():

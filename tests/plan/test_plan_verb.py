@@ -1,16 +1,19 @@
 """`tokenworks plan` end to end on a small demand: files, the twin's word on them, infeasible demands, interruption."""
 
+import itertools
 import json
 import re
 
 import pytest
 
 from tokenworks.cli.main import main
+from tokenworks.plan.build import grown, layout
 from tokenworks.plan.choose import search
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.make import make_plan
 from tokenworks.plan.reading import loads
 from tokenworks.plan.survey import market_of
+from tokenworks.plan.trial import adjusted, rehearsed
 from tokenworks.rehearsal import rehearse
 from tokenworks.report.plan_files import plan_json, read_plan
 from tokenworks.report.plan_page import plan_page
@@ -207,6 +210,43 @@ def test_figures_of_the_wide_pass_and_the_twin_agree(made):
     for o in read_plan(made).tried:
         assert o.figures["usd_h"] == pytest.approx(o.predicted["usd_h"], rel=0.05)
         assert o.figures["facility_w"] == pytest.approx(o.predicted["facility_w"], rel=0.25)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_are_added_until_objectives_hold_and_no_more(workers):
+    market, _ = market_of(loads(TEXT), False)
+    picks = search(market).picks
+    row = next(r for r in picks.rows[:, 0] if market.tables[0].prefill[r] < 0)
+    wanted = layout(market, 0, int(row))
+    trial = adjusted(market, [grown(wanted, workers, 0)], "small")
+    assert trial.holds
+    assert trial.attempts > 1
+    (found,) = trial.layouts
+    assert workers < found.workers <= 2 * wanted.workers
+    assert not rehearsed(market, [grown(found, workers, 0)], "small").holds
+
+
+def test_two_services_on_one_kind_of_server_share_it():
+    text = TEXT.replace(
+        "services:", "services:\n  - {name: other, model: llama-3.2-1b, engines: [vllm], precisions: [fp8]}"
+    )
+    text = text.replace(
+        "workload:",
+        "workload:\n  - {service: other, arrivals: {kind: poisson}, rate: 20/s, input: {kind: fixed, mean: 200}, output: {kind: fixed, mean: 50}}",
+    ).replace("serving: both", "serving: aggregated")
+    alone, both = make_plan(loads(TEXT)).best, make_plan(loads(text)).best
+    assert len(both.setups) == 2
+    assert sum(s.count for s in both.systems) <= sum(s.count for s in alone.systems) + 1
+    assert sum(s.gpus for s in both.setups) <= sum(s.gpus for s in both.systems)
+    assert not both.missed
+
+
+def test_two_objectives_give_a_front():
+    plan = make_plan(loads(TEXT + "objective: [usd_per_mtok, tokens_per_joule]\n"))
+    values = [(o.figures["usd_per_mtok"], -o.figures["tokens_per_joule"]) for o in plan.front]
+    assert values == sorted(values)
+    assert all(b[1] < a[1] for a, b in itertools.pairwise(values))
+    assert plan.best.yaml == plan.front[0].yaml
 
 
 def test_schema_of_a_demand(capsys):

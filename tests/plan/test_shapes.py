@@ -58,10 +58,17 @@ def test_formats_follow_the_chip():
 
 
 def test_drafts_and_budgets_are_dimensions():
-    allowed = Allowed(("hgx-h200",), engines=("vllm",), weights=("fp8",), kv=("fp8",), tp=(1,), pp=(1,), roles=("serve",))
+    allowed = Allowed(
+        ("hgx-h200",), engines=("vllm",), weights=("fp8",), kv=("fp8",), tp=(1,), pp=(1,), roles=("serve",)
+    )
     more = replace(allowed, drafts=(None, Draft(1, 1.7)), token_budgets=(2048, 8192))
     found = shapes("llama-3.1-8b", ASK, more)
-    assert {(s.deployment.draft_tokens, s.deployment.token_budget) for s in found} == {(0, 2048), (0, 8192), (1, 2048), (1, 8192)}
+    assert {(s.deployment.draft_tokens, s.deployment.token_budget) for s in found} == {
+        (0, 2048),
+        (0, 8192),
+        (1, 2048),
+        (1, 8192),
+    }
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -95,7 +102,12 @@ def test_unknown_names_say_the_nearest():
 
 @pytest.mark.parametrize(
     ("inputs", "outputs", "said"),
-    [([], [], "has 0 inputs"), ([1], [1, 2], "one output for each input"), ([0], [1], "at least 1; found 0"), ([1], [np.nan], "at least 1")],
+    [
+        ([], [], "has 0 inputs"),
+        ([1], [1, 2], "one output for each input"),
+        ([0], [1], "at least 1; found 0"),
+        ([1], [np.nan], "at least 1"),
+    ],
 )
 def test_samples_are_checked(inputs, outputs, said):
     with pytest.raises(InputError, match=said):

@@ -23,7 +23,9 @@ def found(deployment, sequences, tokens, sampled):
 def by_class(machine, count, each):
     """Counts of keys or pairs, by context class."""
     limits = (0, *machine.part.attention.limits)
-    return np.stack([each(limit) if limit or k == 0 else np.zeros(len(count)) for k, limit in enumerate(limits)], axis=1)
+    return np.stack(
+        [each(limit) if limit or k == 0 else np.zeros(len(count)) for k, limit in enumerate(limits)], axis=1
+    )
 
 
 def compared(seed):
@@ -86,7 +88,9 @@ def test_steps_are_those_of_the_twins_tables(seed):
     if device:
         np.testing.assert_allclose(of.decode.seconds * FINE_PER_S, table.decode[0, whole], rtol=1e-12, atol=1.5)
     gpus = d.tp * d.pp
-    np.testing.assert_allclose(law.joules(of.decode.dynamic_s, gpus) * FINE_PER_J, table.joule_decode[whole], rtol=1e-12, atol=1.5)
+    np.testing.assert_allclose(
+        law.joules(of.decode.dynamic_s, gpus) * FINE_PER_J, table.joule_decode[whole], rtol=1e-12, atol=1.5
+    )
 
 
 def test_machines_resolve_terms_as_each_alone():

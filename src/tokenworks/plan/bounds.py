@@ -19,7 +19,6 @@ requests/s ≤ D / ((P + M) · c + pairs + M · κ) with c the compute time of a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,12 +27,9 @@ from tokenworks.physics.curves import expert_curve, gemm_curve
 from tokenworks.physics.operators import Array, covered
 from tokenworks.physics.precision import bytes_per_weight
 from tokenworks.physics.step import Machine, core
-from tokenworks.plan.ask import Ask
-from tokenworks.plan.machines import Machines
 from tokenworks.plan.shapes import Shape
-from tokenworks.plan.wide import Wide, wide
 from tokenworks.plan.wide.batches import batches
-from tokenworks.plan.wide.traffic import Traffic, traffic
+from tokenworks.plan.wide.traffic import Traffic
 
 
 @dataclass(frozen=True)
@@ -46,10 +42,9 @@ class Limits:
     ttft_s: float
 
 
-def limits(shape: Shape, machine: Machine, ask: Ask) -> Limits:
+def limits(shape: Shape, machine: Machine, asked: Traffic) -> Limits:
     """Bounds of a shape at the batches of the wide pass, its cache left aside."""
-    d, part = shape.deployment, machine.part
-    asked = traffic(ask, part.attention.limits, d.tokens_per_step, d.reserve_output)
+    d = shape.deployment
     batch, speed = batches(d.max_seqs), machine.terms.speed
     cores = core(machine)
     keys_s, pairs_s = float(asked.keys @ cores.key.seconds) / speed, float(asked.pairs @ cores.pair.seconds) / speed
@@ -76,7 +71,7 @@ def _step_s(machine: Machine, batch: Array) -> Array:
     for m in part.gemms:
         share = terms.mem_dense * gemm_curve(machine.chip.generation, m.precision).memory
         dense += 0.0 if m.per_sequence else m.weight_bytes / (machine.chip.bandwidth * share)
-    device = dense + terms.kernel_s * part.launches
+    device = np.full(len(batch), dense + terms.kernel_s * part.launches)
     if part.experts:
         e, curve = part.experts, expert_curve(machine.chip.generation, part.experts.precision)
         picked = covered(e, batch * d.dp / d.pp) * e.local
@@ -94,72 +89,11 @@ def _token_s(machine: Machine) -> float:
     for m in part.gemms:
         if not m.per_sequence:
             flop = 2.0 * m.weights * (d.dp if m.shared else 1.0)
-            total += flop / (chip.peak_flop_s(m.precision) * terms.flop_dense * gemm_curve(chip.generation, m.precision).compute)
+            share = terms.flop_dense * gemm_curve(chip.generation, m.precision).compute
+            total += flop / (chip.peak_flop_s(m.precision) * share)
     if part.experts:
         e = part.experts
         flop = 2.0 * d.dp * e.top_k / e.ranks * e.parameters * e.layers / e.cut
         share = terms.flop_experts * expert_curve(chip.generation, e.precision).compute
         total += flop / (chip.peak_flop_s(e.precision) * share)
     return total / terms.speed
-
-
-def survivors(shapes: Sequence[Shape], ask: Ask, usd_h: Sequence[float], slack: float = 0.0) -> tuple[list[int], Wide | None]:
-    """(numbers of the shapes that were priced, their wide pass): all but those whose bound says that no batch of theirs
-    keeps the objectives at less than (1 + slack) times the dollars per request of the best one known.
-
-    usd_h: of each shape's replica. Means are held against the objectives. Only shapes that serve alone are compared; prefill
-    and decode shapes are kept. The best configuration is always among those priced.
-    """
-    machines = Machines()
-    floor = np.array([_floor(limits(s, machines.of(s.deployment), ask), ask) for s in shapes])
-    usd_s = np.asarray(usd_h) / 3600.0
-    least = np.where([s.role == "serve" for s in shapes], usd_s / np.maximum(floor, 1e-300), 0.0)
-    best, kept = np.inf, list[int]()
-    parts: list[Wide] = []
-    order = [int(i) for i in np.argsort(least, kind="stable") if floor[i] > 0]
-    for chunk in _chunks(order):
-        chosen = [i for i in chunk if least[i] <= best * (1.0 + slack)]
-        if not chosen:
-            break
-        found = wide([shapes[i] for i in chosen], ask)
-        serving = np.array([shapes[i].role == "serve" for i in chosen])[found.shape]
-        price = usd_s[np.array(chosen)[found.shape]] / found.requests_s
-        fits = serving & keeps(found, ask)
-        best = min(best, float(price[fits].min(initial=np.inf)))
-        parts.append(_renumbered(found, len(kept)))
-        kept += chosen
-    return kept, _together(parts)
-
-
-def keeps(found: Wide, ask: Ask) -> np.ndarray:
-    """Rows whose mean latencies keep the objectives."""
-    output = float(np.mean(ask.output_tokens))
-    limit = [np.inf if x is None else x for x in (ask.ttft_s, ask.tpot_s, ask.e2e_s)]
-    whole = found.ttft_s + found.tpot_s * (output - 1.0)
-    return np.asarray((found.ttft_s <= limit[0]) & (found.tpot_s <= limit[1]) & (whole <= limit[2]))
-
-
-def _floor(of: Limits, ask: Ask) -> float:
-    """The most requests per second that the shape may reach within the objectives; 0: none."""
-    if ask.ttft_s is not None and of.ttft_s > ask.ttft_s:
-        return 0.0
-    allowed = of.tpot_s <= (np.inf if ask.tpot_s is None else ask.tpot_s)
-    return float(of.requests_s[allowed].max(initial=0.0))
-
-
-def _chunks(order: list[int], size: int = 64) -> list[list[int]]:
-    """Few at first, so that a good one is known early."""
-    edges = [0, 8, *range(size, len(order) + size, size)]
-    return [order[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True) if order[a:b]]
-
-
-def _renumbered(found: Wide, start: int) -> Wide:
-    from dataclasses import replace
-
-    return replace(found, shape=found.shape + start)
-
-
-def _together(parts: Sequence[Wide]) -> Wide | None:
-    if not parts:
-        return None
-    return Wide(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in Wide.__dataclass_fields__})

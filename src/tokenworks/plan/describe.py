@@ -9,11 +9,11 @@ import numpy as np
 from tokenworks.physics.deployment import Deployment
 from tokenworks.plan.build import Layout, counts_of, layout
 from tokenworks.plan.choose import Market, Picks
-from tokenworks.plan.limits import lowest_budget_w
+from tokenworks.plan.limits import shared_needs
 from tokenworks.plan.result import Measured, Option, Setup, Systems
 from tokenworks.plan.robust import errors_of, held_share
 from tokenworks.plan.spares import spares_of
-from tokenworks.plan.trial import Trial, margins_of
+from tokenworks.plan.trial import TOLERANCE, Trial, margins_of
 
 
 def degrees(d: Deployment) -> str:
@@ -86,51 +86,38 @@ def option(market: Market, trial: Trial, predicted: dict[str, float]) -> Option:
         usd_per_mtok_high=figures["usd_per_mtok"] * ratio[1],
         attempts=trial.attempts,
         requests=sum(s.arrived for s in result.services),
+        confirmed=trial.confirmed,
         yaml=trial.factory.to_yaml(),
     )
 
 
 def _latencies(market: Market, trial: Trial) -> list[Measured]:
     found = []
+    missed = {what for what, _, _ in trial.missed}
     for one, s in zip(trial.layouts, trial.result.services, strict=True):
-        ask = market.spaces[one.service].asked.ask
-        errors = errors_of(one.deployments)
+        ask, errors = market.spaces[one.service].asked.ask, errors_of(one.deployments)
         pairs = (
             ("TTFT p95", s.ttft.p95_s, ask.ttft_s, errors.ttft),
             ("TPOT p95", s.tpot.p95_s, ask.tpot_s, errors.tpot),
+            ("E2E p95", s.e2e.p95_s, ask.e2e_s, (0.0, 0.0)),  # no interval was tested for it
         )
         for name, value, limit, (low, high) in pairs:
-            found.append(
-                Measured(
-                    f"{s.name}: {name}",
-                    "s",
-                    value,
-                    limit or 0.0,
-                    value * float(np.exp(low)),
-                    value * float(np.exp(high)),
+            if limit or name != "E2E p95":
+                ends = value * float(np.exp(low)), value * float(np.exp(high))
+                found.append(
+                    Measured(f"{s.name}: {name}", "s", value, limit or 0.0, *ends, f"{s.name}: {name}" not in missed)
                 )
-            )
-        if ask.e2e_s:
-            found.append(Measured(f"{s.name}: E2E p95", "s", s.e2e.p95_s, ask.e2e_s, s.e2e.p95_s, s.e2e.p95_s))
-        use = one.rate_s / one.capacity_s
-        found.append(Measured(f"{s.name}: load of capacity", "share", use, 1 - market.demand.headroom, use, use))
+        use, limit = one.rate_s / one.capacity_s, 1 - market.demand.headroom
+        held = use <= limit * (1 + TOLERANCE)
+        found.append(Measured(f"{s.name}: load of capacity", "share", use, limit, use, use, held))
     return found
 
 
 def _shared(market: Market, figures: dict[str, float]) -> list[Measured]:
-    limits, scope = market.demand.limits, market.demand.planned_site.power.scope
-    pairs = (
-        (f"power ({scope})", "W", f"{scope}_w", lowest_budget_w(market.demand)),
-        ("GPUs", "GPUs", "gpus", limits.gpus),
-        ("systems", "systems", "systems", limits.systems),
-        ("capex", "$", "capex_usd", limits.capex_usd),
-        ("dollars an hour", "$/h", "usd_h", limits.usd_h),
-        ("carbon", "g/Mtok", "carbon", limits.carbon_g_mtok),
-    )
+    columns = {name: np.array([value]) for name, value in figures.items()}
     return [
-        Measured(name, unit, figures[key], float(limit), figures[key], figures[key])
-        for name, unit, key, limit in pairs
-        if limit
+        Measured(n.name, n.unit, float(n.needs[0]), n.limit, float(n.needs[0]), float(n.needs[0]), bool(n.kept[0]))
+        for n in shared_needs(market.demand, columns)
     ]
 
 

@@ -9,14 +9,15 @@ import numpy as np
 
 from tokenworks.plan.build import Layout, layout
 from tokenworks.plan.choose import Market, Picks, Search, needs_of, pareto, search, worth
+from tokenworks.plan.confirm import confirmed
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.describe import option
+from tokenworks.plan.handful import handful
 from tokenworks.plan.infeasible import relaxations
 from tokenworks.plan.limits import Tails
 from tokenworks.plan.points import points
 from tokenworks.plan.result import Option, Plan
 from tokenworks.plan.survey import market_of
-from tokenworks.plan.survivors import survivors
 from tokenworks.plan.trial import Trial, adjusted
 from tokenworks.plan.why import binding, changes, first, tornado
 
@@ -37,7 +38,9 @@ def make_plan(demand: Demand, robust: bool = False, say: Say = lambda _: None, s
     if not found.feasible:
         return _infeasible(market, found, notes, robust)
     tried, market, found = _rehearsals(market, found, say, stop)
-    return _answer(market, found, tried, notes, robust, say, stop)
+    settled = _settled(market, tried, say, stop)
+    options = [option(market, trial, predicted) for trial, predicted in settled]
+    return _answer(market, found, options, notes, robust, say, stop)
 
 
 def _go_on(stop: Stop) -> None:
@@ -45,24 +48,44 @@ def _go_on(stop: Stop) -> None:
         raise KeyboardInterrupt
 
 
-def _rehearsals(market: Market, found: Search, say: Say, stop: Stop) -> tuple[list[Option], Market, Search]:
+Tried = list[tuple[Trial, dict[str, float]]]  # rehearsed fleets, and what the wide pass said of each
+
+
+def _rehearsals(market: Market, found: Search, say: Say, stop: Stop) -> tuple[Tried, Market, Search]:
     """Survivors rehearsed. Where the best did not hold as planned, the tails that were measured are put on the wide pass,
     and what is then best is rehearsed too."""
     trials = _round(market, found.picks, SURVIVORS, say, stop)
-    options = [option(market, trial, predicted) for trial, predicted in trials]
     if not trials or (trials[0][0].attempts == 1 and trials[0][0].holds):
-        return options, market, found
+        return trials, market, found
     learnt = replace(market, tails=_tails(market, [trial for trial, _ in trials]))
     again = search(learnt)
     if not again.feasible:
-        return options, market, found
-    known = {o.text for o in options}
-    more = [option(learnt, t, p) for t, p in _round(learnt, again.picks, SURVIVORS // 2, say, stop)]
-    return options + [o for o in more if o.text not in known], learnt, again
+        return trials, market, found
+    known = {_names(trial) for trial, _ in trials}
+    more = _round(learnt, again.picks, SURVIVORS // 2, say, stop)
+    return trials + [pair for pair in more if _names(pair[0]) not in known], learnt, again
 
 
-def _round(market: Market, picks: Picks, most: int, say: Say, stop: Stop) -> list[tuple[Trial, dict[str, float]]]:
-    rows = survivors(market, picks, most)
+def _names(trial: Trial) -> tuple[object, ...]:
+    return tuple((one.kind, one.deployments, one.workers, one.prefill_workers) for one in trial.layouts)
+
+
+def _settled(market: Market, tried: Tried, say: Say, stop: Stop) -> Tried:
+    """The fleets, the best first, its capacity confirmed by the twin: one that needs more workers may fall behind."""
+    demand = market.demand
+    for _ in range(len(tried)):
+        tried = sorted(tried, key=lambda pair: (not pair[0].holds, *_values(demand, pair[0].figures)))
+        if not tried or not tried[0][0].holds or tried[0][0].confirmed:
+            break
+        say("flooding the best fleet")
+        _go_on(stop)
+        first_, predicted = tried[0]
+        tried = [(confirmed(market, first_, f"{demand.name}-plan", stop), predicted), *tried[1:]]
+    return sorted(tried, key=lambda pair: (not pair[0].holds, *_values(demand, pair[0].figures)))
+
+
+def _round(market: Market, picks: Picks, most: int, say: Say, stop: Stop) -> Tried:
+    rows = handful(market, picks, most)
     done = []
     for number, row in enumerate(rows):
         say(f"rehearsing, {number} of {len(rows)} fleets")
@@ -92,8 +115,7 @@ def _answer(
     market: Market, found: Search, tried: list[Option], notes: tuple[str, ...], robust: bool, say: Say, stop: Stop
 ) -> Plan:
     demand = market.demand
-    held = _sorted(demand, [o for o in tried if not o.missed])
-    rest = _sorted(demand, [o for o in tried if o.missed])
+    held, rest = [o for o in tried if not o.missed], [o for o in tried if o.missed]
     if not held:
         said = "; ".join(f"{o.text}: {', '.join(what for what, _, _ in o.missed)}" for o in rest[:3])
         notes = (*notes, f"the wide pass found fleets that the twin does not confirm: {said}")
@@ -116,17 +138,13 @@ def _hardware(o: Option) -> tuple[object, ...]:
     return tuple((s.system, s.pay, s.mode, s.degrees) for s in o.setups)
 
 
-def _sorted(demand: Demand, options: list[Option]) -> list[Option]:
-    return sorted(options, key=lambda o: tuple(_values(demand, o)))
-
-
-def _values(demand: Demand, o: Option) -> list[float]:
-    return worth(demand, {name: np.array([value]) for name, value in o.figures.items()})[0].tolist()  # type: ignore[no-any-return]
+def _values(demand: Demand, figures: dict[str, float]) -> list[float]:
+    return worth(demand, {name: np.array([value]) for name, value in figures.items()})[0].tolist()  # type: ignore[no-any-return]
 
 
 def _front(demand: Demand, options: list[Option]) -> tuple[Option, ...]:
     """Of what was rehearsed, what no other beats in every objective."""
-    return tuple(options[i] for i in pareto(np.array([_values(demand, o) for o in options])))
+    return tuple(options[i] for i in pareto(np.array([_values(demand, o.figures) for o in options])))
 
 
 def _infeasible(market: Market, found: Search, notes: tuple[str, ...], robust: bool) -> Plan:

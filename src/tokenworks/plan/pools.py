@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from math import gcd
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,12 +135,14 @@ def _board_w(found: Wide, row: Ints, workers: Ints, requests_s: Array) -> Array:
 
 
 def _chosen(of: Pools, rows: Ints) -> Pools:
-    columns = {n: getattr(of, n)[rows] for n in Pools.__dataclass_fields__ if n != "tried"}
+    columns: dict[str, Any] = {n: getattr(of, n)[rows] for n in Pools.__dataclass_fields__ if n != "tried"}
     return Pools(**columns, tried=of.tried)
 
 
 def _joined(parts: Sequence[Pools], tried: int) -> Pools:
-    names = [n for n in Pools.__dataclass_fields__ if n != "tried"]
-    nothing = np.zeros(0)
-    columns = {n: np.concatenate([getattr(p, n) for p in parts]) if parts else nothing for n in names}
+    none = np.zeros(0, np.int64)
+    columns: dict[str, Any] = {}
+    for name in Pools.__dataclass_fields__:
+        if name != "tried":
+            columns[name] = np.concatenate([getattr(p, name) for p in parts]) if parts else none
     return Pools(**columns, tried=tried)

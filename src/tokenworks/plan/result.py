@@ -23,7 +23,7 @@ class Setup:
     prefill_workers: int
     max_seqs: int
     gpus: int
-    capacity_s: float  # requests per second that the wide pass gives all workers
+    capacity_s: float  # requests per second that all workers sustain
     rate_s: float
 
     @property
@@ -57,6 +57,7 @@ class Measured:
     limit: float
     low: float
     high: float
+    held: bool
 
     @property
     def use(self) -> float:
@@ -79,6 +80,7 @@ class Option:
     usd_per_mtok_high: float  # 80% interval
     attempts: int
     requests: int  # rehearsed
+    confirmed: bool  # the capacity of its setups is what the twin sustains, not what the wide pass says
     yaml: str = ""  # the factory file
 
     @property

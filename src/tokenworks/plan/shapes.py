@@ -76,7 +76,7 @@ def _base(
     model: str, system: str, engine: str, weights: str, kv: str, draft: Draft | None, allowed: Allowed
 ) -> Deployment:
     """A deployment on one GPU, with the engine's rules as a factory file would get them."""
-    speculative = draft and Speculative(draft_tokens=draft.tokens, tokens_per_step=draft.tokens_per_step)
+    speculative = draft and Speculative(kind="mtp", draft_tokens=draft.tokens, tokens_per_step=draft.tokens_per_step)
     service = Service.model_validate(
         {"name": "plan", "model": model, "engine": engine, "precision": weights, "kv_precision": kv,
          "max_seqs": allowed.max_seqs, "speculative": speculative}

@@ -14,7 +14,7 @@ from tokenworks.events.results import RunResult, ServiceResult
 from tokenworks.plan.build import Layout, counts_of, factory_of, grown
 from tokenworks.plan.choose import Market
 from tokenworks.plan.demand import Demand
-from tokenworks.plan.limits import lowest_budget_w
+from tokenworks.plan.limits import lowest_budget_w, shared_needs
 from tokenworks.plan.robust import Margins, errors_of, level, margins
 from tokenworks.rehearsal.demand import as_one, rate_of, stream_of
 from tokenworks.rehearsal.plant import plant
@@ -22,8 +22,12 @@ from tokenworks.rehearsal.play import outcome, play
 from tokenworks.spec.factory import Factory, Run
 
 ATTEMPTS = 4  # layouts of one survivor
+HALVES = 2  # steps back from one that holds towards one that does not
 MOST_GROWTH = 1.6  # of a pool from one attempt to the next
+TOLERANCE = 0.05  # of headroom: a flood of three batches a replica has a beginning and an end, and reads a few % low
 HOUR_S = 3600.0
+LIVES = 2.0  # of a mean request, that a rehearsal lasts at least
+MOST_REQUESTS = 200_000  # for which a rehearsal is longer than that
 Stop = Callable[[], bool]
 
 
@@ -37,6 +41,7 @@ class Trial:
     figures: dict[str, float]  # by the names of choose.columns, measured after the warm-up
     missed: tuple[tuple[str, float, float], ...]  # (what, measured, limit)
     attempts: int
+    confirmed: bool = False  # the layouts' capacity is what the twin sustains
 
     @property
     def holds(self) -> bool:
@@ -46,9 +51,9 @@ class Trial:
         return {s.id: s.count for s in self.factory.systems}
 
 
-def run_for(demand: Demand, layouts: Sequence[Layout], output_tokens: Sequence[float]) -> Run:
+def run_for(demand: Demand, layouts: Sequence[Layout], output_tokens: Sequence[float], lives: float = LIVES) -> Run:
     """A horizon in which the stated number of requests is measured once every pool is full: warm-up lasts 1.5 mean
-    requests, at least a fifth."""
+    requests, at least a fifth of the rest; what is measured, ``lives`` mean requests at least."""
     given = demand.run
     rate_s = sum(one.rate_s for one in layouts)
     life_s = max(one.ttft_s + one.tpot_s * n for one, n in zip(layouts, output_tokens, strict=True))
@@ -56,18 +61,21 @@ def run_for(demand: Demand, layouts: Sequence[Layout], output_tokens: Sequence[f
         horizon_s = given.horizon_s
         warmup_s = horizon_s / 5 if given.given_warmup_s is None else given.given_warmup_s
     else:
-        measured_s = max(given.requests / rate_s, 2 * life_s, 1.0)
+        longer = max(LIVES, min(lives, MOST_REQUESTS / (rate_s * life_s)))
+        measured_s = max(given.requests / rate_s, longer * life_s, 1.0)
         warmup_s = max(measured_s / 4, 1.5 * life_s) if given.given_warmup_s is None else given.given_warmup_s
         horizon_s = math.ceil(measured_s + warmup_s)
     data = {"horizon": f"{horizon_s:g} s", "warmup": f"{math.floor(warmup_s * 10) / 10:g} s", "seed": given.seed}
     return Run.model_validate(data)
 
 
-def rehearsed(market: Market, layouts: Sequence[Layout], name: str, stop: Stop = lambda: False) -> Trial:
+def rehearsed(
+    market: Market, layouts: Sequence[Layout], name: str, stop: Stop = lambda: False, lives: float = LIVES
+) -> Trial:
     """One layout in the twin. Raises InputError for a factory that cannot be."""
     outputs = [market.spaces[one.service].asked.output_tokens for one in layouts]
-    factory = factory_of(market, layouts, name, run_for(market.demand, layouts, outputs))
-    made = plant(_uncapped(market, layouts, factory))
+    factory = factory_of(market, layouts, name, run_for(market.demand, layouts, outputs, lives))
+    made = plant(uncapped(market, layouts, factory))
     sources = [partial(stream_of, made, i, rate_of(load, 0.0)) for i, load in enumerate(factory.workload)]
     offered = as_one(sources)
     twin = play(made, offered.for_run(factory.run), stop)
@@ -78,7 +86,7 @@ def rehearsed(market: Market, layouts: Sequence[Layout], name: str, stop: Stop =
     return Trial(tuple(layouts), factory, result, figures, missed(market, layouts, result, figures), 1)
 
 
-def _uncapped(market: Market, layouts: Sequence[Layout], factory: Factory) -> Factory:
+def uncapped(market: Market, layouts: Sequence[Layout], factory: Factory) -> Factory:
     """Without a power budget that even nameplates keep: nothing would be capped, and one clock level compiles faster."""
     budget_w = lowest_budget_w(market.demand)
     top = 0.0
@@ -151,31 +159,49 @@ def missed(
         lost = s.rejected_queue_full + s.rejected_too_long + s.timed_out
         if lost:
             found.append((f"{s.name}: requests lost", float(lost), 0.0))
-    limits, scope = market.demand.limits, market.demand.planned_site.power.scope
-    budget_w = lowest_budget_w(market.demand)
-    shared = (
-        (f"power ({scope})", figures[f"{scope}_w"], budget_w), ("GPUs", figures["gpus"], limits.gpus),
-        ("systems", figures["systems"], limits.systems), ("capex", figures["capex_usd"], limits.capex_usd),
-        ("dollars an hour", figures["usd_h"], limits.usd_h), ("carbon", figures["carbon"], limits.carbon_g_mtok),
-    )  # fmt: skip
-    found += [(name, v, float(limit)) for name, v, limit in shared if limit and v > limit * (1 + 1e-9)]
+    columns = {name: np.array([value]) for name, value in figures.items()}
+    shared = shared_needs(market.demand, columns)
+    found += [(need.name, float(need.needs[0]), need.limit) for need in shared if not need.kept[0]]
     return tuple(found)
 
 
-def adjusted(market: Market, layouts: Sequence[Layout], name: str, stop: Stop = lambda: False) -> Trial | None:
-    """The layout with as many workers as objectives need, within the limits; the last attempt where none holds. None where
-    it cannot be built at all."""
+def adjusted(
+    market: Market, layouts: Sequence[Layout], name: str, stop: Stop = lambda: False, lives: float = LIVES
+) -> Trial | None:
+    """The layout with as many workers as objectives need, within the limits: more by how far an objective is missed, then
+    fewer again by halves, as far as they hold. The last attempt where none holds; None where it cannot be built at all."""
     last: Trial | None = None
-    now = tuple(layouts)
+    now, before = tuple(layouts), tuple(layouts)
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            last = replace(rehearsed(market, now, name, stop), attempts=attempt)
+            last = replace(rehearsed(market, now, name, stop, lives), attempts=attempt)
         except InputError:
             return last
-        if last.holds or not any(": " in what for what, _, _ in last.missed):
+        if last.holds:
+            return _fewer(market, before, last, name, stop, lives)
+        if not any(": " in what for what, _, _ in last.missed):
             return last
-        now = tuple(_more(one, s, last) for one, s in zip(now, last.result.services, strict=True))
+        before, now = now, tuple(_more(one, s, last) for one, s in zip(now, last.result.services, strict=True))
     return last
+
+
+def _fewer(market: Market, short: tuple[Layout, ...], enough: Trial, name: str, stop: Stop, lives: float) -> Trial:
+    """Between layouts that are too few and a trial that holds: halves, at most `HALVES` of them."""
+    for _ in range(HALVES):
+        middle = tuple(_between(a, b) for a, b in zip(short, enough.layouts, strict=True))
+        if middle in (short, enough.layouts):
+            break
+        trial = replace(rehearsed(market, middle, name, stop, lives), attempts=enough.attempts + 1)
+        if trial.holds:
+            enough = trial
+        else:
+            short, enough = middle, replace(enough, attempts=trial.attempts)
+    return enough
+
+
+def _between(a: Layout, b: Layout) -> Layout:
+    workers, prefill = ((x + y) // 2 for x, y in ((a.workers, b.workers), (a.prefill_workers, b.prefill_workers)))
+    return grown(b, workers, prefill)
 
 
 def _more(one: Layout, s: ServiceResult, trial: Trial) -> Layout:

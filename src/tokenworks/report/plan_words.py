@@ -91,7 +91,7 @@ def limit_text(m: Measured) -> str:
     """Measured against its limit."""
     bounds = f" (80%: {amount(m.low, m.unit)}–{amount(m.high, m.unit)})" if m.high > m.low else ""
     held = (
-        f" of {amount(m.limit, m.unit)} {'✓' if m.value <= m.limit * (1 + 1e-9) else '✗'}"
+        f" of {amount(m.limit, m.unit)} {'✓' if m.held else '✗'}"
         if m.limit
         else ", no objective"
     )
@@ -117,10 +117,14 @@ def swing_text(plan: Plan, s: Sensitivity) -> str:
 
 def way_text(way: Relaxation) -> str:
     """TTFT p95 300 ms is infeasible; 420 ms costs $900/h."""
+    price = f"{usd(way.usd_h)}/h ({usd(way.usd_per_mtok)}/Mtok)"
+    if len(way.limits) == 1:
+        name, kind, limit, value = way.limits[0]
+        return f"{name} {amount(limit, kind)} is infeasible; {amount(value, kind)} costs {price}"
     parts = [
-        f"{name} {amount(limit, kind)} is infeasible; {amount(value, kind)}" for name, kind, limit, value in way.limits
+        f"{name} {amount(value, kind)} in place of {amount(limit, kind)}" for name, kind, limit, value in way.limits
     ]
-    return f"{', and '.join(parts)} costs {usd(way.usd_h)}/h ({usd(way.usd_per_mtok)}/Mtok)"
+    return f"{', '.join(parts)}: together they cost {price}"
 
 
 def how(plan: Plan) -> str:

@@ -16,8 +16,8 @@ b / M a rank. They take as many steps as the fullest rank needs.
 their numbers Σ_j 1 − F(j)^D, by the length of prompts that are alone on their ranks ∫ 1 − exp(−D p P(prompt > x)) dx.
 
 *Prefill only.* ``batch`` requests are in the system of a rank, waiting or computed. Of those in the bulk queue (a step
-takes all that wait, up to the budget) two thirds are computed and one third came since; the busy share is that of M/D/1
-with batches for customers, L = ρ + ρ² / (2 (1 − ρ)), or, where all find room, 1 / (1 + e^−s / s) for s prompts a step.
+takes all that wait, up to the budget) two thirds are computed and one third came since; the busy share is that of M/G/1
+with batches for customers (Pollaczek and Khinchine), or, where all find room, 1 / (1 + e^−s / s) for s prompts a step.
 """
 
 from __future__ import annotations
@@ -162,16 +162,26 @@ def alone(row, prompts, levels, prompt, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def prefill_only(row, prompts, prompt, out):  # type: ignore[no-untyped-def]
+def busy_share(inside, variation):  # type: ignore[no-untyped-def]
+    """ρ of an M/G/1 queue with so many customers inside in the mean: L = ρ + ρ² (1 + cv²) / (2 (1 − ρ))."""
+    spare = 1.0 - (1.0 + variation) / 2.0
+    if abs(spare) < 1e-9:
+        return inside / (1.0 + inside)
+    return (1.0 + inside - np.sqrt((1.0 + inside) ** 2 - 4.0 * spare * inside)) / (2.0 * spare)
+
+
+@_compiled
+def prefill_only(row, prompts, prompt, variation, out):  # type: ignore[no-untyped-def]
     batch, budget = row[BATCH], row[BUDGET]
     own = mean_chunks(prompts, budget) if row[CHUNKED] == 1.0 else 1.0
     room = budget / prompt
     together = min(max(2.0 * batch / 3.0, 1.0), max(1.0, room))
-    waiting = batch / together
-    busy = 1.0 + waiting - np.sqrt(1.0 + waiting * waiting)
+    busy = busy_share(batch / together, variation)
     if room > together:
         busy = max(busy, 1.0 / (1.0 + np.exp(-together) / together))
-    tokens = together * prompt if row[CHUNKED] == 0.0 else together * prompt / own
+    packed = min(together * prompt, budget) if row[CHUNKED] == 1.0 else together * prompt
+    tokens = together * prompt / own
+    tokens += busy * (packed - tokens)  # chunks of a prompt fill up with those behind it, where there are any
     out[PURE], out[MIXED_N], out[CHUNK], out[CHUNK_MEAN] = 0.0, 0.0, tokens, tokens
     out[MIXED], out[SEEN], out[RATE], out[OWN], out[AHEAD] = 1.0, 0.0, busy * tokens / prompt, own, 0.0
     out[BUSY] = busy
@@ -186,7 +196,7 @@ def count(rows, prompts, levels, counts):  # type: ignore[no-untyped-def]
         row, out = rows[i], counts[i]
         out[BUSY] = 1.0
         if row[ROLE] == PREFILL or row[STEPS] <= 0.0:
-            prefill_only(row, prompts, prompt, out)
+            prefill_only(row, prompts, prompt, variation, out)
         elif row[ROLE] == DECODE:
             out[:BUSY] = 0.0
             out[PURE], out[RATE], out[OWN] = row[BATCH], row[BATCH] / row[STEPS], 1.0

@@ -44,8 +44,14 @@ class Load:
 
 def points(found: Wide, rows: Ints, ranks: int) -> Points:
     """The rows of one shape, in order of their batches, as operating points of a replica with so many ranks."""
-    columns = (getattr(found, n)[rows] for n in ("requests_s", "ttft_s", "tpot_s", "board_w"))
-    return Points(found.batch[rows] * float(ranks), *columns, float(found.idle_w[rows[0]]))
+    return Points(
+        inside=found.batch[rows] * np.float64(ranks),
+        requests_s=found.requests_s[rows],
+        ttft_s=found.ttft_s[rows],
+        tpot_s=found.tpot_s[rows],
+        board_w=found.board_w[rows],
+        idle_w=float(found.idle_w[rows[0]]),
+    )
 
 
 def loaded(points: Points, rate_s: float, variation: float = 1.0) -> Load:

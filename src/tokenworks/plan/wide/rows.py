@@ -16,7 +16,7 @@ from tokenworks.plan.wide import counting
 from tokenworks.plan.wide.batches import batches
 from tokenworks.plan.wide.counting import count
 from tokenworks.plan.wide.room import Room
-from tokenworks.plan.wide.traffic import Traffic, traffic
+from tokenworks.plan.wide.traffic import Traffic, Traffics
 
 if TYPE_CHECKING:
     from tokenworks.plan.shapes import Shape
@@ -54,15 +54,15 @@ class Rows:
 
 def rows(shapes: Sequence[Shape], ask: Ask) -> Rows:
     """Every shape with every batch whose sequences fit its cache (one at least), counted."""
-    machines, known = Machines(), dict[tuple[object, ...], Traffic]()
+    machines, traffics = Machines(), Traffics(ask)
     groups: dict[int, tuple[Machine, list[Block]]] = {}
     for i, shape in enumerate(shapes):
         machine = machines.of(shape.deployment)
-        groups.setdefault(id(machine), (machine, []))[1].append(block(i, shape, machine, ask, known))
+        groups.setdefault(id(machine), (machine, []))[1].append(block(i, shape, machine, traffics.of(machine)))
     blocks = [b for _, own in groups.values() for b in own]
     settings = np.concatenate([b.settings for b in blocks])
     counts = np.zeros((len(settings), counting.COUNTS))
-    asked = list(known.values())
+    asked = traffics.distinct
     count(settings, asked[0].prompts, asked[0].levels, counts)
     lengths, places = [len(b.batch) for b in blocks], {id(a): i for i, a in enumerate(asked)}
     sizes = [sum(len(b.batch) for b in own) for _, own in groups.values()]
@@ -74,21 +74,17 @@ def rows(shapes: Sequence[Shape], ask: Ask) -> Rows:
         settings,
         counts,
         np.concatenate([b.kv_share for b in blocks]),
-        tuple(asked),
+        asked,
         np.repeat([places[id(b.asked)] for b in blocks], lengths),
     )
 
 
-def block(number: int, shape: Shape, machine: Machine, ask: Ask, known: dict[tuple[object, ...], Traffic]) -> Block:
-    """The rows of one shape; ``known``: traffic that other shapes share."""
+def block(number: int, shape: Shape, machine: Machine, asked: Traffic) -> Block:
+    """The rows of one shape."""
     d = shape.deployment
-    key = (machine.part.attention.limits, d.tokens_per_step, d.reserve_output)
-    if key not in known:
-        known[key] = traffic(ask, *key)  # type: ignore[arg-type]
-    asked = known[key]
     batch = batches(d.max_seqs)
     if shape.role == "prefill":
-        most = max(8.0, 4.0 * d.token_budget / asked.prompt)  # more prompts than this only wait
+        most = max(32.0, 16.0 * d.token_budget / asked.prompt)  # more prompts than this only wait
         batch = batch[batch <= most]
     share = kv_share(batch, shape.role, asked, Room.of(machine, d))
     batch, share = (values[(share <= 1.0) | (np.arange(len(batch)) == 0)] for values in (batch, share))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tokenworks.errors import InputError
 from tokenworks.plan.ask import Array, Ask
@@ -17,6 +18,8 @@ from tokenworks.plan.wide.times import Times, times
 
 if TYPE_CHECKING:
     from tokenworks.plan.shapes import Shape
+
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,12 @@ def steady(laid: Rows, of: Times, shapes: Sequence[Shape]) -> Wide:
     )
 
 
-def _mean(share: Array, of: Times, apart: Array) -> Array:
+def _mean(share: Array, of: Times, apart: Mask) -> Array:
     """Mean step; of replicas that prefill alone per decode step."""
     return np.where(apart, of.decode_s + share * of.mixed_s, (1.0 - share) * of.decode_s + share * of.mixed_s)
 
 
-def _ttft(laid: Rows, of: Times, mean_s: Array, apart: Array) -> Array:
+def _ttft(laid: Rows, of: Times, mean_s: Array, apart: Mask) -> Array:
     """Rest of the step in which a request comes, steps until it is looked at, prompts ahead, its own.
 
     A step's time varies with the prompts in it, a Poisson number of random lengths, and one's own step is longer than

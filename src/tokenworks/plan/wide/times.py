@@ -9,7 +9,7 @@ import numpy as np
 from tokenworks.physics.operators import Array
 from tokenworks.physics.step import Machine
 from tokenworks.plan.wide import counting as c
-from tokenworks.plan.wide.rows import Rows
+from tokenworks.plan.wide.rows import Ints, Rows
 from tokenworks.plan.wide.steps import (
     BASE,
     CONSTANTS,
@@ -93,7 +93,9 @@ def _fill(machine: Machine, rows: Rows, part: slice, decode: _Sums, mixed: _Sums
     keys, pairs = _by_class(rows, part)
     _decode(found, where, counts[:, c.PURE, None] * keys, part, decode)
     here = np.arange(part.start, part.stop)[prompts]
-    _mixed(found, some[:, c.MIXED_N, None] * keys[prompts], ending[:, None] * pairs[prompts], mean / tokens, here, mixed)
+    _mixed(
+        found, some[:, c.MIXED_N, None] * keys[prompts], ending[:, None] * pairs[prompts], mean / tokens, here, mixed
+    )
     return found.constants
 
 
@@ -104,14 +106,14 @@ def _by_class(rows: Rows, part: slice) -> tuple[Array, Array]:
     return keys[rows.asks[part]], pairs[rows.asks[part]]
 
 
-def _decode(found: Tables, where: Array, keys: Array, part: slice, out: _Sums) -> None:
+def _decode(found: Tables, where: Ints, keys: Array, part: slice, out: _Sums) -> None:
     once = found.decode.seconds + found.shared_decode.seconds
     out.seconds[part] = once[where] + keys @ found.key.seconds
     once = found.decode.dynamic_s + found.shared_decode.dynamic_s
     out.dynamic_s[part] = out.mean_s[part] = once[where] + keys @ found.key.dynamic_s
 
 
-def _mixed(found: Tables, keys: Array, pairs: Array, mean: Array, here: Array, out: _Sums) -> None:
+def _mixed(found: Tables, keys: Array, pairs: Array, mean: Array, here: Ints, out: _Sums) -> None:
     """``mean``: tokens of the mean rank over those of the fullest: its energy is that share of the fullest's."""
     out.seconds[here] = (
         found.mixed.seconds + found.shared_mixed.seconds + keys @ found.key.seconds + pairs @ found.pair.seconds

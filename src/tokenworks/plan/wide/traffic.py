@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tokenworks.physics.step import Machine
 from tokenworks.plan.ask import Array, Ask
-
 
 LEVELS = 32  # of prompts, in which integrals over their lengths are taken
 
@@ -45,9 +45,18 @@ def traffic(ask: Ask, limits: tuple[int, int], tokens_per_step: float, reserves:
     spread = float(np.sqrt(max(0.0, weight @ square - held**2)))
     middles = (np.arange(LEVELS) + 0.5) / LEVELS
     return Traffic(
-        np.sort(prompt), np.quantile(prompt, middles), float(prompt.mean()), float((prompt**2).mean()), float(ask.output_tokens.mean()), float(steps.mean()), pairs, keys, held, spread,
-        float((known + prompt).mean()),
-    )  # fmt: skip
+        prompts=np.sort(prompt),
+        levels=np.quantile(prompt, middles),
+        prompt=float(prompt.mean()),
+        prompt_square=float((prompt**2).mean()),
+        output=float(ask.output_tokens.mean()),
+        steps=float(steps.mean()),
+        pairs=pairs,
+        keys=keys,
+        held=held,
+        held_sd=spread,
+        moved=float((known + prompt).mean()),
+    )
 
 
 def keys_of(start: Array, count: Array, limit: int) -> Array:
@@ -64,3 +73,21 @@ def _held(prompt: Array, later: Array, reserves: bool) -> tuple[Array, Array]:
     if reserves:
         return prompt + later + 1.0, (prompt + later + 1.0) ** 2
     return prompt + later / 2, prompt**2 + prompt * later + later**2 / 3
+
+
+class Traffics:
+    """Traffic of a sample for machines, made once for those with equal rules."""
+
+    def __init__(self, ask: Ask):
+        self._ask, self._known = ask, dict[tuple[tuple[int, int], float, bool], Traffic]()
+
+    def of(self, machine: Machine) -> Traffic:
+        d = machine.deployment
+        key = machine.part.attention.limits, d.tokens_per_step, d.reserve_output
+        if key not in self._known:
+            self._known[key] = traffic(self._ask, *key)
+        return self._known[key]
+
+    @property
+    def distinct(self) -> tuple[Traffic, ...]:
+        return tuple(self._known.values())

@@ -1,0 +1,113 @@
+"""Prefill and decode pools: against plain loops, and against the twin."""
+
+import numpy as np
+import pytest
+from deployments import deployment
+from random_replicas import lengths
+from replicas import apart, rehearsed
+
+from tokenworks.plan.allowed import Allowed
+from tokenworks.plan.pools import best_of_shapes, family, pools, ratios
+from tokenworks.plan.shapes import Shape, shapes
+from tokenworks.plan.wide import wide
+from tokenworks.plan.wide.load import loaded, points
+
+ALLOWED = Allowed(
+    ("hgx-h200",), engines=("vllm", "sglang"), weights=("fp8",), most_gpus=4, roles=("prefill", "decode"), max_seqs=48
+)
+
+
+def by_loops(kinds, found, ttft_s, most):
+    """The best (requests per second and GPU) of each prefill shape and decode row, over everything."""
+    best = {}
+    for i in range(len(found)):
+        if kinds[found.shape[i]].role != "prefill" or found.ttft_s[i] > ttft_s:
+            continue
+        for j in range(len(found)):
+            if kinds[found.shape[j]].role != "decode" or family(kinds[found.shape[i]]) != family(kinds[found.shape[j]]):
+                continue
+            for p, d in ratios(most):
+                rate = min(p * found.requests_s[i], d * found.requests_s[j]) / (p * found.gpus[i] + d * found.gpus[j])
+                key = (int(found.shape[i]), j)
+                best[key] = max(best.get(key, 0.0), rate)
+    return best
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pools_are_the_best_of_all(seed):
+    r = np.random.default_rng(seed)
+    kinds = [
+        s
+        for s in shapes("llama-3.1-8b", lengths(r, 1000, 200, 0.5), ALLOWED)
+        if s.deployment.pp == 1 and s.deployment.kv == "fp8"
+    ]
+    ask = lengths(r, float(r.integers(200, 4000)), float(r.integers(50, 500)), 0.6)
+    found = wide(kinds, ask)
+    prefill = np.array([s.role == "prefill" for s in kinds])[found.shape]
+    ttft_s = float(np.quantile(found.ttft_s[prefill], 0.6))
+    mine, wanted = pools(kinds, found, ttft_s, most=4), by_loops(kinds, found, ttft_s, 4)
+    assert len(mine) == len(wanted)
+    for k in range(len(mine)):
+        key = (int(found.shape[mine.prefill[k]]), int(mine.decode[k]))
+        assert mine.requests_s[k] / mine.gpus[k] == pytest.approx(wanted[key], rel=1e-11)
+    best = best_of_shapes(mine, found, tpot_s=float(np.median(mine.tpot_s)))
+    for k in range(len(best)):
+        pair = found.shape[best.prefill[k]], found.shape[best.decode[k]]
+        same = (
+            (found.shape[mine.prefill] == pair[0])
+            & (found.shape[mine.decode] == pair[1])
+            & (mine.tpot_s <= np.median(mine.tpot_s))
+        )
+        assert best.requests_s[k] / best.gpus[k] == (mine.requests_s / mine.gpus)[same].max()
+
+
+def test_engines_and_formats_are_not_mixed():
+    kinds = shapes("llama-3.1-8b", lengths(np.random.default_rng(1), 1000, 200, 0.5), ALLOWED)
+    found = wide(kinds, lengths(np.random.default_rng(1), 1000, 200, 0.5))
+    mine = pools(kinds, found)
+    for i, j in zip(mine.prefill, mine.decode, strict=True):
+        a, b = kinds[found.shape[i]].deployment, kinds[found.shape[j]].deployment
+        assert (a.engine, a.weights, a.kv) == (b.engine, b.weights, b.kv)
+    assert mine.tried >= len(mine) * len(ratios(8))
+
+
+def test_no_pair_is_no_row():
+    kinds = [Shape("hgx-h200", "decode", deployment())]
+    assert len(pools(kinds, wide(kinds, lengths(np.random.default_rng(1), 1000, 200, 0.5)))) == 0
+
+
+CASES = {
+    "chat": ({"token_budget": 8192}, {"token_budget": 8192, "cuda_graph_max_seqs": 512}, 64, 1000, 250),
+    "long prompts": ({"token_budget": 8192, "tp": 2}, {"token_budget": 8192, "kv": "bf16", "cuda_graph_max_seqs": 512}, 32, 5000, 300),
+    "alone": ({"engine": "sglang", "prefill_alone": True, "token_budget": 16384}, {"engine": "sglang", "prefill_alone": True}, 48, 800, 200),
+    "ranks": (
+        {"accelerator": "b200", "model": "deepseek-r1", "weights": "fp8_block", "tp": 8, "ep": 8, "token_budget": 8192},
+        {"accelerator": "b200", "model": "deepseek-r1", "weights": "fp8_block", "dp": 8, "ep": 8, "cuda_graph_max_seqs": 512},
+        32, 1500, 300,
+    ),
+}  # fmt: skip
+
+
+def figures(name):
+    """Relative errors against the twin: rate of flooded decode and of flooded prefill workers; then, one of each at 60%
+    of what the slower one can, TTFT and TPOT."""
+    first, second, batch, prompt, output = CASES[name]
+    ask = lengths(np.random.default_rng(6), prompt, output, 0.5, 400)
+    p, d = deployment(**{**first, "max_seqs": 256}), deployment(**{**second, "max_seqs": batch})
+    found, count = wide([Shape("", "prefill", p), Shape("", "decode", d)], ask), max(1200, 20 * batch * d.dp)
+    prompts, answers = (np.flatnonzero(found.shape == k) for k in (0, 1))
+    most, full = float(found.requests_s[prompts].max()), float(found.requests_s[answers[-1]])
+    flooded = rehearsed(apart(p, d, (int(np.ceil(1.6 * full / most)), 1)), ask, count)
+    filled = rehearsed(apart(p, d, (1, int(np.ceil(1.6 * most / full)))), ask, 1200)
+    rate_s = 0.6 * min(most, full)
+    some = rehearsed(apart(p, d, (1, 1)), ask, count, rate_s)
+    ttft = np.interp(rate_s, found.requests_s[prompts], found.ttft_s[prompts])
+    tpot = loaded(points(found, answers, d.dp), rate_s).tpot_s
+    return full / flooded.requests_s - 1, most / filled.requests_s - 1, ttft / some.ttft_s - 1, tpot / some.tpot_s - 1
+
+
+def test_pools_in_the_twin():
+    """Four disaggregated services: rates within 6%, TPOT within 4%, TTFT within 25%."""
+    errors = np.array([figures(name) for name in CASES])
+    assert (np.abs(errors) < [0.06, 0.06, 0.25, 0.04]).all(), errors
+    assert (np.median(np.abs(errors), axis=0) < [0.02, 0.04, 0.15, 0.02]).all(), errors
