@@ -21,7 +21,7 @@ from pages import section
 from tokenworks.errors import TokenworksError
 from tokenworks.plan.allowed import Allowed
 from tokenworks.plan.ask import Ask
-from tokenworks.plan.bounds import keeps
+from tokenworks.plan.survivors import keeps
 from tokenworks.plan.closed_loop import ClosedLoop, Lengths, Limits, Stand
 from tokenworks.plan.pools import best_of_shapes, pools
 from tokenworks.plan.shapes import Shape, shapes

@@ -31,14 +31,14 @@ from tokenworks.spec.loading import loads as factory
 SHIPPED = ("chat", "reasoning")
 # name, model, systems, requests/s, mean prompt and answer, objectives
 VARIED = (
-    ("assistant", "llama-3.1-8b", ["hgx-h100"], 200, 1024, 256, {"ttft_p95": "500 ms", "tpot_p95": "30 ms"}),
-    ("summaries", "qwen3-32b", ["hgx-h200"], 10, 8000, 300, {"ttft_p95": "4 s", "tpot_p95": "60 ms"}),
-    ("agents", "gpt-oss-120b", ["hgx-b200"], 60, 4000, 500, {"ttft_p95": "1 s", "tpot_p95": "25 ms"}),
-    ("letters", "llama-3.3-70b", ["hgx-b200", "gb200-nvl72"], 30, 1500, 800, {"e2e_p95": "90 s"}),
-    ("coding", "qwen3-235b-a22b", ["hgx-h200"], 10, 3000, 600, {"ttft_p95": "4 s", "tpot_p95": "80 ms"}),
-    ("thinking", "deepseek-r1", ["hgx-b200"], 20, 1500, 2000, {"tpot_p95": "60 ms"}),
-    ("extraction", "mixtral-8x7b", ["hgx-h100"], 40, 2000, 100, {"tpot_p95": "60 ms"}),
-    ("research", "llama-3.1-405b", ["hgx-h200"], 4, 2000, 700, {"ttft_p95": "5 s", "tpot_p95": "100 ms"}),
+    ("assistant", "llama-3.1-8b", ["hgx-h100"], 1500, 1024, 256, {"ttft_p95": "500 ms", "tpot_p95": "30 ms"}),
+    ("summaries", "qwen3-32b", ["hgx-h200"], 60, 8000, 300, {"ttft_p95": "4 s", "tpot_p95": "60 ms"}),
+    ("agents", "gpt-oss-120b", ["hgx-b200"], 500, 4000, 500, {"ttft_p95": "1 s", "tpot_p95": "25 ms"}),
+    ("letters", "llama-3.3-70b", ["hgx-b200", "gb200-nvl72"], 300, 1500, 800, {"e2e_p95": "90 s"}),
+    ("coding", "qwen3-235b-a22b", ["hgx-h200"], 80, 3000, 600, {"ttft_p95": "4 s", "tpot_p95": "80 ms"}),
+    ("thinking", "deepseek-r1", ["hgx-b200"], 120, 1500, 2000, {"tpot_p95": "60 ms"}),
+    ("extraction", "mixtral-8x7b", ["hgx-h100"], 400, 2000, 100, {"tpot_p95": "60 ms"}),
+    ("research", "llama-3.1-405b", ["hgx-h200"], 25, 2000, 700, {"ttft_p95": "5 s", "tpot_p95": "100 ms"}),
 )  # fmt: skip
 
 
