@@ -83,7 +83,7 @@ def main() -> None:
             f"on one core (best {of['configs_s_core']:,.0f}); {of['pools_tried']:,} pairs of pools with their ratios; "
             f"a fixed piece of work varied by {of['probe_spread']:.0%} meanwhile"
         )
-    times = {k: v for k, v in found.items() if k.startswith("plan_") and k.endswith("_s")}
+    times = {k: v for k, v in found.items() if k.startswith("plan_") and k.endswith("_s") and k != "plan_s"}
     parts = ", ".join(f"{k[5:-2].replace('_', ' ')} {v:.1f} s" for k, v in times.items())
     print(f"one plan: {found['plan_s']:.1f} s ({parts}; {found['plan_configurations']:,} configurations)")
 

@@ -51,7 +51,12 @@ def test_a_run_is_metered_billed_and_booked_once(factory, tmp_path, capsys):
     assert "duplicate" in capsys.readouterr().out
     with Ledger.open(place, read_only=True) as ledger:
         assert ledger.verify().sound
-        usage = ledger.usage_table()
+        usage, tools = ledger.usage_table(), ledger.cost_table()
+    assert 0 < len(tools) < len(usage)
+    assert set(tools["meter"].to_pylist()) == {"search_second", "citation_second"}
+    assert set(tools["amount_micro"].to_pylist()) == {None}
+    assert set(tools["run"].to_pylist()) <= set(usage["run"].to_pylist())
+    assert set(tools["root_run"].to_pylist()) <= set(usage["root_run"].to_pylist())
     services = {s["name"]: s for s in json.loads((tmp_path / "out/result.json").read_text())["services"]}
     made = dict.fromkeys(services, 0)
     for row in usage.to_pylist():

@@ -40,6 +40,10 @@ def kind(page, language, content):
         return "guide"  # tests/catalog/test_catalog_docs.py
     if page.name == "site-calibration.md" and all(line.startswith("tokenworks ") for line in lines):
         return "guide"  # tests/accuracy/test_site_calibration.py
+    if page.name == "sweep.md" and all(line.startswith("tokenworks sweep ") for line in lines):
+        return "guide"  # tests/plan/test_sweep_page.py
+    if page.name == "roadmap.md" and all(line.startswith("tokenworks roadmap ") for line in lines):
+        return "guide"  # tests/plan/test_roadmap.py
     if page.name == "billing.md" and lines[0].startswith("$ tokenworks "):
         return "guide"  # tests/docs/test_billing_page.py
     drawn = "►" in content or lines[0].endswith("/")  # a picture or a folder's tree
@@ -77,7 +81,7 @@ def test_command_block_runs_from_top_to_bottom(monkeypatch, tmp_path, capsys):
     """As written, in an empty folder; validate, which rehearses every measurement, has its own tests."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(MODEL_OF_ONES_OWN))
-    verbs = ["init", "check", "run", "run", "run", "estimate", "catalog", "catalog", "taf", "validate"]
+    verbs = ["init", "check", "run", "run", "run", "estimate", "catalog", "catalog", "taf", "validate", "plan", "plan", "roadmap", "compare", "topology"]
     assert [c[0] for c in commands()] == verbs
     for arguments in commands():
         if arguments[0] == "run":

@@ -8,10 +8,10 @@ import pytest
 
 from tokenworks.errors import InputError, TraceError
 from tokenworks.events.ledger_events import UsageEvent
+from tokenworks.events.tables import table
 from tokenworks.ledger.bills.read import read_bill
 from tokenworks.ledger.bills.reconcile import LedgerRow, ledger_money, ledger_usage, reconcile
 from tokenworks.ledger.bills.rows import BillRow
-from tokenworks.ledger.exports import table
 
 DAY = date(2026, 3, 1)
 START, END = 1_772_323_200, 1_772_409_600  # 2026-03-01 UTC

@@ -1,26 +1,15 @@
 """Each test that takes ``place`` runs on SQLite and on PostgreSQL, where a server answers."""
 
-import os
 import uuid
 from pathlib import Path
 
 import pytest
-
-SERVER = os.environ.get("TOKENWORKS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
-NO_SERVER = (
-    f"no PostgreSQL answers at {SERVER}; start one, e.g. `docker run -p 5432:5432 -e POSTGRES_HOST_AUTH_METHOD=trust"
-    " -e POSTGRES_DB=test postgres:16`, or name one in TOKENWORKS_TEST_POSTGRES"
-)
+from postgres import NO_SERVER, SERVER, answers
 
 
 @pytest.fixture(scope="session")
 def server():
-    psycopg = pytest.importorskip("psycopg")
-    try:
-        with psycopg.connect(SERVER, connect_timeout=2):
-            return SERVER
-    except psycopg.OperationalError:
-        return None
+    return SERVER if answers() else None
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

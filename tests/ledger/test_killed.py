@@ -81,7 +81,8 @@ def test_five_times_killed(place, tmp_path):
 
 @pytest.mark.prove
 @pytest.mark.timeout(3600)
-def test_a_hundred_times_killed(place, tmp_path):
+def test_a_hundred_times_killed(place, tmp_path, record_property):
     heard, stored = rounds(place, tmp_path, 100, seed=2)
     assert 0 < heard < stored
     require_whole(place, tmp_path, stored)
+    record_property("figure", f"{stored:,} events, 0 lost, 0 doubled, chain intact")

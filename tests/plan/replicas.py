@@ -26,6 +26,7 @@ class Point:
     ttft_s: float
     tpot_s: float
     board_w: float
+    ttft_p95_s: float
 
 
 def drawn(ask: Ask, count: int, rate_s: float, seed: int) -> Requests:
@@ -66,6 +67,7 @@ def rehearsed(cell: Cell, ask: Ask, count: int, rate_s: float = 0.0, seed: int =
         float(ttft.mean()),
         float(tpot.mean()) if len(tpot) else 0.0,
         float((joules + idle) / (twin.end_ticks / TICKS_PER_S)),
+        float(np.quantile(ttft, 0.95)),
     )
 
 
@@ -93,10 +95,10 @@ def at_rate(deployment: Deployment, ask: Ask, rate_s: float) -> Point:
         rate_s,
         float(ask.output_tokens.var() / ask.output_tokens.mean() ** 2),
     )
-    return Point(rate_s, load.ttft_s, load.tpot_s, load.board_w)
+    return Point(rate_s, load.ttft_s, load.tpot_s, load.board_w, load.ttft_p95_s)
 
 
 def at_batch(deployment: Deployment, ask: Ask, batch: int, role: str = "serve") -> Point:
     found = predicted(deployment, ask, role)
     i = int(np.flatnonzero(found.batch == batch)[0])
-    return Point(*(float(getattr(found, n)[i]) for n in ("requests_s", "ttft_s", "tpot_s", "board_w")))
+    return Point(*(float(getattr(found, n)[i]) for n in ("requests_s", "ttft_s", "tpot_s", "board_w", "ttft_p95_s")))

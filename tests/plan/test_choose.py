@@ -10,9 +10,10 @@ from tokenworks import catalog
 from tokenworks.plan import choose
 from tokenworks.plan.ask import Ask
 from tokenworks.plan.candidates import NONE, Space, Table, together, unbeaten
-from tokenworks.plan.choose import Market, pareto, search
+from tokenworks.plan.choose import search
 from tokenworks.plan.cost import fleet, prices
 from tokenworks.plan.limits import Tails
+from tokenworks.plan.market import Market, pareto, worth
 from tokenworks.plan.reading import loads
 from tokenworks.plan.sample import Asked
 from tokenworks.plan.systems import Kind
@@ -154,7 +155,7 @@ def test_the_front_holds_what_nothing_beats():
 def test_two_objectives_are_both_on_the_front():
     m = market(3, 1, 60, objective="[usd_per_mtok, tokens_per_joule]")
     found = search(m).picks
-    front = found.take(pareto(choose.worth(m.demand, found.columns)))
+    front = found.take(pareto(worth(m.demand, found.columns)))
     assert front.columns["usd_per_mtok"].min() == found.columns["usd_per_mtok"].min()
     assert front.columns["tokens_per_joule"].max() == found.columns["tokens_per_joule"].max()
 

@@ -7,13 +7,14 @@ import re
 import pytest
 
 from tokenworks.cli.main import main
+from tokenworks.plan.adjust import adjusted
 from tokenworks.plan.build import grown, layout
 from tokenworks.plan.choose import search
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.make import make_plan
 from tokenworks.plan.reading import loads
 from tokenworks.plan.survey import market_of
-from tokenworks.plan.trial import adjusted, rehearsed
+from tokenworks.plan.trial import rehearsed
 from tokenworks.rehearsal import rehearse
 from tokenworks.report.plan_files import plan_json, read_plan
 from tokenworks.report.plan_page import plan_page
@@ -239,6 +240,18 @@ def test_two_services_on_one_kind_of_server_share_it():
     assert sum(s.count for s in both.systems) <= sum(s.count for s in alone.systems) + 1
     assert sum(s.gpus for s in both.setups) <= sum(s.gpus for s in both.systems)
     assert not both.missed
+
+
+def test_a_day_is_planned_for_its_busiest_time():
+    text = TEXT.replace("kind: poisson}", "kind: weekly, peak_to_mean: 1.5, weekend: 50%}")
+    peak = 1.5 * 7 / 6  # five days of 1 and two of a half
+    day = make_plan(loads(text))
+    flat = make_plan(loads(TEXT.replace("rate: 300/s", f"rate: {300 * peak}/s")))
+    assert [s.workers for s in day.best.setups] == [s.workers for s in flat.best.setups]
+    assert day.best.figures["usd_h"] == pytest.approx(flat.best.figures["usd_h"], rel=0.02)
+    assert day.best.figures["usd_per_mtok"] == pytest.approx(flat.best.figures["usd_per_mtok"] * peak, rel=0.02)
+    assert any("busiest time, 1.75 × the mean" in note for note in day.notes)
+    assert "kind: poisson" in day.best.yaml
 
 
 def test_two_objectives_give_a_front():

@@ -1,10 +1,12 @@
 """The closed form of a steady replica: by hand where that can be done, against the twin where not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from deployments import deployment
 from random_replicas import lengths, replica
-from replicas import alone, at_batch, at_rate, predicted, rehearsed
+from replicas import alone, at_batch, at_rate, drawn, predicted, rehearsed
 
 from tokenworks.errors import InputError
 from tokenworks.plan.ask import Ask
@@ -14,6 +16,8 @@ from tokenworks.plan.wide import Wide, wide
 from tokenworks.plan.wide.counting import fullest, longest_of, mean_chunks, most_of, prefill_steps
 from tokenworks.plan.wide.load import Points, loaded
 from tokenworks.plan.wide.steps import Asked, tables
+from tokenworks.twin.cell import TwinOptions
+from tokenworks.twin.simulate import simulate
 
 GRAPHS = {"cuda_graph_max_seqs": 512, "token_budget": 8192}
 R1 = {"accelerator": "b200", "model": "deepseek-r1", "weights": "fp8_block"}
@@ -40,7 +44,7 @@ CASES = {  # deployment, batch, prompt, output, spread of both
 
 
 def errors_of(name):
-    """(throughput, TPOT, watts of a flooded replica; TTFT, TPOT, watts of one at 70%): relative errors."""
+    """(throughput, TPOT, watts of a flooded replica; TTFT, TPOT, watts, TTFT p95 of one at 70%): relative errors."""
     changes, batch, prompt, output, spread = CASES[name]
     ask = lengths(np.random.default_rng(3), prompt, output, spread, 400)
     d = deployment(**{**changes, "max_seqs": batch})
@@ -49,21 +53,22 @@ def errors_of(name):
     some = rehearsed(alone(d), ask, count, 0.7 * full.requests_s)
     mine, less = at_batch(d, ask, batch), at_rate(d, ask, 0.7 * full.requests_s)
     pairs = ((mine, full, "requests_s"), (mine, full, "tpot_s"), (mine, full, "board_w"))
-    pairs += ((less, some, "ttft_s"), (less, some, "tpot_s"), (less, some, "board_w"))
+    pairs += ((less, some, "ttft_s"), (less, some, "tpot_s"), (less, some, "board_w"), (less, some, "ttft_p95_s"))
     return [getattr(a, what) / getattr(b, what) - 1 for a, b, what in pairs]
 
 
 def test_replicas_in_the_twin():
-    """Seventeen deployments, flooded and at 70%: median error of throughput within 5% (measured 1%), none above 9%."""
+    """Seventeen deployments, flooded and at 70%: median error of throughput within 2.5%, none above 6%."""
     errors = np.abs([errors_of(name) for name in CASES])
-    rate, tpot, watts, ttft, tpot_70, watts_70 = np.median(errors, axis=0)
+    rate, tpot, watts, ttft, tpot_70, watts_70, late = np.median(errors, axis=0)
     assert rate < 0.025
     assert tpot < 0.025
     assert watts < 0.03
     assert ttft < 0.15
     assert tpot_70 < 0.05
     assert watts_70 < 0.02
-    assert (errors.max(axis=0) < [0.09, 0.09, 0.09, 0.35, 0.2, 0.12]).all()
+    assert late < 0.35
+    assert (errors.max(axis=0) < [0.06, 0.06, 0.06, 0.3, 0.15, 0.1, 0.5]).all()
 
 
 def test_one_request_at_a_time_by_hand():
@@ -102,9 +107,48 @@ def test_figures_make_sense(seed):
     found = wide([Shape("", role, d)], lengths(r, 1500, 150, 0.6))
     for name in ("requests_s", "output_tokens_s", "ttft_s", "board_w", "kv_share"):
         assert (getattr(found, name) > 0).all(), name
-    assert (found.kv_share[1:] <= 1).all()
+    assert (found.kv_share[1:] <= 1.005).all()
+    assert (np.diff(found.batch) > 0).all()
     assert (found.board_w <= found.gpus * 1.001 * Machines().of(d).chip.tdp_w).all()
     assert (found.board_w >= found.idle_w * 0.999).all() or role == "prefill"
+
+
+TIGHT = {
+    "full attention": {"memory_fraction": 0.35},
+    "reserved": {"memory_fraction": 0.35, "reserve_output": True},
+    "windows": {"model": "gemma-3-27b", "weights": "fp8", "memory_fraction": 0.5},
+    "linear states": {"model": "nemotron-h-56b", "weights": "fp8", "memory_fraction": 0.85},
+}
+
+
+@pytest.mark.parametrize("name", TIGHT)
+def test_the_largest_batch_just_fits_the_cache(name):
+    """The twin preempts hardly anything at it, and with a third more the cache, not the batch, holds requests back."""
+    d = deployment(**{**GRAPHS, **TIGHT[name], "max_seqs": 256})
+    ask = lengths(np.random.default_rng(3), 1500, 400, 0.7, 400)
+    found = predicted(d, ask)
+    most = int(found.batch[-1])
+    assert most < 256
+    assert found.kv_share[-1] > 0.9
+    run = lambda batch: simulate(alone(replace(d, max_seqs=batch)), drawn(ask, 2000, 0.0, 1), TwinOptions(record=True))  # noqa: E731
+    assert run(most).services[0].preemptions < 0.02 * 2000
+    beyond = run(round(most * 1.4))
+    mean_batch = beyond.workers.batch_steps[0] / beyond.workers.steps[0]
+    assert beyond.services[0].preemptions > 0.01 * 2000 or mean_batch < 1.3 * most
+
+
+def test_known_prefixes_cost_keys_but_no_prefill():
+    """A prompt of which half is known: as many keys as the whole, prefill work of the other half."""
+    r = np.random.default_rng(1)
+    whole, half = np.full(50, 4000.0), np.full(50, 2000.0)
+    output = r.integers(50, 200, 50).astype(float)
+    of = lambda ask: predicted(deployment(max_seqs=8), ask)  # noqa: E731
+    cold, warm = of(Ask(whole, output, None, None, None)), of(Ask(half, output, None, None, None, half))
+    short = of(Ask(half, output, None, None, None))
+    assert warm.tpot_s[0] == pytest.approx(cold.tpot_s[0], rel=1e-12)
+    assert short.tpot_s[0] < warm.tpot_s[0]
+    assert (short.ttft_s[0], short.requests_s[0]) < (warm.ttft_s[0], np.inf)
+    assert warm.ttft_s[0] < cold.ttft_s[0]
 
 
 def test_no_shape_is_an_error():
@@ -132,11 +176,11 @@ def test_counts_against_draws():
 def test_a_processor_sharing_queue_by_hand():
     """x(n) constant: M/M/1 in numbers, mean ρ / (1 − ρ) in all; x(n) = n μ: M/M/c with its Erlang wait."""
     n = np.arange(1.0, 5)
-    flat = Points(n, np.full(4, 2.0), np.zeros(4), n, n * 0 + 100.0, 50.0)
+    flat = Points(n, np.full(4, 2.0), np.zeros(4), n, n * 0 + 100.0, 50.0, np.zeros(4))
     load = loaded(flat, 1.0)
     assert load.inside + load.waiting == pytest.approx(1.0)
     assert load.board_w == pytest.approx(75.0)
-    servers = loaded(Points(n, n, np.zeros(4), n * 0 + 1.0, n, 0.0), 3.0)
+    servers = loaded(Points(n, n, np.zeros(4), n * 0 + 1.0, n, 0.0, np.zeros(4)), 3.0)
     terms = [3.0**k / np.prod(np.arange(1, k + 1)) for k in range(4)]
     wait = 3.0**4 / 24 * 4
     erlang = wait / (sum(terms) + wait)

@@ -4,14 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from deployments import deployment
 from random_replicas import replica
 
 from tokenworks.physics.compile import FINE_PER_J, FINE_PER_S, compile_worker, grid
 from tokenworks.physics.explain import explain
 from tokenworks.physics.power import PowerLaw
 from tokenworks.physics.step import Machine
+from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.plan.machines import Machines
-from tokenworks.plan.wide.steps import Asked, tables
+from tokenworks.plan.wide.steps import MOVE_S, STEP_S, Asked, constants, tables
 from tokenworks.plan.wide.traffic import keys_of
 
 
@@ -91,6 +93,14 @@ def test_steps_are_those_of_the_twins_tables(seed):
     np.testing.assert_allclose(
         law.joules(of.decode.dynamic_s, gpus) * FINE_PER_J, table.joule_decode[whole], rtol=1e-12, atol=1.5
     )
+
+
+@pytest.mark.parametrize("changes", [{}, {"transfer_gb_s": 7.0}, {"scale_out_gb_s": 30.0}])
+def test_a_cache_moves_as_in_the_twin(changes):
+    d = deployment(max_seqs=4, token_budget=64, **changes)
+    model, known = compile_worker(d), constants(Machine.of(d))
+    assert model.transfer_ticks_per_token == pytest.approx(known[MOVE_S] * TICKS_PER_S, abs=1)
+    assert model.transfer_latency_ticks == pytest.approx(known[STEP_S] * TICKS_PER_S, abs=1)
 
 
 def test_machines_resolve_terms_as_each_alone():

@@ -8,17 +8,18 @@ import pytest
 from tokenworks.errors import InputError
 from tokenworks.events.ledger_events import USAGE_COLUMNS
 from tokenworks.rehearsal.events import RunKey, usage_table
-from tokenworks.twin.cell import FINISHED, IN_SYSTEM, TIMED_OUT, WAITING, RequestLog
+from tokenworks.twin.cell import FINISHED, IN_SYSTEM, TIMED_OUT, Departed, RequestLog
 from tokenworks.workload.generate import requests
 
-KEY = RunKey("run/7", ("chat",), ("llama",), ("acme",), start_us=1_000_000, end_us=50, first_seq=40)
+KEY = RunKey("run/7", ("chat",), ("llama",), ("acme",), start_us=1_000_000, first_seq=40)
 
 
-def log_of(*rows: tuple[int, ...]) -> RequestLog:
+def left(*rows: tuple[int, ...]) -> Departed:
     """Rows: arrival, first token, finish (ticks), status, produced, cached."""
     arrival, first, finish, status, produced, cached = (np.array(x) for x in zip(*rows, strict=True))
     zeros = np.zeros(len(rows), np.int32)
-    return RequestLog(arrival, first, finish, status.astype(np.int8), produced, cached, zeros, zeros)
+    log = RequestLog(arrival, first, finish, status.astype(np.int8), produced, cached, zeros, zeros)
+    return Departed(np.arange(len(rows)), log, None, 5_000_000)
 
 
 def load_of(count: int):
@@ -27,9 +28,9 @@ def load_of(count: int):
 
 
 def rows():
-    return log_of(
+    return left(
         (0, 300_000, 2_000_000, FINISHED, 5, 4), (0, 300_000, -1, IN_SYSTEM, 2, 0), (0, -1, -1, IN_SYSTEM, 0, 0),
-        (100_000, -1, 900_000, TIMED_OUT, 0, 0), (-1, -1, -1, WAITING, 0, 0),
+        (100_000, -1, 900_000, TIMED_OUT, 0, 0),
     )  # fmt: skip
 
 
@@ -53,20 +54,28 @@ def test_each_end_by_hand():
 
 
 def test_runs_and_steps_of_agents_replace_columns():
-    key = RunKey("r", ("chat",), ("llama",), ("acme",), columns={"run": np.array(list("abcde")), "step": np.arange(5)})
-    table = usage_table(key, load_of(5), rows())
+    columns = {"run": np.array(list("abcd")), "step": np.arange(4)}
+    table = usage_table(KEY, load_of(5), rows(), columns)
     assert (table["run"].to_pylist(), table["step"].to_pylist()) == (list("abcd"), [0, 1, 2, 3])
 
 
+def test_events_follow_in_the_order_in_which_requests_left():
+    some = rows()
+    back = replace(some, number=np.array([4, 0, 3, 1]))
+    load = replace(load_of(5), input_tokens=np.array([10, 20, 30, 40, 50]))
+    table = usage_table(KEY, load, back)
+    assert table["id"].to_pylist() == ["4", "0", "3", "1"]
+    assert table["input_fresh"].to_pylist() == [46, 10, None, 0]
+
+
 @pytest.mark.parametrize(
-    ("key", "count", "says"),
+    ("key", "columns", "says"),
     [
-        (KEY, 4, "4 requests but a log of 5"),
-        (RunKey("r", (), ()), 5, "service number 0"),
-        (RunKey("r", ("a",), ()), 5, "1 services but 0 models"),
-        (RunKey("r", ("a",), ("m",), ("t",), columns={"wrong": np.arange(5)}), 5, "no column 'wrong'"),
+        (RunKey("r", (), ()), {}, "service number 0"),
+        (RunKey("r", ("a",), ()), {}, "1 services but 0 models"),
+        (RunKey("r", ("a",), ("m",), ("t",)), {"wrong": np.arange(4)}, "no column 'wrong'"),
     ],
 )
-def test_what_does_not_fit_is_refused(key, count, says):
+def test_what_does_not_fit_is_refused(key, columns, says):
     with pytest.raises(InputError, match=says):
-        usage_table(key, load_of(count), rows())
+        usage_table(key, load_of(5), rows(), columns)

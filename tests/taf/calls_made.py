@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from tokenworks.events.ledger_events import Reversal, UsageEvent
-from tokenworks.ledger.exports import table
+from tokenworks.events.tables import table
 
 HOUR_US = 3_600_000_000
 

@@ -6,7 +6,7 @@ from calls_made import call, sub, usage
 from tokenworks.economics.amplification import taf_cost
 from tokenworks.errors import InputError
 from tokenworks.events.ledger_events import CostEvent
-from tokenworks.ledger.exports import table
+from tokenworks.events.tables import table
 
 WEIGHTS = {
     "input_fresh": 1,

@@ -15,6 +15,7 @@ from tokenworks.accuracy.validate import Answer, Rehearsed, fenced, of_each
 from tokenworks.accuracy.validate import answer as answer_row
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.terms import attributes
+from tokenworks.twin.spread import Crew
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,11 @@ def _looked_at(measured: Measurement) -> tuple[Answer, Setting | None]:
     return answer, seen[0] if seen and answer.rate else None
 
 
-def residuals(measured: Sequence[Measurement], processes: int, say: Callable[[str], None]) -> list[Residual]:
+def residuals(
+    measured: Sequence[Measurement], processes: int, say: Callable[[str], None], ray: bool = False
+) -> list[Residual]:
     """Residuals in the order of the rows; the answers are those of `validate`."""
-    found = of_each(_looked_at, measured, processes, say)
+    found = of_each(_looked_at, measured, Crew(processes, ray), say)
     return [Residual(i, m, *one) for i, (m, one) in enumerate(zip(measured, found, strict=True))]
 
 

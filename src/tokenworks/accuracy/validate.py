@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from tokenworks.accuracy.experiments import Experiment, experiment
@@ -14,9 +15,9 @@ from tokenworks.accuracy.intervals import interval, novelty
 from tokenworks.accuracy.replay import Prediction, Run, fitting, measure
 from tokenworks.accuracy.rows import Measurement, Row
 from tokenworks.accuracy.stand import model_of
-from tokenworks.accuracy.workers import workers
 from tokenworks.errors import CatalogError, InputError
 from tokenworks.physics.terms import Terms, resolve
+from tokenworks.twin.spread import Crew, spread
 
 OK, ASSUMED, UNSUPPORTED = "ok", "assumed", "unsupported"
 
@@ -108,30 +109,32 @@ def _measured(measured: Measurement) -> Answer:
     return fenced(measured, answer)
 
 
-def validate(measured: Sequence[Measurement], processes: int, say: Callable[[str], None]) -> list[Answer]:
-    """Answers in the order of the rows, the same on any number of processes."""
-    return of_each(_measured, measured, processes, say)
+def validate(
+    measured: Sequence[Measurement], processes: int, say: Callable[[str], None], ray: bool = False
+) -> list[Answer]:
+    """Answers in the order of the rows, the same on any number of processes and on Ray."""
+    return of_each(_measured, measured, Crew(processes, ray), say)
 
 
 Found = TypeVar("Found")
+BUNDLE = 64  # rows
 
 
 def of_each(
-    work: Callable[[Measurement], Found], measured: Sequence[Measurement], processes: int, say: Callable[[str], None]
+    work: Callable[[Measurement], Found], measured: Sequence[Measurement], crew: Crew, say: Callable[[str], None]
 ) -> list[Found]:
-    """What ``work`` makes of each row, in the order of the rows."""
+    """What ``work`` makes of each row, in the order of the rows. Rows go out in bundles: one alone is done in a moment."""
     rows = list(measured)
-    if processes == 1 or len(rows) < 64:
-        return [_told(work(m), number, len(rows), say) for number, m in enumerate(rows, 1)]
-    with workers(processes) as pool:
-        found = pool.imap(work, rows, chunksize=64)
-        return [_told(one, number, len(rows), say) for number, one in enumerate(found, 1)]
+    bundles = [rows[first : first + BUNDLE] for first in range(0, len(rows), BUNDLE)]
+    found: dict[int, list[Found]] = {}
+    for number, part in spread(partial(_bundle, work), bundles, crew):
+        found[number] = part
+        say(f"predicted {sum(map(len, found.values())):,} of {len(rows):,} rows")
+    return [one for number in range(len(bundles)) for one in found[number]]
 
 
-def _told(found: Found, number: int, rows: int, say: Callable[[str], None]) -> Found:
-    if number % 256 == 0:
-        say(f"predicted {number:,} of {rows:,} rows")
-    return found
+def _bundle(work: Callable[[Measurement], Found], rows: Sequence[Measurement]) -> list[Found]:
+    return [work(m) for m in rows]
 
 
 COLUMNS = (

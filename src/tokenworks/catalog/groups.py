@@ -47,7 +47,7 @@ GROUPS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("Speculation", ("mtp",)),
     ),
     "systems": (
-        ("Machine", ("accelerator", "gpus", "cpus", "cpu_kind", "racks", "rack_units", "cooling")),
+        ("Machine", ("accelerator", "gpus", "node_gpus", "cpus", "cpu_kind", "racks", "rack_units", "cooling")),
         ("Memory and storage", ("host_memory", "fast_memory", "nvme")),
         ("Network", ("nics", "rails", "nic_gb", "scale_out", "leaf", "spine")),
         ("Power", ("system", "rack_", "host_", "nic_w", "switch", "fan", "psu")),

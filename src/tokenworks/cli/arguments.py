@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokenworks.twin.spread import Crew
 
 
 def at_least(lowest: int) -> Callable[[str], int]:
@@ -37,13 +40,23 @@ def value_of(text: str) -> Any:
     >>> value_of("70% of sustainable"), value_of("null"), value_of("{ttft_p95: 2 s}")
     ('70% of sustainable', None, {'ttft_p95': '2 s'})
     """
-    import yaml
+    from tokenworks.spec import values
 
-    from tokenworks.errors import InputError
+    return values.value_of(text)
 
-    if text.strip() not in ("", "null", "~") and not text.lstrip().startswith(("{", "[")):
-        return text
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{text} is not valid YAML: {getattr(error, 'problem', None) or error}") from None
+
+def crew_arguments(parser: argparse.ArgumentParser) -> None:
+    """--workers and --processes, for verbs that share out work."""
+    parser.add_argument(
+        "--workers",
+        choices=("processes", "ray"),
+        default="processes",
+        help="processes of this machine, or Ray (needs tokenworks[ray]; a cluster that RAY_ADDRESS names); same bytes",
+    )
+    parser.add_argument("--processes", type=at_least(1), metavar="N", help="how many at a time (default: all cores)")
+
+
+def crew_of(args: argparse.Namespace) -> Crew:
+    from tokenworks.twin.spread import Crew, cores
+
+    return Crew(args.processes or cores(), args.workers == "ray")

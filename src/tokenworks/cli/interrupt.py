@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SO_FAR = "stopping: the report covers what is simulated so far (Ctrl-C again: at once)"
+SAID = "stopping: the report covers what is simulated so far (Ctrl-C again: at once)"
 
 
 @contextmanager
-def asked_to_stop(said: str = SO_FAR) -> Iterator[Callable[[], bool]]:
-    """Yields a function that tells whether Ctrl-C was pressed. A second one raises KeyboardInterrupt at once."""
+def asked_to_stop(said: str = SAID) -> Iterator[Callable[[], bool]]:
+    """Yields a function that tells whether Ctrl-C was pressed, which is answered with ``said``. A second one raises
+    KeyboardInterrupt at once."""
     pressed = [0]
 
     def press(_signal: int, _frame: FrameType | None) -> None:

@@ -104,20 +104,18 @@ def serve(args: argparse.Namespace) -> int:
     """Until Ctrl-C or SIGTERM; what was acknowledged is durable, what was not may be sent again."""
     from threading import Thread
 
-    from tokenworks.errors import InputError
-    from tokenworks.ledger.serving import server_of
+    from tokenworks.ledger.serving import serving
 
-    with opened(args) as ledger:
-        try:
-            server = server_of(ledger, (args.host, args.port), _context(args))
-        except (OSError, OverflowError) as error:
-            raise InputError(f"cannot listen at {args.host}:{args.port}: {error}") from None
-        with _asked_to_stop() as asked:
-            thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1})
-            thread.start()
-            print(f"listening at http://{args.host}:{server.server_address[1]}, ledger {place_of(args)}", flush=True)
-            asked.wait()
-            return _stopped(server, thread)
+    with (
+        opened(args) as ledger,
+        serving(ledger, (args.host, args.port), _context(args)) as server,
+        _asked_to_stop() as asked,
+    ):
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1})
+        thread.start()
+        print(f"listening at http://{args.host}:{server.server_address[1]}, ledger {place_of(args)}", flush=True)
+        asked.wait()
+        return _stopped(server, thread)
 
 
 def _stopped(server: Server, thread: Any) -> int:

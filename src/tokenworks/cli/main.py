@@ -15,6 +15,7 @@ from tokenworks.cli import (
     calibrate,
     catalog,
     check,
+    compare,
     estimate,
     init,
     invoice,
@@ -23,18 +24,21 @@ from tokenworks.cli import (
     pnl,
     price,
     reconcile,
+    roadmap,
     run,
     schema,
     showback,
+    sweep,
     taf,
     topology,
+    upgrade,
     validate,
 )
 from tokenworks.errors import CatalogError, ConservationError, InputError
 
 VERBS = (
-    init, check, run, plan, topology, estimate, catalog, ledger, taf, showback, budget, price, invoice, reconcile, pnl,
-    validate, calibrate, schema,
+    init, check, run, plan, roadmap, sweep, compare, upgrade, topology, estimate, catalog, ledger, taf,
+    showback, budget, price, invoice, reconcile, pnl, validate, calibrate, schema,
 )  # fmt: skip
 
 

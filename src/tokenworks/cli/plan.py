@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tokenworks.cli import plan_export
+
 if TYPE_CHECKING:
     from tokenworks.plan.result import Plan
 
@@ -30,6 +32,7 @@ def register(verbs: Any) -> None:
     explain.add_argument("what", metavar="FOLDER|DEMAND", help="folder of a plan, or a demand to plan for")
     explain.add_argument("--robust", action="store_true", help="of a demand: as for plan")
     explain.set_defaults(run=run_explain)
+    plan_export.register(inner)
 
 
 def with_make(argv: Sequence[str], known: Sequence[str] = (MAKE, "explain", "export")) -> list[str]:

@@ -13,7 +13,6 @@ from tokenworks.cli.arguments import site_argument
 if TYPE_CHECKING:
     from tokenworks.events.results import RunResult
     from tokenworks.pricing.plan import Plan
-    from tokenworks.rehearsal import Rehearsal
     from tokenworks.spec.factory import Factory
 
 
@@ -45,7 +44,7 @@ def register(verbs: Any) -> None:
         "--plan", metavar="PLAN", help="price plan (YAML) that agents' usage is billed under: revenue and margin"
     )
     parser.add_argument(
-        "--ledger", metavar="PLACE", help="write a usage event per request into this ledger, as one sealed segment"
+        "--ledger", metavar="PLACE", help="write a usage event per request into this ledger, as sealed segments"
     )
     parser.set_defaults(run=run)
 
@@ -53,20 +52,15 @@ def register(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from tokenworks.api import load
-    from tokenworks.cli.arguments import value_of
     from tokenworks.cli.interrupt import asked_to_stop
+    from tokenworks.cli.run_files import write_files, write_ledger
     from tokenworks.rehearsal import rehearse
     from tokenworks.rehearsal.advice import advise
     from tokenworks.rehearsal.what_if import what_ifs
-    from tokenworks.report.files import refuse_unwritable, to_json, write_together
-    from tokenworks.report.html import page
+    from tokenworks.report.files import refuse_unwritable, to_json
     from tokenworks.report.progress import progress
-    from tokenworks.report.tables import parquet_bytes, requests_table, timeline_table
 
-    factory = load(args.file, site=args.site)
-    if args.set:
-        factory = factory.replace_all({path: value_of(text) for path, text in pairs_of(args.set, "--set")})
+    factory = asked_for(args)
     plan = plan_of(args.plan, factory)
     changes = pairs_of(args.what_if, "--what-if")
     for path, value in changes:
@@ -82,25 +76,7 @@ def run(args: argparse.Namespace) -> int:
         result = done.result if args.no_advice else advise(done, say, stop)
         if changes and not (result.interrupted or stop()):
             result = replace(result, what_ifs=what_ifs(factory, result, changes, say, stop, done.metered))
-    names = [
-        "report.html",
-        "result.json",
-        *(["trace.json"] if args.trace else []),
-        *(["requests.parquet", "timeline.parquet"] if keep else []),
-        *(["agents.html", "usage.parquet"] if done.metered else []),
-    ]
-    result = replace(result, files=tuple(str(folder / name) for name in names))
-    written = {"report.html": page(result).encode(), "result.json": to_json(result).encode()}
-    if args.trace:
-        written["trace.json"] = trace_of(done, window_s).encode()
-    if done.log is not None and keep:
-        written["requests.parquet"] = parquet_bytes(requests_table(done.requests, done.log, done.result))
-        written["timeline.parquet"] = parquet_bytes(timeline_table(done.result))
-    agents = ""
-    if done.metered is not None:
-        pages, agents = agent_files(done, plan)
-        written |= pages
-    write_together({folder / name: data for name, data in written.items()})
+    result, agents = write_files(folder, done, result, window_s if args.trace else None, keep, plan)
     booked = write_ledger(args.ledger, done) if args.ledger and done.metered else ""
     if args.json:
         print(to_json(result))
@@ -108,6 +84,17 @@ def run(args: argparse.Namespace) -> int:
         print_report(result)
         print(agents + booked, end="")
     return 130 if result.interrupted or stop() else 0
+
+
+def asked_for(args: argparse.Namespace) -> Factory:
+    """The factory of the file, with the fields that were set."""
+    from tokenworks.api import load
+    from tokenworks.cli.arguments import value_of
+
+    factory = load(args.file, site=args.site)
+    if args.set:
+        factory = factory.replace_all({path: value_of(text) for path, text in pairs_of(args.set, "--set")})
+    return factory
 
 
 def plan_of(path: str | None, factory: Factory) -> Plan | None:
@@ -122,34 +109,6 @@ def plan_of(path: str | None, factory: Factory) -> Plan | None:
     if not has_agents(factory):
         raise InputError("--plan bills what agents use: no workload of this factory has agents")
     return read(path, Plan)
-
-
-def agent_files(done: Rehearsal, plan: Plan | None) -> tuple[dict[str, bytes], str]:
-    """The page of agents and their usage events, and what the terminal says of them."""
-    from tokenworks.report.agent_figures import agent_figures
-    from tokenworks.report.agent_page import agent_page
-    from tokenworks.report.agent_text import agent_text
-    from tokenworks.report.tables import parquet_bytes
-
-    assert done.metered is not None
-    note = f"{done.result.horizon_s:,.0f} s of factory time, seed {done.result.seed}"
-    found = agent_figures(f"{done.result.factory}: agents", note, done.metered, plan)
-    pages = {"agents.html": agent_page(found).encode(), "usage.parquet": parquet_bytes(done.metered.usage)}
-    return pages, agent_text(found)
-
-
-def write_ledger(place: str, done: Rehearsal) -> str:
-    """The run's usage events as one segment; the same run again is a duplicate and changes nothing."""
-    from tokenworks.ledger import Ledger
-    from tokenworks.rehearsal.metering import run_key
-
-    assert done.metered is not None
-    usage = done.metered.usage
-    with Ledger.open(place) as ledger:
-        receipt = ledger.append_segment(run_key(done.made.factory), usage)
-    return (
-        f"Ledger  {usage.num_rows:,} events: {receipt.status}{', ' + receipt.note if receipt.note else ''} → {place}\n"
-    )
 
 
 def print_report(result: RunResult) -> None:
@@ -198,19 +157,3 @@ def window(text: str | None, horizon_s: float) -> tuple[float, float]:
     if not window_s[0] < window_s[1] <= horizon_s:
         raise InputError(f"--trace {text}: the window must be ordered and lie within the horizon of {horizon_s:g} s")
     return window_s
-
-
-def trace_of(done: Rehearsal, window_s: tuple[float, float]) -> str:
-    """The trace of a window, and a word where it was too long to be kept whole."""
-    from tokenworks.report.perfetto import trace
-    from tokenworks.report.window import lives_of, steps_of
-
-    assert done.steps is not None
-    assert done.log is not None
-    if done.steps.lost:
-        kept = len(done.steps.end)
-        print(
-            f"the trace keeps the first {kept:,} steps of its window, {done.steps.lost:,} more are missing",
-            file=sys.stderr,
-        )
-    return trace(steps_of(done.steps, done.workers), lives_of(done.requests, done.log, done.services, window_s))

@@ -80,7 +80,8 @@ def _tables(args: argparse.Namespace) -> tuple[Any, Any]:
 def _costs_beside(args: argparse.Namespace) -> Any:
     """Those of the named file, or of the export where it can hold them; else none."""
     from tokenworks.events.ledger_events import COST_COLUMNS
-    from tokenworks.ledger.exports import read_costs, schema
+    from tokenworks.events.tables import schema
+    from tokenworks.ledger.exports import read_costs
 
     if args.costs or args.export.suffix != ".parquet":
         return read_costs(args.costs or args.export)

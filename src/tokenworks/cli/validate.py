@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from tokenworks.cli.arguments import at_least
+from tokenworks.cli.arguments import crew_arguments
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def register(verbs: Any) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the error table as JSON")
     parser.add_argument("--quiet", action="store_true")
-    parser.add_argument("--processes", type=at_least(1), default=2)
+    crew_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -87,12 +87,14 @@ def _answers(args: argparse.Namespace, measured: list[Measurement]) -> tuple[lis
 
     from tokenworks.accuracy.residuals import residuals
     from tokenworks.accuracy.validate import validate
+    from tokenworks.cli.arguments import crew_of
     from tokenworks.report.progress import progress
     from tokenworks.report.residual_files import write_residuals
 
+    crew = crew_of(args)
     with progress(quiet=args.quiet or args.json) as say:
         if not args.residuals:
-            return validate(measured, processes=args.processes, say=say), ()
-        found = residuals(measured, processes=args.processes, say=say)
+            return validate(measured, crew.size, say, crew.ray), ()
+        found = residuals(measured, crew.size, say, crew.ray)
         say("drawing the page of residuals")
         return [r.answer for r in found], write_residuals(found, Path(args.residuals))

@@ -83,10 +83,10 @@ class Appender:
 
     def _insert(self, group: Sequence[Prepared]) -> None:
         seqs = range(self._seq + 1, self._seq + 1 + len(group))
-        digests = [event.sha256 for event in group]
-        sources, keys = self._now.sources.numbers(group), [event.key for event in group]
-        shorts = [digest[:HASH_BYTES] for digest in digests]
-        payloads = [event.payload for event in group]
+        digests, blob = [event.sha256 for event in group], self._store.blob
+        sources, keys = self._now.sources.numbers(group), [blob(event.key) for event in group]
+        shorts = [blob(digest[:HASH_BYTES]) for digest in digests]
+        payloads = [blob(event.payload) for event in group]
         self._store.insert("keys", 4, list(chain.from_iterable(zip(sources, keys, seqs, shorts, strict=True))))
         self._store.insert("events", 2, list(chain.from_iterable(zip(seqs, payloads, strict=True))))
         self._entries += digests

@@ -40,25 +40,32 @@ def append_segment(ledger: Ledger, run_key: str, columns: Mapping[str, object] |
     InputError where a column does not fit.
     """
     folder_of(ledger)  # raises where there is none, before any work
-    table = bulk_table(columns)
-    with ThreadPoolExecutor(1) as side:  # hashing and writing keep a core busy each
-        content = side.submit(content_hash, table)
-        sums = segment_sums(table)
+    with ThreadPoolExecutor(1) as side:
+        made = segment_of(columns, side)
         with ledger.writing():
-            sources = Sources(ledger.store)
-            met = _met(ledger.store, sources, run_key, content)
-            if met is None:
-                met = _store(ledger, sources, run_key, _Made(table, sums, content), side)
+            receipt = add_segment(ledger, Sources(ledger.store), run_key, made, side)
     ledger.store.sync()
-    return met
+    return receipt
 
 
-class _Made(NamedTuple):
+class Made(NamedTuple):
     """What a segment holds, apart from its place in the ledger."""
 
     table: pa.Table
     sums: pa.Table
     content: Future[bytes]
+
+
+def segment_of(columns: Mapping[str, object] | pa.Table, side: ThreadPoolExecutor) -> Made:
+    """Columns made ready; ``side`` hashes them meanwhile (hashing and writing keep a core busy each)."""
+    table = bulk_table(columns)
+    content = side.submit(content_hash, table)
+    return Made(table, segment_sums(table), content)
+
+
+def add_segment(ledger: Ledger, sources: Sources, run_key: str, made: Made, side: ThreadPoolExecutor) -> Receipt:
+    """Stores a segment in the transaction that is open, or says what its key holds."""
+    return _met(ledger.store, sources, run_key, made.content) or _store(ledger, sources, run_key, made, side)
 
 
 def _met(store: Store, sources: Sources, run_key: str, content: Future[bytes]) -> Receipt | None:
@@ -79,7 +86,7 @@ def _met(store: Store, sources: Sources, run_key: str, content: Future[bytes]) -
     return Receipt("duplicate", seq, last_seq=last)
 
 
-def _store(ledger: Ledger, sources: Sources, run_key: str, made: _Made, side: ThreadPoolExecutor) -> Receipt:
+def _store(ledger: Ledger, sources: Sources, run_key: str, made: Made, side: ThreadPoolExecutor) -> Receipt:
     """Files, key, link and marks, in the transaction that is open."""
     import pyarrow.compute as pc
 

@@ -1,22 +1,14 @@
-"""Exports of a ledger as Arrow tables: Parquet with the ledger's columns, or JSON Lines of its events."""
+"""Exports of a ledger, read as Arrow tables: Parquet with the ledger's columns, or JSON Lines of its events."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from tokenworks.errors import InputError, TraceError
-from tokenworks.events.ledger_events import (
-    COST_COLUMNS,
-    USAGE_COLUMNS,
-    AnyEvent,
-    CostEvent,
-    Reversal,
-    UsageEvent,
-)
+from tokenworks.events.ledger_events import COST_COLUMNS, USAGE_COLUMNS, AnyEvent
+from tokenworks.events.tables import schema, table
 from tokenworks.ledger.ingest.parse import parse
 from tokenworks.ledger.ingest.records import Rejected
 
@@ -58,41 +50,3 @@ def events_of(path: Path) -> list[AnyEvent]:
                 raise TraceError(f"{path}:{item.line}: {item.reason}")
             found.append(item)
     return found
-
-
-def schema(columns: Mapping[str, str]) -> Any:
-    import pyarrow
-
-    return pyarrow.schema([(name, pyarrow.type_for_alias(kind)) for name, kind in columns.items()])
-
-
-def table(events: Iterable[AnyEvent], kind: str = "usage") -> Any:
-    """Events as the ledger's columns, numbered in their order; a reversal adds the row that it takes back, sign −1.
-
-    Raises InputError for a reversal of what is not there.
-    """
-    import pyarrow
-
-    columns, wanted = (USAGE_COLUMNS, UsageEvent) if kind == "usage" else (COST_COLUMNS, CostEvent)
-    held: dict[tuple[str, str], AnyEvent] = {}
-    rows: list[dict[str, Any]] = []
-    for seq, event in enumerate(events):
-        if not isinstance(event, Reversal):
-            held[event.source, event.id] = event
-            if isinstance(event, wanted):
-                rows.append(row(event, columns, seq))
-            continue
-        original = held.get((event.of_source, event.of_id))
-        if original is None:
-            raise InputError(
-                f"reversal {event.id} takes back {event.of_source} {event.of_id}, which is not in the export"
-            )
-        if isinstance(original, wanted):
-            rows.append(row(original, columns, seq) | {"sign": -1, "time_us": event.time_us})
-    return pyarrow.Table.from_pylist(rows, schema=schema(columns))
-
-
-def row(event: AnyEvent, columns: Mapping[str, str], seq: int) -> dict[str, Any]:
-    found = {name: getattr(event, name, None) for name in columns}
-    tags = msgspec.json.encode(event.tags, order="sorted").decode() if event.tags else ""
-    return found | {"seq": seq, "sign": 1, "tags": tags}

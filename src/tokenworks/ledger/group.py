@@ -20,7 +20,7 @@ from tokenworks.ledger.ledger import Ledger
 from tokenworks.ledger.prepare import Prepared, prepare
 from tokenworks.ledger.receipt import Receipt
 
-CHUNK = 64  # events stored while others are still being prepared
+CHUNK = 256  # events stored while others are still being prepared
 MOST = 4096  # events of one group
 SYNCERS = 2
 
@@ -54,12 +54,21 @@ class GroupCommit:
 
     def submit(self, event: AnyEvent) -> asyncio.Future[Receipt]:
         """Await it: done when the event is durable (or refused), OutputError where the disk refuses its group."""
+        return self.submit_prepared(prepare(event))
+
+    def submit_prepared(self, event: Prepared) -> asyncio.Future[Receipt]:
+        """The same for an event that was prepared elsewhere."""
         future: asyncio.Future[Receipt] = self._loop.create_future()
-        self._waiting.append((prepare(event), future))
+        self._waiting.append((event, future))
         if self._idle:
             self._idle = False
             self._wake.put(True)
         return future
+
+    @property
+    def waiting(self) -> int:
+        """Events that no transaction has taken up yet."""
+        return len(self._waiting)
 
     def _write(self) -> None:
         """The writer's thread. ``_idle`` is set before the last look, so that no event is left behind."""

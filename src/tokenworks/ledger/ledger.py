@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from tokenworks.errors import InputError, OutputError
+from tokenworks.errors import InputError
 from tokenworks.events.ledger_events import AnyEvent
-from tokenworks.ledger import periods
-from tokenworks.ledger.appender import Appender, Now
-from tokenworks.ledger.chain import Batch, body_hash, next_batch
+from tokenworks.ledger import links, periods
+from tokenworks.ledger.chain import Batch
 from tokenworks.ledger.clock import Clock
+from tokenworks.ledger.closing import close_period
 from tokenworks.ledger.opening import open_store
 from tokenworks.ledger.periods import Period
 from tokenworks.ledger.prepare import Prepared, prepare
 from tokenworks.ledger.receipt import Receipt
-from tokenworks.ledger.rollups import Rollups
-from tokenworks.ledger.sources import Sources
-from tokenworks.ledger.store import KeyTaken, Store
-from tokenworks.ledger.tail import tail_pairs
+from tokenworks.ledger.store import Store
+from tokenworks.ledger.writer import Writer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,10 +32,7 @@ class Ledger:
 
     def __init__(self, store: Store, segments: Path | None, clock: Clock):
         self.store, self.segments, self.clock = store, segments, clock
-        self._writing = threading.RLock()
-        self._tidying = threading.Lock()
-        self._sources: Sources | None = None
-        self._rollups = Rollups(store)
+        self._writer = Writer(store, segments, clock)
 
     @classmethod
     def open(
@@ -56,7 +48,7 @@ class Ledger:
         store, beside = open_store(str(place), read_only)
         ledger = cls(store, segments or beside, clock or Clock())
         if not read_only:
-            ledger._catch_up()
+            ledger._writer.catch_up()
         return ledger
 
     def append(self, events: Iterable[AnyEvent]) -> list[Receipt]:
@@ -80,128 +72,35 @@ class Ledger:
 
     def commit_from(self, more: Callable[[], Sequence[Prepared]]) -> list[Receipt]:
         """One group of all that ``more`` hands over until it hands over nothing. Sync before you tell anybody."""
-        taken: list[Prepared] = []
-        with self._writing:
-            try:
-                return self._quick(more, taken)
-            except KeyTaken:
-                pass
-            except OverflowError:
-                return self._singly(taken)
-            return self._careful(taken)
+        return self._writer.commit_from(more)
 
-    def _quick(self, more: Callable[[], Sequence[Prepared]], taken: list[Prepared]) -> list[Receipt]:
-        receipts: list[Receipt] = []
-        group = more()
-        if not group:
-            return receipts
-        with self._transaction() as appender:
-            while group:
-                taken += group
-                receipts += appender.add(group)
-                group = more()
-            appender.finish()
-        return receipts
+    def writing(self) -> AbstractContextManager[None]:
+        """A transaction for what is no group of events; the roll-ups then cover everything before it."""
+        return self._writer.writing()
 
-    def _careful(self, taken: list[Prepared]) -> list[Receipt]:
-        try:
-            return self._carefully(taken)
-        except OverflowError:
-            return self._singly(taken)
+    def snapshot(self) -> AbstractContextManager[None]:
+        """What reads more than once sees one state in here. Not for use inside ``writing``."""
+        return self._writer.snapshot()
 
-    def _carefully(self, taken: list[Prepared]) -> list[Receipt]:
-        with self._transaction() as appender:
-            receipts = appender.careful(taken)
-            appender.finish()
-        return receipts
-
-    def _singly(self, taken: list[Prepared]) -> list[Receipt]:
-        """Each event in a transaction of its own, so that only the one whose sums overflow is refused."""
-        receipts: list[Receipt] = []
-        for event in taken:
-            try:
-                receipts += self._carefully([event])
-            except OverflowError as error:
-                receipts.append(Receipt("refused", note=str(error)))
-        return receipts
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Appender]:
-        try:
-            with self.store.writing():
-                yield Appender(self.store, self._now(), self.segments)
-        except BaseException:
-            self._sources = None  # numbers that it gave out never were
-            self._rollups.undone()
-            raise
-        self._rollups.committed()
-
-    def _now(self) -> Now:
-        if self._sources is None or not self._sources.current():
-            self._sources = Sources(self.store)
-        return Now(self.head(), self._sources, periods.closed(self.store), self.clock, self._rollups)
+    def link(self, kind: str, count: int, body: bytes, note: str) -> Batch:
+        """Adds a link that is no group of events; call it inside ``writing``."""
+        return self._writer.link(kind, count, body, note)
 
     def head(self) -> Batch | None:
         """The last link of the chain; None in an empty ledger."""
-        rows = self.store.rows("SELECT * FROM batches ORDER BY batch DESC LIMIT 1")
-        return _batch(rows[0]) if rows else None
+        return links.head(self.store)
 
-    def link(self, kind: str, count: int, body: bytes, note: str) -> Batch:
-        """Adds a link that is no group of events; call it inside ``store.writing()``."""
-        batch = next_batch(self.head(), kind, count, body, note)
-        self.store.insert("batches", 7, list(msgspec.structs.astuple(batch)))
-        return batch
-
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """What reads more than once sees one state in here. Not for use inside ``writing``."""
-        with self._writing, self.store.snapshot():
-            yield
+    def batches(self) -> Iterator[Batch]:
+        """The chain from its first link."""
+        return links.batches(self.store)
 
     def tidy(self) -> None:
         """Housekeeping that a writer under load should not have to wait for; call it from a thread now and then."""
-        if self._tidying.acquire(blocking=False):
-            try:
-                self.store.tidy(self._writing)
-            finally:
-                self._tidying.release()
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """A transaction for what is no group of events; the roll-ups then cover everything before it."""
-        with self._writing:
-            self._sources = None
-            try:
-                with self.store.writing():
-                    self._settle()
-                    yield
-            except BaseException:
-                self._rollups.undone()
-                raise
-            self._rollups.committed()
-
-    def _settle(self) -> None:
-        head = self.head()
-        if head and self._rollups.waiting:
-            self._rollups.settle(head.last_seq)
-
-    def _catch_up(self) -> None:
-        if tail_pairs(self.store):
-            with self.store.writing():
-                self._rollups.catch_up()
-            self._rollups.committed()
+        self._writer.tidy()
 
     def close_period(self, from_us: int, to_us: int, tenant: str = "") -> Period:
         """Fixes the ledger range and hash of [from_us, to_us), µs UTC, of one tenant or all ("")."""
-        with self.writing():
-            before, head = periods.closed(self.store), self.head()
-            periods.require_free(before, from_us, to_us, tenant)
-            period = Period(len(before) + 1, tenant, from_us, to_us, head.last_seq if head else 0, 0)
-            note = msgspec.json.encode(period, order="deterministic").decode()
-            batch = self.link("close", 0, body_hash(()), note)
-            periods.insert(self.store, period, batch)
-        self.store.sync()
-        return msgspec.structs.replace(period, batch=batch.batch, link=batch.link.hex())
+        return close_period(self, from_us, to_us, tenant)
 
     def periods(self) -> list[Period]:
         """The closed ones, in the order of closing."""
@@ -225,6 +124,12 @@ class Ledger:
         from tokenworks.ledger.bulk import append_segment
 
         return append_segment(self, run_key, columns)
+
+    def append_run(self, run_key: str, tables: Iterable[pa.Table]) -> Receipt:
+        """Stores the usage events of a run as segments, all or none; see ``bulk_run.append_run``."""
+        from tokenworks.ledger.bulk_run import append_run
+
+        return append_run(self, run_key, tables)
 
     def usage_table(
         self, from_us: int = 0, to_us: int = 2**63 - 1, *, tenant: str | None = None, last_seq: int | None = None
@@ -262,17 +167,8 @@ class Ledger:
 
         return verify(self)
 
-    def batches(self) -> Iterator[Batch]:
-        """The chain from its first link."""
-        last = 0
-        while rows := self.store.rows("SELECT * FROM batches WHERE batch > ? ORDER BY batch LIMIT 10000", (last,)):
-            yield from map(_batch, rows)
-            last = rows[-1][0]
-
     def close(self) -> None:
-        if self._rollups.waiting:
-            with suppress(OutputError), self.writing():  # what is left waiting, the next opening makes up for
-                pass
+        self._writer.close()
         self.store.close()
 
     def __enter__(self) -> Ledger:
@@ -282,8 +178,3 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _batch(row: tuple[Any, ...]) -> Batch:
-    number, kind, first, last, body, note, link = row
-    return Batch(number, kind, first, last, bytes(body), note, bytes(link))

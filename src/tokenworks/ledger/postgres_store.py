@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from tokenworks.errors import InputError, OutputError
 from tokenworks.ledger.store import KeyTaken, Row
-from tokenworks.ledger.tables import POSTGRES, VERSION, create
+from tokenworks.ledger.tables import POSTGRES, VERSION, create, require_version
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -25,6 +25,9 @@ MOST_PARAMETERS = 60_000  # the protocol ends at 65,535
 class PostgresStore:
     """``postgresql://user@host/base?schema=name``: the schema (default ``tokenworks``) is made where there is none."""
 
+    sole = False
+    blob: type[bytes] | type[bytearray] = bytes
+
     def __init__(self, url: str, *, read_only: bool = False):
         self._url, self._schema = _without_schema(url)
         self.place = _without_password(url)
@@ -33,8 +36,12 @@ class PostgresStore:
             self._base: Connection[Any] = psycopg.connect(self._url, autocommit=True, connect_timeout=10)
         except psycopg.OperationalError as error:
             raise InputError(f"ledger {self.place}: no server answers there: {str(error).strip()}") from error
-        with self._said():
-            self._prepare(read_only)
+        try:
+            with self._said():
+                self._prepare(read_only)
+        except BaseException:
+            self._base.close()
+            raise
 
     def _prepare(self, read_only: bool) -> None:
         """The schema and what is missing in it, by one process at a time."""
@@ -48,9 +55,7 @@ class PostgresStore:
                     self.run(statement)
                 self.run("INSERT INTO meta VALUES ('version', ?) ON CONFLICT DO NOTHING", (str(VERSION),))
         found = self.rows("SELECT value FROM meta WHERE name = 'version'")
-        if found != [(str(VERSION),)]:
-            have = f"version {found[0][0]}" if found else "no ledger"
-            raise InputError(f"ledger {self.place}: it holds {have}; this program reads version {VERSION}")
+        require_version(found[0][0] if found else None, self.place)
 
     def _take_lock(self) -> None:
         self.run("SELECT pg_advisory_xact_lock(? # hashtext(?)::bigint)", (LOCK, self._schema))

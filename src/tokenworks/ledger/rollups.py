@@ -8,11 +8,12 @@ missing (many writers, or a sum that comes near int64) they are written with eve
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
 
 from tokenworks.ledger.prepare import Cell
 from tokenworks.ledger.store import Row, Store
-from tokenworks.ledger.sums import COST_CELL, COST_SUMS, USAGE_CELL, USAGE_SUMS, Sums, added
+from tokenworks.ledger.sums import COST_CELL, COST_SUMS, USAGE_CELL, USAGE_SUMS, Sums
 from tokenworks.ledger.tail import rolled, tail_pairs
 
 Pair: TypeAlias = tuple[Cell, Sums]  # what one event adds, and where
@@ -27,7 +28,7 @@ class Rollups:
     def __init__(self, store: Store):
         self._store = store
         self._rolled = rolled(store)  # None: nothing waits, ever
-        self._cells: dict[Cell, Sums] = {}
+        self._waiting: dict[Cell, list[int]] = {}  # numbers since ``rolled``, one event's after the other's
         self._new: Sequence[Pair] = ()
         self._done: int | None = None  # position up to which this transaction writes
         self._stop = False
@@ -36,7 +37,7 @@ class Rollups:
         """A group's sums. OverflowError where one leaves int64."""
         self._new = pairs
         if self._rolled is None:
-            write(self._store, sum_up({}, pairs))
+            write(self._store, sum_up(pairs))
             self._done = last_seq
         elif _large(pairs):
             self.settle(last_seq)
@@ -49,15 +50,15 @@ class Rollups:
         """Writes all that waits; the roll-ups then cover the ledger up to ``last_seq``."""
         if self._rolled is None:
             return
-        write(self._store, sum_up(dict(self._cells), self._new))
+        write(self._store, _totals(_gather({cell: [*row] for cell, row in self._waiting.items()}, self._new)))
         self._store.run("UPDATE meta SET value = ? WHERE name = 'rolled'", (str(last_seq),))
         self._done = last_seq
 
     def committed(self) -> None:
         if self._done is None:
-            sum_up(self._cells, self._new)
+            _gather(self._waiting, self._new)
         else:
-            self._cells = {}
+            self._waiting = {}
             self._rolled = None if self._rolled is None or self._stop else self._done
         self.undone()
 
@@ -66,7 +67,7 @@ class Rollups:
 
     @property
     def waiting(self) -> bool:
-        return bool(self._cells)
+        return bool(self._waiting)
 
     def catch_up(self) -> None:
         """Makes up for what a killed writer left, inside a transaction."""
@@ -77,16 +78,34 @@ class Rollups:
 
 
 def _large(pairs: Sequence[Pair]) -> bool:
-    every = [sums for _, sums in pairs]
-    return max(map(max, every), default=0) > LARGE or min(map(min, every), default=0) < -LARGE
+    every = list(chain.from_iterable([sums for _, sums in pairs]))
+    return max(every, default=0) > LARGE or min(every, default=0) < -LARGE
 
 
-def sum_up(cells: dict[Cell, Sums], pairs: Iterable[Pair]) -> dict[Cell, Sums]:
-    """Adds pairs to cells, in place."""
+def sum_up(pairs: Iterable[Pair]) -> dict[Cell, Sums]:
+    """The sums of each cell that occurs."""
+    return _totals(_gather({}, pairs))
+
+
+def _gather(cells: dict[Cell, list[int]], pairs: Iterable[Pair]) -> dict[Cell, list[int]]:
+    """Adds to cells, in place. Plain numbers in a list a cell: kept tuples would wake the garbage collector."""
     for cell, sums in pairs:
-        before = cells.get(cell)
-        cells[cell] = added(before, sums) if before else sums
+        row = cells.get(cell)
+        if row is None:
+            cells[cell] = list(sums)
+        else:
+            row += sums
     return cells
+
+
+def _totals(cells: dict[Cell, list[int]]) -> dict[Cell, Sums]:
+    return {
+        cell: tuple(sum(row[place :: _width(cell)]) for place in range(_width(cell))) for cell, row in cells.items()
+    }
+
+
+def _width(cell: Cell) -> int:
+    return len(USAGE_SUMS) if len(cell) == len(USAGE_CELL) else len(COST_SUMS)
 
 
 def _conflict(table: str, cell: tuple[str, ...], sums: tuple[str, ...]) -> str:
@@ -118,4 +137,4 @@ def _of_width(cells: dict[Cell, Sums], width: int) -> list[Row]:
 def rows_of(store: Store, table: str, cell: tuple[str, ...], sums: tuple[str, ...]) -> list[Row]:
     """Roll-up rows as they stand now; a cell may come twice, once with what waits."""
     stored = store.rows(f"SELECT {', '.join((*cell, *sums))} FROM {table}")
-    return stored + _of_width(sum_up({}, tail_pairs(store)), len(cell))
+    return stored + _of_width(sum_up(tail_pairs(store)), len(cell))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tokenworks.errors import InputError
 from tokenworks.ledger.ingest.http import Server, make_server
 from tokenworks.ledger.ingest.records import Context
+from tokenworks.ledger.shared_commit import SharedCommit
 from tokenworks.ledger.taking_in import append, keep_aside
 
 if TYPE_CHECKING:
@@ -17,13 +21,21 @@ if TYPE_CHECKING:
 ORIGIN = "http"  # in the quarantine
 
 
-def server_of(ledger: Ledger, address: tuple[str, int], context: Context) -> Server:
-    """A server that is not yet running. ``context`` says what records leave open. Raises OSError for a taken port."""
+@contextmanager
+def serving(ledger: Ledger, address: tuple[str, int], context: Context) -> Iterator[Server]:
+    """A server that is not yet running; requests that come at one time share commits. Stop it before you leave.
+    ``context`` says what records leave open. InputError where the address cannot be had."""
+    with SharedCommit(ledger) as shared:
 
-    def store(events: list[AnyEvent]) -> list[Receipt]:
-        return append(ledger, list(enumerate(events, 1)), ORIGIN)
+        def store(events: list[AnyEvent]) -> list[Receipt]:
+            return append(ledger, list(enumerate(events, 1)), ORIGIN, shared.append)
 
-    def keep(faults: list[Rejected], format: str) -> None:
-        keep_aside(ledger, [(fault, fault.raw.encode(errors="replace")) for fault in faults], ORIGIN, format, context)
+        def keep(faults: list[Rejected], format: str) -> None:
+            lines = [(fault, fault.raw.encode(errors="replace")) for fault in faults]
+            keep_aside(ledger, lines, ORIGIN, format, context)
 
-    return make_server(store, address, context=lambda: context, keep=keep)
+        try:
+            server = make_server(store, address, context=lambda: context, keep=keep)
+        except (OSError, OverflowError) as error:
+            raise InputError(f"cannot listen at {address[0]}:{address[1]}: {error}") from None
+        yield server

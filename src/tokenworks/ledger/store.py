@@ -17,6 +17,8 @@ class Store(Protocol):
     """Statements have ``?`` for parameters. Errors of the database come as InputError or OutputError."""
 
     place: str  # path or URL without password, for messages
+    sole: bool  # whether nobody else can write while it is open
+    blob: type[bytes] | type[bytearray]  # what its driver takes bytes as without detours
 
     def writing(self) -> AbstractContextManager[None]:
         """One transaction, the only one that writes; rolled back by any error. Durable after ``sync``."""

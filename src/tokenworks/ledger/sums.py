@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operator import add, neg
+from operator import neg
 from typing import TypeAlias
 
 from tokenworks.events.ledger_events import BUCKETS, AnyEvent, CostEvent, UsageEvent
@@ -44,10 +44,6 @@ def sums_of(event: AnyEvent) -> Sums:
     if isinstance(event, UsageEvent):
         return usage_sums(event)
     return cost_sums(event) if isinstance(event, CostEvent) else ()
-
-
-def added(one: Sums, other: Sums) -> Sums:
-    return tuple(map(add, one, other))
 
 
 def negated(sums: Sums) -> Sums:

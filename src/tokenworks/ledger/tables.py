@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tokenworks.errors import InputError
 from tokenworks.ledger.sums import COST_CELL, COST_SUMS, USAGE_CELL, USAGE_SUMS
 
-VERSION = 1
+VERSION = 2  # a step for each change of tables, stored hashes or stored notes
 _NUMBERS = {"hour"}
 
 
@@ -43,3 +44,15 @@ POSTGRES = {"int": "BIGINT", "blob": "BYTEA", "strict": "", "keyed": ""}
 def create(words: dict[str, str]) -> list[str]:
     """The statements that make what is missing."""
     return [f"CREATE TABLE IF NOT EXISTS {table.format(**words)}" for table in TABLES]
+
+
+def require_version(found: str | None, place: str) -> None:
+    """``found`` is what a ledger's table ``meta`` says; None: there is none. InputError for any version but this one."""
+    if found == str(VERSION):
+        return
+    if found is None:
+        raise InputError(f"ledger {place}: it holds no ledger; this program reads version {VERSION}")
+    raise InputError(
+        f"ledger {place}: it holds version {found}; this program reads version {VERSION}. Write its events with the program"
+        " that made it (`tokenworks ledger export`) and store them in a new ledger (`tokenworks ledger ingest`)"
+    )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -81,11 +81,17 @@ def take_in(
     return taken
 
 
-def append(ledger: Ledger, numbered: Sequence[tuple[int, AnyEvent]], origin: str) -> list[Receipt]:
-    """Appends events with their lines; those that are not stored are kept aside as events of our own. One receipt each."""
+Store: TypeAlias = Callable[[Iterable[AnyEvent]], list[Receipt]]  # durably, one receipt each
+
+
+def append(
+    ledger: Ledger, numbered: Sequence[tuple[int, AnyEvent]], origin: str, store: Store | None = None
+) -> list[Receipt]:
+    """Appends events with their lines, by ``store`` (default: a transaction of their own); those that are not stored are
+    kept aside as events of our own. One receipt each."""
     if not numbered:
         return []
-    receipts = ledger.append(event for _, event in numbered)
+    receipts = (store or ledger.append)(event for _, event in numbered)
     lost = [
         Aside(origin, number, f"{receipt.status}: {receipt.note}", _native(event))
         for (number, event), receipt in zip(numbered, receipts, strict=True)

@@ -51,7 +51,6 @@ def compile_worker(
     machine = Machine.of(deployment, effects, terms)
     attention = machine.part.attention
     per_token = machine.part.kv_bytes_per_token
-    transfer = deployment.transfer_gb_s * 1e9 or machine.chip.far_bytes_s
     return WorkerModel(
         name=name or f"{deployment.model} on {deployment.gpus} x {deployment.accelerator}",
         gpus=deployment.gpus,
@@ -72,10 +71,15 @@ def compile_worker(
         idle_w=machine.chip.idle_w * deployment.gpus,
         load_s=machine.part.weight_bytes / machine.chip.far_bytes_s,
         kv_bytes_per_token=per_token,
-        transfer_ticks_per_token=max(1, round(per_token / transfer * TICKS_PER_S)),
+        transfer_ticks_per_token=max(1, round(per_token / transfer_bytes_s(machine) * TICKS_PER_S)),
         transfer_latency_ticks=round(machine.terms.step_s * TICKS_PER_S),
         tokens_per_step=deployment.tokens_per_step,
     )
+
+
+def transfer_bytes_s(machine: Machine) -> float:
+    """Bandwidth of one GPU between prefill and decode workers."""
+    return machine.deployment.transfer_gb_s * 1e9 or machine.chip.far_bytes_s
 
 
 def clock_levels(machine: Machine, every: bool) -> list[tuple[Machine, float]]:

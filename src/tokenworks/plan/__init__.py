@@ -1,1 +1,1 @@
-"""Search, topology, fleets over time, export: what factory a demand asks for."""
+"""Which factory for a demand: search, topology, fleets over time, sweeps, comparisons, export."""

@@ -5,9 +5,11 @@ prompt tokens a request:
 
 *A step costs its weights.* Every step of b sequences, with or without prompts, holds at least b tokens a rank: sequences in
 their prompt bring one token at least. Every operator takes at least its memory time (a roofline is the larger of two), and
-that of the experts grows with the tokens. So a step lasts at least A(b) = host + kernels + dense weights + experts that b·D
-tokens pick, and with their keys decode sequences add b · κ, κ the time of one sequence's keys. A rank completes at most
-b / M requests a step: requests/s ≤ D · b / (M · (A(b) + b · κ)), TPOT ≥ A(b) · M / (tokens after the first).
+those of experts and collectives grow with the tokens. So a step lasts at least A(b) = host + kernels + dense weights +
+experts that b·D tokens pick + collectives of b tokens, and with their keys decode sequences add b · κ, κ the time of one
+sequence's keys. A rank completes at most b / M requests a step: requests/s ≤ D · b / (M · (A(b) + b · κ)), TPOT ≥ A(b) · M /
+(tokens after the first). Engines that look for new requests now and then only run below b: A / b falls with b, so that the
+rate's bound holds, and for TPOT A(1) is taken.
 
 *A request costs its FLOP.* Compute times add up over tokens, and the larger of two times is at least the second:
 requests/s ≤ D / ((P + M) · c + pairs + M · κ) with c the compute time of a token on all ranks.
@@ -24,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tokenworks.physics.curves import expert_curve, gemm_curve
-from tokenworks.physics.operators import Array, covered
+from tokenworks.physics.operators import Array, covered, local_collectives, shared_collectives
 from tokenworks.physics.precision import bytes_per_weight
 from tokenworks.physics.step import Machine, core
 from tokenworks.plan.shapes import Shape
@@ -57,6 +59,8 @@ def limits(shape: Shape, machine: Machine, asked: Traffic) -> Limits:
     tokens = asked.steps + (asked.prompt if shape.role == "serve" else 0.0)
     own = tokens * token_s + asked.steps * keys_s + (pairs_s if shape.role == "serve" else 0.0)
     most = np.minimum(d.dp * batch / (asked.steps * (least + batch * keys_s)), d.dp / own)
+    if d.receive_interval > 1:
+        least = np.full(len(batch), least[0])
     return Limits(batch, most, least * _steps_per_token(asked), 0.0 if shape.role == "decode" else ttft_s)
 
 
@@ -77,6 +81,10 @@ def _step_s(machine: Machine, batch: Array) -> Array:
         picked = covered(e, batch * d.dp / d.pp) * e.local
         each = e.parameters * e.layers / e.cut * bytes_per_weight(e.precision) / machine.chip.bandwidth
         device = device + picked * each / (terms.mem_experts * curve.memory)
+    if not d.two_batch_overlap:  # nothing hides it
+        rows = batch / d.pp
+        device = device + local_collectives(machine.chip, terms, d, part, rows)
+        device = device + shared_collectives(machine.chip, terms, d, part, rows * d.dp)
     host = terms.step_s
     seconds = device * d.pp / terms.speed
     return np.maximum(seconds, host) if d.async_scheduling else np.asarray(seconds + host)

@@ -11,9 +11,9 @@ import yaml
 
 from tokenworks.physics.deployment import Deployment
 from tokenworks.plan.candidates import NONE, Space, together
-from tokenworks.plan.choose import Market
 from tokenworks.plan.cost import system_entry
-from tokenworks.plan.demand import scaled
+from tokenworks.plan.demand import busiest, peak_of
+from tokenworks.plan.market import Market
 from tokenworks.plan.sample import rate_of
 from tokenworks.plan.spares import spares_of
 from tokenworks.plan.systems import Kind
@@ -119,7 +119,7 @@ def factory_of(market: Market, layouts: Sequence[Layout], name: str, run: Run) -
         system_entry(demand, market.prices[number].kind, count, names[number]) for number, count in counts.items()
     )
     workload = tuple(
-        scaled(load, one.rate_s / market.spaces[one.service].asked.rate_s, rate_of(load))
+        busiest(load, rate_of(load) * peak_of(load) * one.rate_s / market.spaces[one.service].asked.rate_s)
         for one in layouts
         for _, load in demand.loads_of(market.spaces[one.service].asked.service.name)
     )

@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+from tokenworks.plan.adjust import adjusted
 from tokenworks.plan.build import Layout, grown
-from tokenworks.plan.choose import Market
-from tokenworks.plan.trial import LIVES, TOLERANCE, Trial, adjusted, margins_of, uncapped
+from tokenworks.plan.market import Market
+from tokenworks.plan.trial import LIVES, TOLERANCE, Trial, margins_of, uncapped
 from tokenworks.rehearsal.demand import sustainable_rate_s
 from tokenworks.rehearsal.plant import plant
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from tokenworks.spec.demand import MOST_RATE_S, Scale, Workload
+from tokenworks.spec.demand import DAILY, MOST_RATE_S, Arrivals, Scale, Workload
 from tokenworks.spec.factory import MOST_SEED, MOST_SYSTEMS, Own, Rent
 from tokenworks.spec.part import MisfitError, Name, Part
 from tokenworks.spec.quantities import Horizon, Portion, Seconds, Usd, parse, quantity
@@ -202,6 +202,18 @@ class Demand(Part):
         return sum(e.count for e in self.existing if e.system == system)
 
 
-def scaled(load: Load, factor: float, rate_s: float) -> Workload:
-    """The workload at ``factor`` times ``rate_s``."""
-    return load.plain().model_copy(update={"scale": Scale(kind="rate", value=rate_s * factor)})
+def peak_of(load: Load) -> float:
+    """Rate of the busiest time of the day or week over the mean; 1 where the file says nothing of days."""
+    shape = load.arrivals
+    if shape is None or shape.kind not in DAILY:
+        return 1.0
+    days = shape.days if shape.kind == "weekly" else (1.0,)
+    return float(shape.peak_to_mean) * max(days) / (sum(days) / len(days))
+
+
+def busiest(load: Load, rate_s: float) -> Workload:
+    """The workload at a rate; one that follows the day as its busiest time, in which the rate stands still."""
+    plain, scale = load.plain(), Scale(kind="rate", value=rate_s)
+    if peak_of(load) == 1.0:
+        return plain.model_copy(update={"scale": scale})
+    return plain.model_copy(update={"scale": scale, "arrivals": Arrivals.model_validate({"kind": "poisson"})})

@@ -8,8 +8,8 @@ import numpy as np
 
 from tokenworks.physics.deployment import Deployment
 from tokenworks.plan.build import Layout, counts_of, layout
-from tokenworks.plan.choose import Market, Picks
 from tokenworks.plan.limits import shared_needs
+from tokenworks.plan.market import Market, Picks
 from tokenworks.plan.result import Measured, Option, Setup, Systems
 from tokenworks.plan.robust import errors_of, held_share
 from tokenworks.plan.spares import spares_of

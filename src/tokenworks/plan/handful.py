@@ -8,7 +8,7 @@ import numpy as np
 
 from tokenworks.plan.ask import Array
 from tokenworks.plan.candidates import NONE
-from tokenworks.plan.choose import Market, Picks, pareto, worth
+from tokenworks.plan.market import Market, Picks, pareto, worth
 
 FRONT = 8  # of a Pareto front, spread over it
 WITHIN = 3.0  # times the best: what costs more is not rehearsed

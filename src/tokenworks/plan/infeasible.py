@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from tokenworks.plan.choose import Market, Picks, Search, columns, needs_of
+from tokenworks.plan.choose import Search
 from tokenworks.plan.describe import text_of
 from tokenworks.plan.limits import all_kept, service_needs
+from tokenworks.plan.market import Market, Picks, columns, needs_of
 from tokenworks.plan.relax import Way, conflict, impossible, ways_out
 from tokenworks.plan.result import Relaxation
 

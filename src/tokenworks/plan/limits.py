@@ -54,7 +54,7 @@ def service_needs(asked: Asked, table: Table, tails: Tails, place: str = "") -> 
 
 
 def shared_needs(demand: Demand, columns: dict[str, Array]) -> list[Need]:
-    """Limits of the whole: power, GPUs, systems, dollars, carbon. ``columns``: see `choose.columns`."""
+    """Limits of the whole: power, GPUs, systems, dollars, carbon. ``columns``: see `market.columns`."""
     limits: Limits = demand.limits
     power = demand.planned_site.power
     budget_w = lowest_budget_w(demand)

@@ -9,6 +9,7 @@ from tokenworks.physics.step import Machine
 from tokenworks.physics.terms import Terms, resolve
 
 Key = tuple[object, ...]
+LIMITS = ("max_seqs", "token_budget")
 
 
 @dataclass
@@ -17,14 +18,15 @@ class Machines:
     steps depend on neither limits nor memory."""
 
     _terms: dict[Key, Terms] = field(default_factory=dict)
-    _machines: dict[Deployment, Machine] = field(default_factory=dict)
+    _machines: dict[Key, Machine] = field(default_factory=dict)
 
     def of(self, deployment: Deployment) -> Machine:
         """The machine of a deployment, its limits (batch, token budget) set to one: operators do not look at them."""
-        bare = replace(deployment, max_seqs=1, token_budget=1)
-        if bare not in self._machines:
-            self._machines[bare] = Machine.of(bare, terms=self.terms(bare))
-        return self._machines[bare]
+        key = tuple(value for name, value in vars(deployment).items() if name not in LIMITS)
+        if key not in self._machines:
+            bare = replace(deployment, max_seqs=1, token_budget=1)
+            self._machines[key] = Machine.of(bare, terms=self.terms(bare))
+        return self._machines[key]
 
     def terms(self, deployment: Deployment) -> Terms:
         """As ``resolve(deployment)``."""

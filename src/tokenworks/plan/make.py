@@ -7,18 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 
+from tokenworks.plan.adjust import adjusted
 from tokenworks.plan.build import Layout, layout
-from tokenworks.plan.choose import Market, Picks, Search, needs_of, pareto, search, worth
+from tokenworks.plan.choose import Search, search
 from tokenworks.plan.confirm import confirmed
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.describe import option
 from tokenworks.plan.handful import handful
 from tokenworks.plan.infeasible import relaxations
 from tokenworks.plan.limits import Tails
+from tokenworks.plan.market import Market, Picks, needs_of, pareto, worth
 from tokenworks.plan.points import points
 from tokenworks.plan.result import Option, Plan
 from tokenworks.plan.survey import market_of
-from tokenworks.plan.trial import Trial, adjusted
+from tokenworks.plan.trial import Trial
 from tokenworks.plan.why import binding, changes, first, tornado
 
 SURVIVORS = 6
@@ -166,7 +168,12 @@ def _left_out(market: Market) -> tuple[tuple[str, int], ...]:
 
 def _noted(market: Market, notes: tuple[str, ...]) -> tuple[str, ...]:
     demand = market.demand
-    more = []
+    more = [
+        f"{s.asked.service.name}: planned and rehearsed for its busiest time, {s.asked.peak:.3g} × the mean; dollars per token "
+        "are those of the mean, watts those of the busiest time"
+        for s in market.spaces
+        if s.asked.peak > 1
+    ]
     if demand.calibration:
         more.append(f"site calibration: {demand.calibration}, where it speaks of a deployment (in the rehearsals)")
     if market.robust:

@@ -7,9 +7,9 @@ import numpy as np
 
 from tokenworks.plan.ask import Array
 from tokenworks.plan.candidates import NONE, Ints
-from tokenworks.plan.choose import Market, Picks, columns, needs_of
 from tokenworks.plan.describe import text_of
 from tokenworks.plan.limits import all_kept
+from tokenworks.plan.market import Market, Picks, columns, needs_of
 from tokenworks.plan.result import Point
 
 MOST = 24  # of a series

@@ -9,7 +9,7 @@ import numpy as np
 from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
 from tokenworks.plan.ask import Array, Ask
-from tokenworks.plan.demand import AskedService, Demand, Load
+from tokenworks.plan.demand import AskedService, Demand, Load, peak_of
 from tokenworks.workload.generate import base_rate_s, stream
 from tokenworks.workload.streams import head
 
@@ -22,18 +22,19 @@ class Asked:
 
     service: AskedService
     ask: Ask
-    rate_s: float  # requests per second, mean
+    rate_s: float  # requests per second, at the busiest time of the day
     input_tokens: float  # mean of a prompt, with what a prefix cache knows
     output_tokens: float  # mean of an answer
     output_p95: float
     cached: bool  # requests share prefixes: a prefix cache is worth having
+    peak: float = 1.0  # that rate over the mean
 
 
 def asked_of(demand: Demand, service: AskedService) -> Asked:
     """Rate, lengths and objectives of a service. Raises InputError where nobody asks."""
     loads = demand.loads_of(service.name)
     rates = [rate_of(load) for _, load in loads]
-    total = sum(rates)
+    total, most = sum(rates), sum(rate * peak_of(load) for rate, (_, load) in zip(rates, loads, strict=True))
     if total <= 0:
         raise InputError(f"{service.name}: nobody asks; zero demand needs no plan")
     parts = [
@@ -49,8 +50,9 @@ def asked_of(demand: Demand, service: AskedService) -> Asked:
     ask = Ask(np.maximum(1.0, inputs - known), np.maximum(1.0, outputs), slo.ttft_p95_s, slo.tpot_p95_s, slo.e2e_p95_s,
               known if shares else np.zeros(0))  # fmt: skip
     return Asked(
-        service, ask, total, float(inputs.mean()), float(outputs.mean()), float(np.quantile(outputs, 0.95)), shares
-    )
+        service, ask, most, float(inputs.mean()), float(outputs.mean()), float(np.quantile(outputs, 0.95)), shares,
+        most / total,
+    )  # fmt: skip
 
 
 def rate_of(load: Load) -> float:

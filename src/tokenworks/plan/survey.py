@@ -7,10 +7,10 @@ from collections.abc import Callable
 from tokenworks import catalog
 from tokenworks.errors import InputError
 from tokenworks.plan.candidates import Space
-from tokenworks.plan.choose import Market
 from tokenworks.plan.cost import prices
 from tokenworks.plan.demand import AskedService, Demand
 from tokenworks.plan.limits import Tails
+from tokenworks.plan.market import Market
 from tokenworks.plan.robust import pessimistic
 from tokenworks.plan.sample import asked_of
 from tokenworks.plan.shapes import survey

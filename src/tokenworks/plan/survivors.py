@@ -37,7 +37,7 @@ def survivors(
         chosen = [i for i in chunk if least[i] <= best * (1.0 + slack)]
         if not chosen:
             break
-        found = wide([shapes[i] for i in chosen], ask)
+        found = wide([shapes[i] for i in chosen], ask, machines)
         serving = np.array([shapes[i].role == "serve" for i in chosen])[found.shape]
         price = usd_s[np.array(chosen)[found.shape]] / found.requests_s
         fits = serving & keeps(found, ask)

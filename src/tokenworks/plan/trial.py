@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from tokenworks.errors import InputError
-from tokenworks.events.results import RunResult, ServiceResult
-from tokenworks.plan.build import Layout, counts_of, factory_of, grown
-from tokenworks.plan.choose import Market
+from tokenworks.events.results import RunResult
+from tokenworks.plan.build import Layout, counts_of, factory_of
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.limits import lowest_budget_w, shared_needs
+from tokenworks.plan.market import Market
 from tokenworks.plan.robust import Margins, errors_of, level, margins
 from tokenworks.rehearsal.demand import as_one, rate_of, stream_of
 from tokenworks.rehearsal.plant import plant
 from tokenworks.rehearsal.play import outcome, play
 from tokenworks.spec.factory import Factory, Run
 
-ATTEMPTS = 4  # layouts of one survivor
-HALVES = 2  # steps back from one that holds towards one that does not
-MOST_GROWTH = 1.6  # of a pool from one attempt to the next
 TOLERANCE = 0.05  # of headroom: a flood of three batches a replica has a beginning and an end, and reads a few % low
 HOUR_S = 3600.0
 LIVES = 2.0  # of a mean request, that a rehearsal lasts at least
@@ -38,7 +34,7 @@ class Trial:
     layouts: tuple[Layout, ...]
     factory: Factory
     result: RunResult
-    figures: dict[str, float]  # by the names of choose.columns, measured after the warm-up
+    figures: dict[str, float]  # by the names of market.columns, measured after the warm-up
     missed: tuple[tuple[str, float, float], ...]  # (what, measured, limit)
     attempts: int
     confirmed: bool = False  # the layouts' capacity is what the twin sustains
@@ -107,7 +103,9 @@ def _figures(market: Market, layouts: Sequence[Layout], factory: Factory, result
     after = line.time_s >= factory.run.warmup_s
     board, it, facility = (float(v) for v in (line.board_w.sum(axis=0)[after].mean(), line.it_w[after].mean(),
                                               line.facility_w[after].mean()))  # fmt: skip
-    tokens_s = sum(one.rate_s * market.spaces[one.service].asked.output_tokens for one in layouts)
+    asked = [market.spaces[one.service].asked for one in layouts]
+    tokens_s = sum(one.rate_s * a.output_tokens for one, a in zip(layouts, asked, strict=True))
+    paid_s = sum(one.rate_s / a.peak * a.output_tokens for one, a in zip(layouts, asked, strict=True))
     fixed = {"hardware_usd_h": 0.0, "rent_usd_h": 0.0, "space_usd_h": 0.0}
     owned_w = total_w = capex = systems = gpus = 0.0
     for number, count in counts_of(market, layouts).items():
@@ -128,7 +126,7 @@ def _figures(market: Market, layouts: Sequence[Layout], factory: Factory, result
     usd_h = sum(fixed.values()) + energy + charge
     return {
         **fixed, "energy_usd_h": energy, "demand_usd_h": charge, "usd_h": usd_h,
-        "usd_per_mtok": usd_h / HOUR_S / tokens_s * 1e6, "tokens_per_joule": tokens_s / facility, "goodput": tokens_s,
+        "usd_per_mtok": usd_h / HOUR_S / paid_s * 1e6, "tokens_per_joule": tokens_s / facility, "goodput": tokens_s,
         "tokens_s": tokens_s, "capex": capex, "capex_usd": capex,
         "carbon": facility * of.g_per_j / tokens_s * 1e6, "gpus": gpus, "systems": systems,
         "board_w": board, "it_w": it, "facility_w": facility, "used_gpus": float(sum(one.gpus for one in layouts)),
@@ -163,61 +161,3 @@ def missed(
     shared = shared_needs(market.demand, columns)
     found += [(need.name, float(need.needs[0]), need.limit) for need in shared if not need.kept[0]]
     return tuple(found)
-
-
-def adjusted(
-    market: Market, layouts: Sequence[Layout], name: str, stop: Stop = lambda: False, lives: float = LIVES
-) -> Trial | None:
-    """The layout with as many workers as objectives need, within the limits: more by how far an objective is missed, then
-    fewer again by halves, as far as they hold. The last attempt where none holds; None where it cannot be built at all."""
-    last: Trial | None = None
-    now, before = tuple(layouts), tuple(layouts)
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            last = replace(rehearsed(market, now, name, stop, lives), attempts=attempt)
-        except InputError:
-            return last
-        if last.holds:
-            return _fewer(market, before, last, name, stop, lives)
-        if not any(": " in what for what, _, _ in last.missed):
-            return last
-        before, now = now, tuple(_more(one, s, last) for one, s in zip(now, last.result.services, strict=True))
-    return last
-
-
-def _fewer(market: Market, short: tuple[Layout, ...], enough: Trial, name: str, stop: Stop, lives: float) -> Trial:
-    """Between layouts that are too few and a trial that holds: halves, at most `HALVES` of them."""
-    for _ in range(HALVES):
-        middle = tuple(_between(a, b) for a, b in zip(short, enough.layouts, strict=True))
-        if middle in (short, enough.layouts):
-            break
-        trial = replace(rehearsed(market, middle, name, stop, lives), attempts=enough.attempts + 1)
-        if trial.holds:
-            enough = trial
-        else:
-            short, enough = middle, replace(enough, attempts=trial.attempts)
-    return enough
-
-
-def _between(a: Layout, b: Layout) -> Layout:
-    workers, prefill = ((x + y) // 2 for x, y in ((a.workers, b.workers), (a.prefill_workers, b.prefill_workers)))
-    return grown(b, workers, prefill)
-
-
-def _more(one: Layout, s: ServiceResult, trial: Trial) -> Layout:
-    """More workers of the pool that misses its objective, by how far it does."""
-    over = {what.partition(": ")[2]: measured / limit for what, measured, limit in trial.missed
-            if what.startswith(f"{s.name}: ") and limit}  # fmt: skip
-    if not over:
-        return one
-    ratio = lambda name: min(MOST_GROWTH, max(1.0, over.get(name, 1.0)))  # noqa: E731
-    every = max(ratio(name) for name in over) if not one.prefill else max(ratio("E2E p95"), ratio("load over capacity"))
-    workers = _grow(one.workers, every if not one.prefill else max(every, ratio("TPOT p95")))
-    if one.prefill is None:
-        return grown(one, workers, 0)
-    return grown(one, workers, _grow(one.prefill_workers, max(every, ratio("TTFT p95"))))
-
-
-def _grow(count: int, factor: float) -> int:
-    """At least one more where it must grow."""
-    return count if factor <= 1 else max(count + 1, math.ceil(count * factor))

@@ -12,11 +12,12 @@ from dataclasses import replace
 import numpy as np
 
 from tokenworks.plan.candidates import NONE
-from tokenworks.plan.choose import MAXIMISED, Market, Picks, Search, search
+from tokenworks.plan.choose import Search, search
 from tokenworks.plan.cost import changed
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.describe import text_of
 from tokenworks.plan.limits import Need
+from tokenworks.plan.market import MAXIMISED, Market, Picks
 from tokenworks.plan.result import Change, Sensitivity
 from tokenworks.plan.robust import errors_of
 from tokenworks.spec.service import Slo

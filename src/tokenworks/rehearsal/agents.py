@@ -17,9 +17,8 @@ from tokenworks.spec.factory import Factory
 from tokenworks.workload.agents.calls import Calls
 from tokenworks.workload.agents.linked import linked_runs
 from tokenworks.workload.agents.source import phases_of
+from tokenworks.workload.agents.usage import names_of, tools_of
 from tokenworks.workload.streams import joined
-
-LEAD = "lead"
 
 
 @dataclass(frozen=True)
@@ -79,20 +78,14 @@ def _plain(requests: Requests, number: int) -> dict[str, NDArray[Any]]:
         "root_run": names, "run": names, "parent_run": text(""), "agent": text(""), "purpose": text("final"),
         "step": np.ones(count, np.int32), "attempt": np.ones(count, np.int32), "final": np.ones(count, bool),
         "unused": np.zeros(count, bool), "reasoning": np.zeros(count, np.int64), "tool": np.zeros(count, np.int64),
+        "meter": text(""), "tool_us": np.zeros(count, np.int64),
     }  # fmt: skip
 
 
 def _columns(calls: Calls, agent: str, number: int) -> dict[str, NDArray[Any]]:
-    """What the calls of an agent are, by the names of usage events; reasoning and tool are tokens of the whole answer."""
+    """What the calls of an agent are; reasoning and tool are tokens of the whole answer."""
     phases = phases_of(agent)
-    purposes, teams = (np.array([getattr(p, name) for p in phases], object) for name in ("purpose", "team"))
-    root = np.array([f"w{number}/{agent}-{run}" for run in calls.run], object)
-    sub = calls.agent > 0
-    below = np.array([f"{r}/{a}" for r, a in zip(root, calls.agent, strict=True)], object)
-    named = np.array([f"{agent}/{team or 'sub-agent'}" for team in teams], object)
     return {
-        "root_run": root, "run": np.where(sub, below, root), "parent_run": np.where(sub, root, ""),
-        "agent": np.where(sub, named[calls.phase], agent), "purpose": np.where(calls.seen, "final", purposes[calls.phase]),
-        "step": calls.step.astype(np.int32), "attempt": calls.attempt.astype(np.int32), "final": calls.seen,
+        **names_of(calls, phases, agent, f"w{number}/"), **tools_of(calls, phases),
         "unused": calls.failed, "reasoning": calls.reasoning, "tool": calls.tool,
     }  # fmt: skip

@@ -125,7 +125,8 @@ def _ordered(merged: TwinResult, parts: Sequence[Part], rows: Sequence[Indices])
     workers = {n: getattr(merged.workers, n)[back] for n in WorkerStats.__dataclass_fields__}
     log = None if merged.log is None else _log(merged.log, parts, rows)
     shares = None if merged.allocation is None else _shares(merged.allocation, parts, rows)
-    return replace(merged, workers=WorkerStats(**workers), log=log, allocation=shares)
+    order = None if merged.order is None else np.concatenate(rows)[merged.order]
+    return replace(merged, workers=WorkerStats(**workers), log=log, allocation=shares, order=order)
 
 
 def _shares(shares: Allocation, parts: Sequence[Part], rows: Sequence[Indices]) -> Allocation:

@@ -1,9 +1,9 @@
-"""A run of the twin as usage events, in bulk: one Arrow table in the ledger's columns, without a loop over requests."""
+"""Requests of the twin as usage events, in bulk: an Arrow table in the ledger's columns, without a loop over requests."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tokenworks.errors import InputError
 from tokenworks.events.ledger_events import USAGE_COLUMNS
 from tokenworks.events.requests import Requests
-from tokenworks.twin.cell import FINISHED, IN_SYSTEM, TIMED_OUT, WAITING, Allocation, RequestLog
+from tokenworks.twin.cell import FINISHED, IN_SYSTEM, TIMED_OUT, Departed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,38 +30,35 @@ class RunKey:
     models: tuple[str, ...]  # that each service answers with
     tenants: tuple[str, ...] = ("",)
     start_us: int = 0  # since 1970 UTC
-    end_us: int = 0  # end of the run on its own clock: the time of what was still in the system
     first_seq: int = 0
-    columns: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # of requests, instead of those made here: runs, agents, steps …
 
 
 def usage_table(
     key: RunKey,
     requests: Requests,
-    log: RequestLog,
-    shares: Allocation | None = None,
+    some: Departed,
+    columns: Mapping[str, Any] | None = None,
     cost_micro_usd: Ints | None = None,
 ) -> pa.Table:
-    """One usage event per request that came, in order of the requests; columns are `USAGE_COLUMNS`.
+    """One usage event per request of ``some``, in their order; columns are `USAGE_COLUMNS`. ``requests`` are all of the run.
 
     Finished requests are final. Those still in the system are partial, with the tokens that they got so far, and no
     input tokens (null: not known) before their first. Timed-out and rejected ones failed and took no tokens. Energy and cost are
-    null where nothing was allocated. Raises InputError where names are missing for a service or tenant.
+    null where nothing was allocated. ``columns`` (runs, agents, steps …) take the place of those made here. Raises InputError
+    where names are missing for a service or tenant.
     """
     import pyarrow as pa
 
-    came = np.flatnonzero(log.status != WAITING)
-    _check(key, requests, log)
-    made = {**_names(key, requests, came), **_tokens(requests, log, came), **_state(key, log, came)}
+    came = some.number
+    _check(key, requests)
+    made = {**_names(key, requests, came), **_tokens(requests, some), **_state(key, some)}
     for name, values in (
-        ("energy_uj", None if shares is None else shares.energy_uj),
+        ("energy_uj", None if some.shares is None else some.shares.energy_uj),
         ("cost_micro_usd", cost_micro_usd),
     ):
-        made[name] = pa.nulls(len(came), pa.int64()) if values is None else values[came]
-    for name, values in key.columns.items():
-        made[name] = pa.array(values).take(pa.array(came))
+        made[name] = pa.nulls(len(came), pa.int64()) if values is None else values
+    for name, values in (columns or {}).items():
+        made[name] = pa.array(values)
     return _table(made, len(came))
 
 
@@ -80,9 +77,7 @@ def _table(made: Mapping[str, Any], count: int) -> pa.Table:
     return pa.table(columns, names=list(kinds))
 
 
-def _check(key: RunKey, requests: Requests, log: RequestLog) -> None:
-    if len(requests) != len(log.status):
-        raise InputError(f"{len(requests)} requests but a log of {len(log.status)}: events need them whole")
+def _check(key: RunKey, requests: Requests) -> None:
     for what, index, names in (("service", requests.service, key.services), ("tenant", requests.tenant, key.tenants)):
         if len(index) and int(index.max()) >= len(names):
             raise InputError(f"requests of {what} number {int(index.max())}, but names for {len(names)} only")
@@ -109,34 +104,34 @@ def _named(names: Sequence[str], index: NDArray[np.integer]) -> pa.Array:
     return pa.array([*names, ""], pa.string()).take(pa.array(np.where(index < 0, len(names), index)))
 
 
-def _tokens(requests: Requests, log: RequestLog, came: Ints) -> dict[str, Any]:
+def _tokens(requests: Requests, some: Departed) -> dict[str, Any]:
     """Disjoint buckets. A request without a first token has no input yet, or never had."""
     import pyarrow as pa
 
-    status, began = log.status[came], log.first_token[came] >= 0
-    cached = np.where(began, log.cached[came], 0).astype(np.int64)
-    fresh = np.where(began, requests.input_tokens[came] - cached, 0)
-    unknown = (status == IN_SYSTEM) & ~began
+    log, began = some.log, some.log.first_token >= 0
+    cached = np.where(began, log.cached, 0).astype(np.int64)
+    fresh = np.where(began, requests.input_tokens[some.number] - cached, 0)
+    unknown = (log.status == IN_SYSTEM) & ~began
     return {
         "input_fresh": pa.array(fresh, mask=unknown), "cache_read": pa.array(cached, mask=unknown), "cache_write": 0,
-        "output_visible": log.produced[came].astype(np.int64), "output_reasoning": 0, "output_tool": 0,
+        "output_visible": log.produced.astype(np.int64), "output_reasoning": 0, "output_tool": 0,
     }  # fmt: skip
 
 
-def _state(key: RunKey, log: RequestLog, came: Ints) -> dict[str, Any]:
-    """When, and how it ended."""
+def _state(key: RunKey, some: Departed) -> dict[str, Any]:
+    """When, and how it ended; what is in the system yet is seen at the end of the run."""
     import pyarrow as pa
 
-    status, arrival, first, finish = (x[came] for x in (log.status, log.arrival, log.first_token, log.finish))
-    ended = status != IN_SYSTEM
-    done = status == FINISHED
+    log = some.log
+    ended, done = log.status != IN_SYSTEM, log.status == FINISHED
     failed = ended & ~done
-    assert not (failed & (first >= 0) & (status == TIMED_OUT)).any()  # who got a token waits on
+    assert not (failed & (log.first_token >= 0) & (log.status == TIMED_OUT)).any()  # who got a token waits on
+    assert ended.all() or some.end_ticks > 0
     return {
-        "time_us": key.start_us + np.where(ended, finish // TICKS_PER_US, key.end_us),
+        "time_us": key.start_us + np.where(ended, log.finish, some.end_ticks) // TICKS_PER_US,
         "usage_status": pa.array(["partial", "final"]).take(pa.array(ended.astype(np.int8))),
         "final": done,
         "failed": failed,
-        "ttft_us": pa.array((first - arrival) // TICKS_PER_US, mask=first < 0),
-        "duration_us": pa.array((finish - arrival) // TICKS_PER_US, mask=~ended),
+        "ttft_us": pa.array((log.first_token - log.arrival) // TICKS_PER_US, mask=log.first_token < 0),
+        "duration_us": pa.array((log.finish - log.arrival) // TICKS_PER_US, mask=~ended),
     }

@@ -2,45 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tokenworks.economics.request_costs import Rates, RequestCosts, request_costs
-from tokenworks.events.ledger_events import BUCKETS, MICRO
+from tokenworks.events.ledger_events import BUCKETS, MICRO, CostEvent
 from tokenworks.events.results import RunResult
 from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.rehearsal.agents import AgentDemand
-from tokenworks.rehearsal.events import TICKS_PER_US, RunKey, usage_table
+from tokenworks.rehearsal.events import RunKey, usage_table
 from tokenworks.rehearsal.plant import Plant
+from tokenworks.rehearsal.tools import tool_costs
 from tokenworks.spec.factory import Factory
-from tokenworks.twin.cell import FINISHED, IN_SYSTEM, WAITING, RequestLog, TwinResult
+from tokenworks.twin.allocation import with_workers
+from tokenworks.twin.cell import FINISHED, IN_SYSTEM, Allocation, Departed, TwinOptions, TwinResult
+from tokenworks.twin.departures import joined
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BY_THE_JOULE = ("energy", "demand charge")
+SEGMENT_ROWS = TwinOptions.chunk_rows
 BEGIN_US = 1_767_225_600 * MICRO  # the virtual clock begins on 2026-01-01 UTC
 
 
 @dataclass(frozen=True)
 class Metered:
-    """Usage events of a run, and what its factory cost beside them."""
+    """Usage events of a run, in the order in which its requests left, and what its factory cost beside them."""
 
     usage: pa.Table  # USAGE_COLUMNS
-    costs: RequestCosts
+    tools: tuple[CostEvent, ...]  # that ran before calls of agents
+    costs: RequestCosts  # rows of requests as in ``usage``
     unused_micro: int  # of GPUs that no service uses
 
 
-def metered(made: Plant, twin: TwinResult, demand: AgentDemand, result: RunResult) -> Metered:
-    """Raises AssertionError where the run kept no log or divided no costs."""
-    assert twin.log is not None
-    assert twin.allocation is not None
-    gpus = np.array([made.models[model].gpus for model in made.cell.workers])
-    costs = request_costs(twin.allocation, gpus, _rates(made, twin, result))
+@dataclass(frozen=True)
+class Unpriced:
+    """Usage events without dollars, which are known once the books are done, and the shares that they go by."""
+
+    tables: tuple[pa.Table, ...]
+    shares: tuple[Allocation, ...]  # without rows of workers
+    tools: tuple[CostEvent, ...]
+
+
+def usage_of(made: Plant, demand: AgentDemand, chunks: Iterable[Departed]) -> Unpriced:
+    """For a thread beside the twin. Raises AssertionError for requests without shares."""
     factory = made.factory
     key = RunKey(
         source=source_of(factory),
@@ -48,13 +58,37 @@ def metered(made: Plant, twin: TwinResult, demand: AgentDemand, result: RunResul
         models=tuple(s.model for s in factory.services),
         tenants=tenant_names(made, demand),
         start_us=BEGIN_US,
-        end_us=twin.end_ticks // TICKS_PER_US,
         first_seq=1,
-        columns=_columns(demand, twin.log),
     )
-    usage = usage_table(key, demand.requests, twin.log, twin.allocation, costs.requests)
+    tables, shares, tools = [], [], list[CostEvent]()
+    for chunk in chunks:
+        assert chunk.shares is not None
+        tables.append(usage_table(key, demand.requests, chunk, _columns(demand, chunk)))
+        shares.append(chunk.shares)
+        tools += tool_costs(key, f"{run_key(factory)}/tools", demand, chunk)
+        key = replace(key, first_seq=key.first_seq + len(chunk))
+    return Unpriced(tuple(tables), tuple(shares), tuple(tools))
+
+
+def metered(made: Plant, twin: TwinResult, events: Unpriced, result: RunResult) -> Metered:
+    """The events with their dollars."""
+    import pyarrow as pa
+
+    assert twin.allocation is not None
+    shares = with_workers(joined(events.shares), twin.allocation)
+    gpus = np.array([made.models[model].gpus for model in made.cell.workers])
+    costs = request_costs(shares, gpus, _rates(made, twin, shares, result))
+    usage = pa.concat_tables(events.tables)
+    place = usage.schema.get_field_index("cost_micro_usd")
+    usage = usage.set_column(place, "cost_micro_usd", pa.array(costs.requests))
     whole = round(result.money.total_usd * MICRO)
-    return Metered(usage, costs, whole - costs.total)
+    return Metered(usage, events.tools, costs, whole - costs.total)
+
+
+def segments_of(usage: pa.Table) -> Iterator[pa.Table]:
+    """Usage events of a run as the ledger takes them: cut where the twin cuts its chunks, whatever the speed of either."""
+    for start in range(0, usage.num_rows, SEGMENT_ROWS):
+        yield usage.slice(start, SEGMENT_ROWS)
 
 
 def run_key(factory: Factory) -> str:
@@ -93,36 +127,29 @@ def tenant_names(made: Plant, demand: AgentDemand) -> tuple[str, ...]:
     return tuple(f"tenant-{number + 1:02d}" for number in range(most + 1))
 
 
-def _rates(made: Plant, twin: TwinResult, result: RunResult) -> Rates:
+def _rates(made: Plant, twin: TwinResult, shares: Allocation, result: RunResult) -> Rates:
     """Dollars of the run by GPU second and by joule of the workers' boards, so that they pay for all of it but what GPUs
     that nobody uses cost."""
     horizon_s = Decimal(twin.end_ticks) / TICKS_PER_S
     energy = sum(Decimal(str(part.value)) for part in result.money.parts if part.label in BY_THE_JOULE)
     rest = Decimal(str(result.money.total_usd)) - energy
-    assert twin.allocation is not None
-    shares = twin.allocation
     joules = Decimal(sum(int(part.sum()) for part in (shares.energy_uj, shares.idle_uj, shares.lost_uj))) / MICRO
     return Rates(max(Decimal(0), rest / (made.gpus * horizon_s)), energy / joules if joules else Decimal(0))
 
 
-def _columns(demand: AgentDemand, log: RequestLog) -> dict[str, object]:
+def _columns(demand: AgentDemand, chunk: Departed) -> dict[str, object]:
     """Answers by kind: tokens are made as reasoning, then tool calls, then what is visible; a cut one keeps this order."""
-    own = demand.columns
-    made = log.produced.astype(np.int64)
-    done = log.status == FINISHED
+    own = {name: values[chunk.number] for name, values in demand.columns.items()}
+    made = chunk.log.produced.astype(np.int64)
+    done = chunk.log.status == FINISHED
     reasoning = np.minimum(own["reasoning"], made)
     tool = np.minimum(own["tool"], made - reasoning)
     names = ("root_run", "run", "parent_run", "agent", "purpose", "step", "attempt")
-    failed = (own["unused"] & done) | (_ended(log) & ~done)
     return {
         **{name: own[name] for name in names},
         "final": own["final"] & done & ~own["unused"],
-        "failed": failed,
+        "failed": (own["unused"] & done) | ((chunk.log.status != IN_SYSTEM) & ~done),
         "output_reasoning": reasoning,
         "output_tool": tool,
         "output_visible": made - reasoning - tool,
     }
-
-
-def _ended(log: RequestLog) -> np.typing.NDArray[np.bool_]:
-    return np.asarray((log.status != IN_SYSTEM) & (log.status != WAITING), bool)

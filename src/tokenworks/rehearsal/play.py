@@ -14,6 +14,7 @@ from tokenworks.rehearsal.plant import BUCKETS, Plant, ticks
 from tokenworks.rehearsal.results import run_result
 from tokenworks.rehearsal.use import physical_run
 from tokenworks.twin.cell import TwinOptions, TwinResult
+from tokenworks.twin.departures import Sink, departed
 from tokenworks.twin.simulate import simulate
 
 Stop = Callable[[], bool]
@@ -28,10 +29,11 @@ def play(
     requests: Requests | Iterator[Requests] | Source,
     stop: Stop = lambda: False,
     window_s: tuple[float, float] = (0.0, 0.0),
-    metered: bool = False,
+    sink: Sink | None = None,
 ) -> TwinResult:
-    """The twin over the factory's horizon, keeping the steps that end in the window, and of a ``metered`` play every request
-    with its share of time and energy. Several cells need the requests whole, or what makes their stream."""
+    """The twin over the factory's horizon, keeping the steps that end in the window. ``sink`` gets every request with its share
+    of time and energy as it leaves; of several cells, which go one after the other, at the end. Several cells need the
+    requests whole, or what makes their stream."""
     run = made.factory.run
     options = TwinOptions(
         horizon_ticks=ticks(run.horizon_s),
@@ -40,14 +42,18 @@ def play(
         buckets=BUCKETS,
         warmup_ticks=ticks(run.warmup_s),
         clients=clients(made),
-        record=run.record_requests or metered,
-        allocate=metered,
+        record=run.record_requests or (sink is not None and run.cells > 1),
+        allocate=sink is not None,
         trace_ticks=(ticks(window_s[0]), ticks(window_s[1])),
     )
     if run.cells > 1:
         assert not isinstance(requests, Iterator)
-        return simulate_in_cells(made.cell, requests, options, run.cells)
-    return simulate(made.cell, requests() if callable(requests) else requests, options, stop=stop)
+        result = simulate_in_cells(made.cell, requests, options, run.cells)
+        if sink is not None:
+            for chunk in departed(result, options.chunk_rows):
+                sink(chunk)
+        return result
+    return simulate(made.cell, requests() if callable(requests) else requests, options, stop=stop, sink=sink)
 
 
 def clients(made: Plant) -> int:

@@ -12,7 +12,8 @@ from tokenworks.events.results import RunResult
 from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.rehearsal.agents import AgentDemand, agent_demand, has_agents
 from tokenworks.rehearsal.demand import Source, as_one, demands, rate_of, stream_of
-from tokenworks.rehearsal.metering import Metered, metered
+from tokenworks.rehearsal.handover import Handover
+from tokenworks.rehearsal.metering import Metered, Unpriced, metered, usage_of
 from tokenworks.rehearsal.plant import BUCKETS, Plant, plant, ticks
 from tokenworks.rehearsal.play import NothingDoneError, Stop, outcome, play
 from tokenworks.rehearsal.use import physical_run
@@ -49,9 +50,11 @@ def rehearse(
     stop: Stop = lambda: False,
     window_s: tuple[float, float] = (0.0, 0.0),
     metering: bool = False,
+    idleness: bool = True,
 ) -> Rehearsal:
     """Rehearse the factory over its horizon, keeping its requests, and the steps that end in the window. ``metering``: meter
-    every request; those of a factory that agents ask are metered anyway.
+    every request; those of a factory that agents ask are metered anyway. ``idleness``: also say what the traces as
+    recorded would cost, which is a second play.
 
     Once ``stop`` says so, what is simulated so far becomes the result, marked as interrupted; KeyboardInterrupt where
     that is nothing.
@@ -65,16 +68,16 @@ def rehearse(
     progress("running the twin")
     demand = _metered_demand(made, sources, sustainable) if metering or has_agents(factory) else None
     requests, kept = (demand.requests, demand.requests) if demand else _offered(sources, factory.run)
-    twin = play(made, requests, stop, window_s, metered=demand is not None)
+    twin, events = _played(made, requests, demand, stop, window_s)
     done, twin = _until(made, twin)
     progress("doing the books")
     result = outcome(done, twin, kept, sustainable, notes)
     if done is not made:
         result = replace(result, interrupted=True)
-    idle = "" if stop() else _price_of_idleness(made, progress, stop)
+    idle = "" if stop() or not idleness else _price_of_idleness(made, progress, stop)
     result = replace(result, trace_note="; ".join(filter(None, [result.trace_note, idle])))
     services = tuple(s.name for s in factory.services)
-    meters = metered(made, twin, demand, result) if demand else None
+    meters = metered(made, twin, events, result) if events else None
     log = twin.log if factory.run.record_requests else None
     return Rehearsal(result, kept, log, services, _worker_names(made), twin.steps, made, tuple(sustainable), meters)
 
@@ -91,6 +94,20 @@ def _metered_demand(made: Plant, sources: list[Source], sustainable: list[float]
     names = [s.name for s in made.factory.services]
     rates = [rate_of(load, sustainable[names.index(load.service)]) for load in made.factory.workload]
     return agent_demand(made, sources, rates)
+
+
+def _played(
+    made: Plant,
+    requests: Requests | Iterator[Requests] | Source,
+    demand: AgentDemand | None,
+    stop: Stop,
+    window_s: tuple[float, float],
+) -> tuple[TwinResult, Unpriced | None]:
+    """A metered run's events are made beside the twin."""
+    if demand is None:
+        return play(made, requests, stop, window_s), None
+    with Handover(partial(usage_of, made, demand)) as sink:
+        return play(made, requests, stop, window_s, sink), sink.result()
 
 
 def _worker_names(made: Plant) -> tuple[str, ...]:

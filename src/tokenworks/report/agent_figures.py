@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenworks.economics.amplification import TafCost, taf_cost
 from tokenworks.events.ledger_events import COST_COLUMNS, MICRO
-from tokenworks.ledger.exports import schema
+from tokenworks.events.tables import schema
 from tokenworks.ledger.taf import Amplification, Taf, taf
 from tokenworks.ledger.waterfall import waterfall
 from tokenworks.rehearsal.metering import BEGIN_US, Metered, ended_runs

@@ -128,19 +128,24 @@ def _known(place: Place, root: type[BaseModel]) -> list[str]:
         if isinstance(part, int):
             continue
         field = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
-        inner = _model_in(field.annotation) if field else None
+        inner = part_in(field.annotation) if field else None
         if inner is None:
             return []
         model = inner
-    return [f.alias or n for n, f in model.model_fields.items() if n != "source_file"]
+    return list(fields_of(model))
 
 
-def _model_in(annotation: Any) -> Any:
+def fields_of(model: type[BaseModel]) -> dict[str, str]:
+    """YAML key → attribute of a part."""
+    return {f.alias or n: n for n, f in model.model_fields.items() if n != "source_file"}
+
+
+def part_in(annotation: Any) -> Any:
     """The part type inside an annotation such as tuple[System, ...] or Pool | None."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for inner in getattr(annotation, "__args__", ()):
-        found = _model_in(inner)
+        found = part_in(inner)
         if found is not None:
             return found
     return None

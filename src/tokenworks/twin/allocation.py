@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tokenworks.errors import ConservationError
@@ -9,10 +11,7 @@ from tokenworks.twin import columns as c
 from tokenworks.twin.cell import Allocation, Cell, WorkerStats
 from tokenworks.twin.layout import Ints
 from tokenworks.twin.memory import State
-
-WEIGHT_BITS = 51  # weights are cut to so many bits: with DIGIT more they are below 2**62
-DIGIT = 10
-MICROWATTS_TICKS_PER_MICROJOULE = 10**11
+from tokenworks.twin.static_draw import MICROWATTS_TICKS_PER_MICROJOULE, by_weight, draws_of, microjoules_upto
 
 
 def at_workers(st: State) -> Ints:
@@ -23,62 +22,111 @@ def at_workers(st: State) -> Ints:
     return found
 
 
-def allocation_of(cell: Cell, st: State, share: Ints, stats: WorkerStats, end: int) -> Allocation:
-    """``share``: rows of requests (SHARE_COLUMNS). Raises ConservationError where parts and whole differ."""
-    ticks = np.array([share[:, c.A_TICKS], share[:, c.A_WIDE + c.A_TICKS]])
-    dynamic = np.array([share[:, c.A_UJ], share[:, c.A_WIDE + c.A_UJ]])
-    worker = np.array([share[:, c.A_WORKER], share[:, c.A_WIDE + c.A_WORKER]]) - 1
-    lost_ticks, lost_dynamic = st.meter[:, c.M_LOST].copy(), st.meter[:, c.M_WIDE + c.M_LOST].copy()
-    active = _active_microjoules(cell, stats)
-    static, lost_static = _static(worker, ticks, lost_ticks, active)
-    taken = [sums_by(worker, of, len(active)) for of in (ticks, dynamic, static)]
-    _check(st, taken[0], taken[1])
-    lost_uj = lost_dynamic + lost_static
-    return Allocation(
-        prefill_worker=worker[0].astype(np.int32),
-        worker=worker[1].astype(np.int32),
-        ticks=ticks.sum(axis=0),
-        prefill_ticks=ticks[0],
-        dynamic_uj=dynamic.sum(axis=0),
-        energy_uj=(dynamic + static).sum(axis=0),
-        idle_ticks=end - taken[0] - lost_ticks,
-        lost_ticks=lost_ticks,
-        idle_uj=stats.dynamic_uj + stats.static_uj - taken[1] - taken[2] - lost_uj,
-        lost_uj=lost_uj,
+class Division:
+    """Divides a run's seconds and joules over its requests as they leave, chunk after chunk in their order."""
+
+    def __init__(self, cell: Cell):
+        self._cell, self._draw = cell, draws_of(cell)
+        workers = len(cell.workers)
+        self._ticks, self._dynamic, self._static = (np.zeros(workers, np.int64) for _ in range(3))  # given so far
+        self._active = self._lost = np.zeros(workers, np.int64)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a worker's draw is known at the end only: then all requests must be divided at once, after ``know``."""
+        return bool((self._draw < 0).any())
+
+    def know(self, st: State) -> None:
+        """The run has ended: what its workers drew while they stepped, and the work that was lost."""
+        self._active, self._lost = _active_microjoules(self._cell, st.level_ticks), st.meter[:, c.M_LOST].copy()
+
+    def divide(self, rows: Ints) -> Allocation:
+        """``rows``: LOG_COLUMNS of requests that left. Without rows of workers."""
+        share = np.ascontiguousarray(rows[:, c.L_SHARE : c.L_SHARE + c.SHARE_COLUMNS].T)
+        worker, ticks, dynamic = (share[k :: c.A_WIDE] for k in (c.A_WORKER, c.A_TICKS, c.A_UJ))
+        worker = worker - 1
+        static = np.array([self._give(*part) for part in zip(worker, ticks, dynamic, strict=True)])
+        none = np.zeros(0, np.int64)
+        return Allocation(
+            prefill_worker=worker[0].astype(np.int32),
+            worker=worker[1].astype(np.int32),
+            ticks=ticks.sum(axis=0),
+            prefill_ticks=ticks[0].copy(),
+            dynamic_uj=dynamic.sum(axis=0),
+            energy_uj=(dynamic + static).sum(axis=0),
+            idle_ticks=none,
+            lost_ticks=none,
+            idle_uj=none,
+            lost_uj=none,
+        )
+
+    def _give(self, worker: Ints, ticks: Ints, dynamic: Ints) -> Ints:
+        """Static draw of each request for its time at a worker (−1: none); what it got there is counted."""
+        if not (worker >= 0).any():
+            return np.zeros_like(ticks)
+        order, edge = by_worker(worker, len(self._ticks))
+        begin, some = edge[:-1], np.flatnonzero(np.diff(edge))
+        order = order[edge[0] :]  # without those at no worker
+        edge, begin = edge - edge[0], begin - edge[0]
+        at = worker[order]
+        done = np.cumsum(ticks[order])
+        before = np.concatenate([[0], done])[begin]
+        done += (self._ticks - before)[at]
+        upto = microjoules_upto(done, self._draw[at])
+        for w in some[self._draw[some] < 0]:
+            mine = slice(edge[w], edge[w + 1])
+            weights = np.diff(done[mine], prepend=self._ticks[w])
+            upto[mine] = np.cumsum(by_weight(int(self._active[w]), np.append(weights, self._lost[w]))[:-1])
+        parts = np.diff(upto, prepend=0)
+        parts[begin[some]] = upto[begin[some]] - self._static[some]
+        self._ticks[some], self._static[some] = done[edge[some + 1] - 1], upto[edge[some + 1] - 1]
+        heat = np.cumsum(dynamic[order])
+        self._dynamic[some] += np.diff(heat[edge[some + 1] - 1], prepend=0)
+        static = np.zeros_like(ticks)
+        static[order] = parts
+        return static
+
+    def rest(self, st: State, stats: WorkerStats, end: int) -> Allocation:
+        """Lost work and idleness by worker, without rows of requests. Raises ConservationError where parts and whole differ."""
+        _check(st, self._ticks, self._dynamic)
+        known = microjoules_upto(self._ticks + self._lost, self._draw) - self._static
+        lost_static = np.where(self._draw < 0, self._lost_of_mean(), known)
+        lost_uj = st.meter[:, c.M_WIDE + c.M_LOST] + lost_static
+        shares = Division(self._cell).divide(np.zeros((0, c.LOG_COLUMNS), np.int64))
+        return replace(
+            shares,
+            idle_ticks=end - self._ticks - self._lost,
+            lost_ticks=self._lost,
+            idle_uj=stats.dynamic_uj + stats.static_uj - self._dynamic - self._static - lost_uj,
+            lost_uj=lost_uj,
+        )
+
+    def _lost_of_mean(self) -> Ints:
+        """What lost work drew of the mean: with the requests, all that the worker drew."""
+        took = (self._ticks + self._lost) > 0
+        found: Ints = np.where(took, self._active - self._static, 0)
+        return found
+
+
+def with_workers(shares: Allocation, rest: Allocation) -> Allocation:
+    """Rows of requests of the one, rows of workers of the other."""
+    return replace(
+        shares,
+        idle_ticks=rest.idle_ticks,
+        lost_ticks=rest.lost_ticks,
+        idle_uj=rest.idle_uj,
+        lost_uj=rest.lost_uj,
     )
 
 
-def sums_by(worker: Ints, values: Ints, workers: int) -> Ints:
-    """Exact sums by worker (−1: of nobody) of arrays of one shape, modulo 2**64."""
-    total = np.zeros(workers, np.int64)
-    for at, row in zip(worker, values, strict=True):
-        order, edge = by_worker(at, workers)
-        done = np.concatenate([[0], np.cumsum(row[order])])
-        total += done[edge[1:]] - done[edge[:-1]]
-    return total
-
-
-def _active_microjoules(cell: Cell, stats: WorkerStats) -> Ints:
+def _active_microjoules(cell: Cell, level_ticks: Ints) -> Ints:
     """Static draw of each worker while it steps."""
     drawn = np.zeros(len(cell.workers), np.int64)
     for w, m in enumerate(cell.workers):
-        levels = zip(cell.models[m].levels, stats.level_ticks[w], strict=False)
+        levels = zip(cell.models[m].levels, level_ticks[w], strict=False)
         total = sum(round(level.active_w * 10**6) * int(ticks) for level, ticks in levels)
         drawn[w] = total // MICROWATTS_TICKS_PER_MICROJOULE
     return drawn
-
-
-def _static(worker: Ints, ticks: Ints, lost_ticks: Ints, active: Ints) -> tuple[Ints, Ints]:
-    """Static draw while stepping goes by worker time, in order of requests: (of requests, in the shape of ``ticks``; of
-    lost work). A worker is of a prefill pool or not, so it appears in one of the two rows."""
-    static, lost = np.zeros_like(ticks), np.zeros_like(lost_ticks)
-    for kind in range(2):
-        order, edge = by_worker(worker[kind], len(active))
-        for w in np.flatnonzero(np.diff(edge)):
-            rows = order[edge[w] : edge[w + 1]]
-            parts = by_weight(int(active[w]), np.append(ticks[kind, rows], lost_ticks[w]))
-            static[kind, rows], lost[w] = parts[:-1], parts[-1]
-    return static, lost
 
 
 def by_worker(worker: Ints, workers: int) -> tuple[Ints, Ints]:
@@ -86,32 +134,6 @@ def by_worker(worker: Ints, workers: int) -> tuple[Ints, Ints]:
     small = worker.astype(np.int16) if workers < 1 << 15 else worker  # sorted many times faster
     order = np.argsort(small, kind="stable")
     return order, np.searchsorted(small[order], np.arange(workers + 1).astype(small.dtype))
-
-
-def by_weight(total: int, weights: Ints) -> Ints:
-    """Whole parts of a total ≥ 0 in proportion to weights ≥ 0, in their order: differences of rounded-down running sums, so that
-    the parts add up. Nothing where all weights are 0.
-
-    >>> by_weight(10, np.array([1, 1, 1])).tolist()
-    [3, 3, 4]
-    """
-    done = np.cumsum(weights)
-    whole = int(done[-1])
-    if whole == 0:
-        return np.zeros_like(weights)
-    shift = max(0, whole.bit_length() - WEIGHT_BITS)
-    done >>= shift
-    whole >>= shift
-    upto, rest = np.zeros_like(done), np.zeros_like(done)
-    for place in range(0, 64, DIGIT)[::-1]:  # long division: the product needs more than 63 bits
-        digit = (total >> place) & ((1 << DIGIT) - 1)
-        if digit or rest.any():
-            quotient, rest = np.divmod((rest << DIGIT) + digit * done, whole)
-            upto = (upto << DIGIT) + quotient
-        else:
-            upto <<= DIGIT
-    parts: Ints = np.diff(upto, prepend=0)
-    return parts
 
 
 def _check(st: State, ticks: Ints, dynamic: Ints) -> None:

@@ -70,6 +70,7 @@ class TwinOptions:
     trace_ticks: tuple[int, int] = (0, 0)  # window whose steps are kept in a StepLog; empty: none
     trace_capacity: int = 200_000  # steps and leaps that fit; those beyond are counted
     allocate: bool = False  # divide seconds and joules over requests (docs/decisions/0011)
+    chunk_rows: int = 1 << 16  # requests that are handed over at a time as they leave
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ class RequestLog:
 
 @dataclass(frozen=True)
 class Allocation:
-    """Whose seconds and joules a run was (docs/decisions/0011). First per request, in order of the input; −1: none.
+    """Whose seconds and joules a run was (docs/decisions/0011). First per request, in order of the input; −1: none. Of a run
+    that hands its requests over, the chunks have the rows of requests and the result has those of workers.
 
     Per worker Σ ticks of requests + lost + idle = end of the run, and Σ energy + lost + idle = dynamic + static µJ.
     """
@@ -103,6 +105,19 @@ class Allocation:
     lost_ticks: NDArray[np.int64]  # per worker: prefills that preemption threw away, or made to be computed again
     idle_uj: NDArray[np.int64]
     lost_uj: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Departed:
+    """Some of a run's requests, in the order in which they left; those still inside at its end follow, by number."""
+
+    number: NDArray[np.int64]  # of each request in the input
+    log: RequestLog
+    shares: Allocation | None  # without rows of workers
+    end_ticks: int = 0  # of the run; 0: it goes on
+
+    def __len__(self) -> int:
+        return len(self.number)
 
 
 @dataclass(frozen=True)
@@ -194,3 +209,6 @@ class TwinResult:
     log: RequestLog | None
     steps: StepLog | None = None
     allocation: Allocation | None = None
+    order: NDArray[np.int64] | None = (
+        None  # with a log: numbers of the requests that came, as they follow in `Departed`
+    )

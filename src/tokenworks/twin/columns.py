@@ -56,8 +56,10 @@ POOL_START, POOL_COUNT, POOL_TURN, TREE_START, TREE_END, POLICY, KV_WEIGHT, POOL
     C_ARRIVAL, C_INPUT, C_OUTPUT, C_SERVICE, C_SESSION, C_PRIORITY, C_TIMEOUT, C_THINK, CHUNK_COLUMNS,
 ) = range(9)  # fmt: skip
 
-# request log
-L_ARRIVAL, L_FIRST, L_FINISH, L_STATUS, L_PRODUCED, L_CACHED, L_PREEMPTED, L_WORKER, LOG_COLUMNS = range(9)
+# request log, in the order in which requests leave: two cache lines each; L_SHARE + SHARE_COLUMNS (below)
+(
+    L_ARRIVAL, L_FIRST, L_FINISH, L_STATUS, L_PRODUCED, L_CACHED, L_PREEMPTED, L_WORKER, L_ID, L_SHARE, LOG_COLUMNS,
+) = (*range(10), 16)  # fmt: skip
 
 # step log
 (
@@ -71,8 +73,8 @@ L_ARRIVAL, L_FIRST, L_FINISH, L_STATUS, L_PRODUCED, L_CACHED, L_PREEMPTED, L_WOR
 ) = (0, 1, 4, *range(7, 15))  # fmt: skip
 M_STEPS, METER_COLUMNS = 2 * M_WIDE, 2 * M_WIDE + 1
 # a request's shares: fine (less the meter's running sums while it decodes) and whole, for time, then for energy
-O_FINE, O_WHOLE, O_WIDE, O_OFF, OWN_COLUMNS = 0, 1, 2, 4, 5
-# shares of a request where it left: of the prefill pool, then of any other worker; workers + 1
+O_FINE, O_WHOLE, O_WIDE, O_OFF, O_SHARE, OWN_COLUMNS = 0, 1, 2, 4, 5, 11
+# … and from O_SHARE on, what was written where it left: at the prefill pool, then at any other worker; workers + 1
 A_WORKER, A_TICKS, A_UJ, A_WIDE, SHARE_COLUMNS = 0, 1, 2, 3, 6
 
 # timeline
@@ -83,11 +85,11 @@ T_ARRIVED, T_FINISHED, T_TOKENS, T_WAITING, T_RUNNING, T_BLOCKS, T_JOULES, T_BUS
     NOW, LAST, BUCKET_NEXT, SLOT_HEAD, SLOTS_USED, CURSOR, BASE_ID, MORE, RELEASED, PENDING_N, MOVING_N, WOKEN_N,
     CLIENTS, HORIZON, BUCKET, BUCKETS, WARMUP, MAX_LEAP, RECORD, SEED, TICK_NEXT, TICK_STEP, NODE_HEAD, NODES_FREE,
     PAGE_HEAD, PAGES_FREE, HASHES_IN, CLOSED, BUILT, TRACE_FROM, TRACE_TO, TRACED, UNTRACED, ALLOCATES, LINKED, ENDED_N,
-    SCALARS,
-) = range(37)  # fmt: skip
+    LEFT_N, LEFT_MOST, SCALARS,
+) = range(39)  # fmt: skip
 
 # why the kernel came back
-DONE, NEED_CHUNK, NEED_SLOTS, NEED_NODES, NEED_PAGES = range(5)
+DONE, NEED_CHUNK, NEED_SLOTS, NEED_NODES, NEED_PAGES, NEED_LOG = range(6)
 
 # prefix cache nodes, a cache line each. A free node x is followed by x + 1 + N_CHAIN: zeros, untouched, are a free list
 N_HASH, N_RANK, N_COUNT, N_TIER, N_OLDER, N_YOUNGER, N_CHAIN, N_USED, NODE_COLUMNS = range(9)

@@ -33,7 +33,7 @@ def forget_stale() -> None:
 forget_stale()
 _options: dict[str, Any] = {"cache": True, "_nrt": False, "error_model": "numpy"}
 _inner = {**_options, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-entry = njit(**_options)  # may be called from Python
+entry = njit(**_options, nogil=True)  # may be called from Python; other threads go on meanwhile
 compiled = njit(**_inner)
 inlined = njit(**_inner, inline="always")
 hot = njit(**_inner, forceinline=True)

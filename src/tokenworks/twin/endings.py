@@ -74,21 +74,14 @@ from tokenworks.twin.columns import (
     N,
 )
 from tokenworks.twin.compiled import compiled, hot
+from tokenworks.twin.dividing import charge_chunk, divide_step
 from tokenworks.twin.heaps import pop, push_event
 from tokenworks.twin.leap import end_of, sum_of
 from tokenworks.twin.leaving import book_first_token, change_load, leave_system
 from tokenworks.twin.prefix import publish
 from tokenworks.twin.sequences import cross_limits, join_decode, leave_decode, release_blocks
-from tokenworks.twin.sharing import (
-    FULL,
-    charge_chunk,
-    close_share,
-    divide_step,
-    fold_all,
-    join_share,
-    prefills_only,
-    settle_share,
-)
+from tokenworks.twin.settling import prefills_only, settle_share
+from tokenworks.twin.sharing import FULL, close_share, fold_all, join_share
 from tokenworks.twin.step_cost import grown
 from tokenworks.twin.step_log import log_steps
 from tokenworks.twin.timeline import book_steps

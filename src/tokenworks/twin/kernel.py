@@ -213,6 +213,8 @@ def run(t, st, books, pools, cache, agenda, caps, joules, votes):  # type: ignor
     """Process events until the horizon, until every request has left, or until something is missing."""
     g, ready, times = st.g, st.ready, agenda.times
     while True:
+        if g[c.LEFT_N] >= g[c.LEFT_MOST]:
+            return c.NEED_LOG
         if g[RELEASED] > 0:
             lack = release(st, agenda, cache)
             if lack != DONE:

@@ -26,12 +26,16 @@ from tokenworks.twin.columns import (
     L_CACHED,
     L_FINISH,
     L_FIRST,
+    L_ID,
     L_PREEMPTED,
     L_PRODUCED,
+    L_SHARE,
     L_STATUS,
     L_WORKER,
+    LEFT_N,
     LINKED,
     NEXT,
+    O_SHARE,
     OUT_TOKENS,
     OUTPUT,
     OUTSTANDING,
@@ -46,6 +50,7 @@ from tokenworks.twin.columns import (
     RECORD,
     RELEASED,
     SERVICE,
+    SHARE_COLUMNS,
     SLO_E2E,
     SLO_TPOT,
     SLO_TTFT,
@@ -59,7 +64,7 @@ from tokenworks.twin.columns import (
 )
 from tokenworks.twin.compiled import compiled, hot
 from tokenworks.twin.prefix import drop_hashes
-from tokenworks.twin.sharing import settle_share
+from tokenworks.twin.settling import settle_share
 from tokenworks.twin.statistics import bin_of
 
 KV_SCALE = 256  # costs of KV-aware routing are in 1/256 blocks
@@ -122,11 +127,18 @@ def book_finish(s, tick, slots, scalars, books):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def write_log(s, w, tick, status, slots, log):  # type: ignore[no-untyped-def]
-    row = log[slots[s, ID]]
+def write_log(s, w, tick, status, st, log):  # type: ignore[no-untyped-def]
+    """The next row. There is room: the kernel comes back before each event where there may not be."""
+    g, slots = st.g, st.slot
+    row = log[g[LEFT_N]]
+    g[LEFT_N] += 1
+    row[L_ID] = slots[s, ID]
     row[L_ARRIVAL], row[L_FIRST], row[L_FINISH] = slots[s, ARRIVAL], slots[s, FIRST], tick
     row[L_STATUS], row[L_PRODUCED], row[L_CACHED] = status, slots[s, PRODUCED], max(0, slots[s, CACHED])
     row[L_PREEMPTED], row[L_WORKER] = slots[s, PREEMPTED], w
+    if g[ALLOCATES] == 1:
+        for k in range(SHARE_COLUMNS):
+            row[L_SHARE + k] = st.own[s, O_SHARE + k]
 
 
 @compiled
@@ -141,7 +153,7 @@ def leave_system(s, w, tick, status, st, books, pools, cache):  # type: ignore[n
         if g[ALLOCATES] == 1:
             settle_share(s, w, st, books)
     if g[RECORD] == 1:
-        write_log(s, w, tick, status, slots, books.log)
+        write_log(s, w, tick, status, st, books.log)
     if slots[s, HASHES] > 0:
         g[HASHES_IN] -= slots[s, HASHES]
         drop_hashes(cache, g, slots, s)

@@ -43,10 +43,9 @@ class Books(NamedTuple):
     most: Ints  # (services, 3)
     line: Ints  # (T_BUSY + variants, services, buckets)
     edges: Ints
-    log: Ints  # (requests, LOG_COLUMNS), or (0, …)
+    log: Ints  # (rows, LOG_COLUMNS) requests that left since the log was last taken away; (0, …) without one
     steps: Ints  # (capacity, STEP_COLUMNS): steps and leaps of the traced window
     ended: Ints  # (slots,) requests that left since linked ones were last looked at
-    share: Ints  # (requests, SHARE_COLUMNS), or (0, …)
 
 
 class Cache(NamedTuple):
@@ -133,7 +132,6 @@ def new_books(service: Ints, variants: int, buckets: int, steps: int, slots: int
         np.zeros((0, c.LOG_COLUMNS), np.int64),
         np.zeros((steps, c.STEP_COLUMNS), np.int64),
         np.zeros(slots, np.int64),
-        np.zeros((0, c.SHARE_COLUMNS), np.int64),
     )
 
 

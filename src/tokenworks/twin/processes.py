@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
@@ -55,6 +56,7 @@ def merge(results: Sequence[TwinResult]) -> TwinResult:
         _timeline(timelines) if len(timelines) == len(results) else None,
         _log(logs) if len(logs) == len(results) else None,
         allocation=_allocation(results, end),
+        order=_order(results) if len(logs) == len(results) else None,
     )
 
 
@@ -78,6 +80,17 @@ def _timeline(parts: Sequence[TwinTimeline]) -> TwinTimeline:
 
 def _log(parts: Sequence[RequestLog]) -> RequestLog:
     return RequestLog(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in RequestLog.__dataclass_fields__})
+
+
+def _order(results: Sequence[TwinResult]) -> NDArray[np.int64]:
+    """Cell after cell, counted on as their logs follow each other."""
+    parts, start = [], 0
+    for result in results:
+        assert result.order is not None
+        assert result.log is not None
+        parts.append(result.order + start)
+        start += len(result.log.status)
+    return np.concatenate(parts)
 
 
 def _allocation(results: Sequence[TwinResult], end: int) -> Allocation | None:

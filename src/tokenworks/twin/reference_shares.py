@@ -49,6 +49,7 @@ class SharingReference(FeatureReference):
         self.place = {id(worker): w for w, worker in enumerate(self.workers)}
         self.own = [[0, 0] for _ in self.requests]
         self.parts: list[dict[int, list[int]]] = [{} for _ in self.requests]
+        self.left: list[int] = []  # who finished, in this order
 
     def run(self) -> int:
         end = super().run()
@@ -183,6 +184,7 @@ class SharingReference(FeatureReference):
     def _leave_if_done(self, worker: Any, rank: Any, r: Any, now: int) -> None:
         if r.done >= r.steps:
             self._settle(worker, r)
+            self.left.append(r.number)
         super()._leave_if_done(worker, rank, r, now)
 
     # ------------------------------------------------------------------ the whole
@@ -194,11 +196,11 @@ class SharingReference(FeatureReference):
         ticks, early, dynamic, energy = ([0] * n for _ in range(4))
         idle_ticks, lost_ticks, idle_uj, lost_uj = ([0] * workers for _ in range(4))
         for w, worker in enumerate(self.workers):
-            rows = [i for i in range(n) if w in self.parts[i]]
+            rows = [i for i in self._in_order() if w in self.parts[i]]
             shares = [self.parts[i][w] for i in rows]
             lost = [x >> 20 for x in self.meters[w].lost]
             active, static = self._static(w, worker, end)
-            heat = _by_weight(active, [t for t, _ in shares] + [lost[0]])
+            heat = self._heat(w, worker, active, [t for t, _ in shares] + [lost[0]])
             for i, (t, j), h in zip(rows, shares, heat, strict=False):
                 ticks[i], dynamic[i], energy[i] = ticks[i] + t, dynamic[i] + j, energy[i] + j + h
                 if worker.prefills_only:
@@ -212,6 +214,20 @@ class SharingReference(FeatureReference):
             np.array(x, np.int64) for x in (ticks, early, dynamic, energy, idle_ticks, lost_ticks, idle_uj, lost_uj)
         ]
         return Allocation(np.array(first, np.int32), np.array(last, np.int32), *wide)
+
+    def _in_order(self) -> list[int]:
+        """Requests as they finished; the others follow by number."""
+        done = set(self.left)
+        return self.left + [i for i in range(len(self.requests)) if i not in done]
+
+    def _heat(self, w: int, worker: Any, active: int, ticks: list[int]) -> list[int]:
+        """Static draw of shares of worker time: what it draws where that is always the same, else its mean draw."""
+        draws = {round(level.active_w * 10**6) for level in worker.model.levels}
+        if any(w in cap.workers for cap in self.cell.caps) and len(draws) > 1:
+            return _by_weight(active, ticks)
+        draw = round(worker.model.levels[0].active_w * 10**6)
+        ends = [sum(ticks[: i + 1]) * draw // TICKS_PER_MICROJOULE for i in range(len(ticks))]
+        return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
 
     def _static(self, w: int, worker: Any, end: int) -> tuple[int, int]:
         """(static draw while stepping, all static draw) in microjoules."""

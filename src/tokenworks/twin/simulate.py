@@ -15,12 +15,13 @@ from tokenworks.twin import kernel
 from tokenworks.twin.allocation import at_workers
 from tokenworks.twin.audit import audit, audit_timeline
 from tokenworks.twin.cell import Cell, TwinOptions, TwinResult
+from tokenworks.twin.departures import Departures, Sink
 from tokenworks.twin.feeding import Feeder
 from tokenworks.twin.layout import Ints, Pools, Tables, pack_pools, pack_services, pack_tables, pack_workers
 from tokenworks.twin.links import links_of
 from tokenworks.twin.memory import Agenda, Books, Cache, Caps, State, grow_list, grow_rows, new_books, new_state
 from tokenworks.twin.prefix import rehash
-from tokenworks.twin.sharing import settle_rest
+from tokenworks.twin.settling import settle_rest
 from tokenworks.twin.unpacking import result_of
 
 UNLIMITED_LEAP = 1 << 40
@@ -35,13 +36,17 @@ def simulate(
     options: TwinOptions,
     max_leap: int = UNLIMITED_LEAP,
     stop: Callable[[], bool] = lambda: False,
+    sink: Sink | None = None,
 ) -> TwinResult:
     """Run a stream of requests through a cell. ``max_leap`` = 1 forces single steps (for tests: same result, slower).
     Once ``stop`` says so, the run ends at the next edge of a timeline bucket, as if that had been its horizon.
 
+    ``sink`` gets all requests in chunks of ``options.chunk_rows``, in the order in which they leave, while the run goes on (where
+    a draw must be known, at its end: `Departures`); what it raises ends the run. The kernel lets other threads run meanwhile.
+
     Raises InputError for unsorted or impossible requests, ConservationError when an invariant breaks.
     """
-    run = Run(cell, requests, options, max_leap)
+    run = Run(cell, requests, options, max_leap, sink)
     run.play(stop)
     return run.result()
 
@@ -49,8 +54,16 @@ def simulate(
 class Run:
     """One run of one cell: the kernel's arrays, and what it asks for."""
 
-    def __init__(self, cell: Cell, requests: Requests | Iterable[Requests], options: TwinOptions, max_leap: int):
+    def __init__(
+        self,
+        cell: Cell,
+        requests: Requests | Iterable[Requests],
+        options: TwinOptions,
+        max_leap: int,
+        sink: Sink | None = None,
+    ):
         self.cell, self.options = cell, options
+        self.departures = Departures(cell, options, sink)
         self.tables: Tables = pack_tables(cell.models)
         self.pools: Pools = pack_pools(cell)
         self.state: State = new_state(self.tables, pack_workers(cell, self.tables, self.pools), SLOTS, options.allocate)
@@ -64,6 +77,8 @@ class Run:
         self.caps = self._caps()
         self.agenda = self._agenda()
         self._scalars(max_leap)
+        if self.departures.wanted:
+            self.books = self.books._replace(log=self._empty_log())
         if len(self.links.missing):
             self._link()
 
@@ -84,9 +99,9 @@ class Run:
         g[c.SLOT_HEAD], g[c.MORE], g[c.BUILT] = 0, 1, -1
         g[c.RELEASED] = g[c.CLIENTS] = options.clients
         g[c.HORIZON], g[c.BUCKET], g[c.BUCKETS] = options.horizon_ticks, max(1, options.bucket_ticks), options.buckets
-        g[c.WARMUP], g[c.MAX_LEAP], g[c.RECORD] = options.warmup_ticks, max_leap, int(options.record)
+        g[c.WARMUP], g[c.MAX_LEAP], g[c.RECORD] = options.warmup_ticks, max_leap, int(self.departures.wanted)
         g[c.TRACE_FROM], g[c.TRACE_TO] = options.trace_ticks
-        g[c.ALLOCATES] = int(options.allocate)
+        g[c.ALLOCATES], g[c.LEFT_MOST] = int(options.allocate), max(1, options.chunk_rows)
         g[c.SEED], g[c.TICK_STEP] = self.cell.seed, options.control_ticks
         g[c.TICK_NEXT] = options.control_ticks if self.cell.caps else c.NEVER
         g[c.NODES_FREE] = len(self.cache.node)
@@ -199,6 +214,8 @@ class Run:
             self._next_chunk()
         elif need == c.NEED_SLOTS:
             self._grow_slots()
+        elif need == c.NEED_LOG:
+            self._take_log()
         elif need == c.NEED_PAGES:
             self._grow_pages()
         else:
@@ -215,12 +232,19 @@ class Run:
         self.agenda = self.agenda._replace(chunk=chunk[0], hash_start=chunk[1], hashes=chunk[2])
         if self.feeder.unit_tokens != unit:
             self._set_unit()
-        if self.options.record and len(self.books.log) < self.feeder.count:
-            log = grow_rows(self.books.log, max(self.feeder.count, 2 * len(self.books.log)))
-            self.books = self.books._replace(log=log)
-        if self.options.allocate and len(self.books.share) < self.feeder.count:
-            share = grow_rows(self.books.share, max(self.feeder.count, 2 * len(self.books.share)))
-            self.books = self.books._replace(share=share)
+
+    def _empty_log(self) -> Ints:
+        """A chunk, and all that may leave in one event."""
+        return np.empty((max(1, self.options.chunk_rows) + len(self.state.slot), c.LOG_COLUMNS), np.int64)
+
+    def _take_log(self) -> None:
+        """The full chunk goes, and what has left since begins the next."""
+        most, left, full = int(self.state.g[c.LEFT_MOST]), int(self.state.g[c.LEFT_N]), self.books.log
+        log = self._empty_log()
+        log[: left - most] = full[most:left]
+        self.state.g[c.LEFT_N] = left - most
+        self.books = self.books._replace(log=log)
+        self.departures.take(full[:most])
 
     def _grow_slots(self) -> None:
         slot, head = grow_list(self.state.slot, int(self.state.g[c.SLOT_HEAD]), c.NEXT)
@@ -231,6 +255,8 @@ class Run:
         pending = grow_rows(self.agenda.pending, max(len(slot), len(self.agenda.pending)))
         self.agenda = self.agenda._replace(pending=pending, moving=grow_rows(self.agenda.moving, len(slot)))
         self.books = self.books._replace(ended=grow_rows(self.books.ended, len(slot)))
+        if self.departures.wanted:
+            self.books = self.books._replace(log=grow_rows(self.books.log, len(self.books.log) + len(slot) // 2))
 
     def _grow_pages(self) -> None:
         g, old = self.state.g, len(self.cache.page)
@@ -252,8 +278,9 @@ class Run:
 
     def result(self) -> TwinResult:
         end = self.options.horizon_ticks or int(self.state.g[c.LAST])
-        if self.options.record and len(self.books.log) < self.feeder.length:
-            self.books = self.books._replace(log=grow_rows(self.books.log, self.feeder.length))
-        if self.options.allocate and len(self.books.share) < self.feeder.length:
-            self.books = self.books._replace(share=grow_rows(self.books.share, self.feeder.length))
-        return result_of(self.cell, self.tables, self.state, self.books, self.options, self.feeder.length, end)
+        found = result_of(self.cell, self.tables, self.state, self.books, self.options, end)
+        if not self.departures.wanted:
+            return found
+        left = self.books.log[: int(self.state.g[c.LEFT_N])]
+        whole = self.departures.finish(left, self.state, found.workers, self.feeder.length, end)
+        return replace(found, log=whole.log, order=whole.order, allocation=whole.shares)

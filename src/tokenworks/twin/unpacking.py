@@ -5,15 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworks.errors import ConservationError
 from tokenworks.twin import columns as c
-from tokenworks.twin.allocation import allocation_of
 from tokenworks.twin.cell import (
-    FINISHED,
-    IN_SYSTEM,
-    WAITING,
     Cell,
-    RequestLog,
     ServiceStats,
     StepLog,
     TwinOptions,
@@ -28,17 +22,13 @@ MICROWATTS_TICKS_PER_MICROJOULE = 10**11
 MICROWATTS_TICKS_PER_J = 10**17
 
 
-def result_of(
-    cell: Cell, tables: Tables, st: State, books: Books, options: TwinOptions, count: int, end: int
-) -> TwinResult:
-    log = _log(st, books, count) if options.record else None
+def result_of(cell: Cell, tables: Tables, st: State, books: Books, options: TwinOptions, end: int) -> TwinResult:
+    """Without its requests."""
     inside = np.bincount(st.slot[st.slot[:, c.PHASE] > c.PENDING, c.SERVICE], minlength=len(cell.services))
     services = tuple(_service(s, books, int(inside[s])) for s in range(len(cell.services)))
     timeline = _timeline(cell, tables, books, options, end) if options.buckets else None
     steps = _steps(books, st) if len(books.steps) else None
-    workers = _workers(cell, st, end)
-    allocation = allocation_of(cell, st, books.share[:count], workers, end) if options.allocate else None
-    return TwinResult(end, services, workers, timeline, log, steps, allocation)
+    return TwinResult(end, services, _workers(cell, st, end), timeline, None, steps)
 
 
 def _steps(books: Books, st: State) -> StepLog:
@@ -153,38 +143,6 @@ def _static_and_idle(
             waiting[s] += idle * (count * span - sum(busy))
             static[s] += sum(active[first + k] * ticks for k, ticks in enumerate(busy))
     return static, waiting
-
-
-def _log(st: State, books: Books, count: int) -> RequestLog:
-    """The log, completed by the requests that are still in the system or never came."""
-    log = books.log[:count]
-    known = log[:, c.L_STATUS] != WAITING
-    log[~known, c.L_ARRIVAL] = log[~known, c.L_FIRST] = log[~known, c.L_FINISH] = log[~known, c.L_WORKER] = -1
-    for row in st.slot[st.slot[:, c.PHASE] > c.FREE_SLOT]:
-        entry = log[row[c.ID]]
-        entry[c.L_ARRIVAL] = row[c.ARRIVAL]
-        if row[c.PHASE] == c.PENDING:
-            continue
-        entry[c.L_FIRST], entry[c.L_STATUS], entry[c.L_PRODUCED] = (
-            row[c.FIRST],
-            IN_SYSTEM,
-            int(produced(row[None], st)[0]),
-        )
-        entry[c.L_CACHED], entry[c.L_PREEMPTED] = max(0, row[c.CACHED]), row[c.PREEMPTED]
-        entry[c.L_WORKER] = st.rank[row[c.RANK], c.RANK_WORKER]
-    if (log[log[:, c.L_STATUS] == FINISHED, c.L_FIRST] < 0).any():
-        raise ConservationError("a request finished without a first token")
-    small = lambda k: log[:, k].astype(np.int32)  # noqa: E731
-    return RequestLog(
-        arrival=log[:, c.L_ARRIVAL].copy(),
-        first_token=log[:, c.L_FIRST].copy(),
-        finish=log[:, c.L_FINISH].copy(),
-        status=log[:, c.L_STATUS].astype(np.int8),
-        produced=small(c.L_PRODUCED),
-        cached=small(c.L_CACHED),
-        preemptions=small(c.L_PREEMPTED),
-        worker=small(c.L_WORKER),
-    )
 
 
 def produced(rows: Ints, st: State) -> Ints:

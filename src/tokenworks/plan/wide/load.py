@@ -27,6 +27,7 @@ class Points:
     tpot_s: Array
     board_w: Array
     idle_w: float
+    ttft_p95_s: Array
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Load:
     tpot_s: float
     tpot_p95_s: float
     board_w: float
+    ttft_p95_s: float
 
 
 def points(found: Wide, rows: Ints, ranks: int) -> Points:
@@ -51,6 +53,7 @@ def points(found: Wide, rows: Ints, ranks: int) -> Points:
         tpot_s=found.tpot_s[rows],
         board_w=found.board_w[rows],
         idle_w=float(found.idle_w[rows[0]]),
+        ttft_p95_s=found.ttft_p95_s[rows],
     )
 
 
@@ -63,7 +66,7 @@ def loaded(points: Points, rate_s: float, variation: float = 1.0) -> Load:
     spare = 1.0 - rate_s / x[-1]
     if spare <= 0:
         full = float(points.tpot_s[-1])
-        return Load(float(most), np.inf, np.inf, full, full, float(points.board_w[-1]))
+        return Load(float(most), np.inf, np.inf, full, full, float(points.board_w[-1]), np.inf)
     weight = np.concatenate([[0.0], np.cumsum(np.log(rate_s) - np.log(x))])
     chance = np.exp(weight - weight.max())
     chance[-1] /= spare  # full, and all that wait
@@ -81,4 +84,10 @@ def loaded(points: Points, rate_s: float, variation: float = 1.0) -> Load:
         tpot,
         float(of(points.tpot_s)[min(place, most - 1)]),
         float(chance[0] * points.idle_w + chance[1:] @ of(points.board_w)),
+        float(found @ of(points.ttft_p95_s)) + _late(waiting / rate_s, float(chance[-1])),
     )
+
+
+def _late(wait_s: float, chance: float) -> float:
+    """95th percentile of a wait that is exponential for those who wait, of this chance."""
+    return wait_s / chance * float(np.log(chance / 0.05)) if chance > 0.05 else 0.0

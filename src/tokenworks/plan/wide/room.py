@@ -24,7 +24,8 @@ class Room:
     @classmethod
     def of(cls, machine: Machine, deployment: Deployment) -> Room:
         """For a deployment of this machine with limits of its own."""
-        sizes = memory_map(replace(machine, deployment=replace(deployment, max_seqs=0)))
+        none = replace(deployment, max_seqs=0)
+        sizes = memory_map(Machine(none, machine.chip, machine.terms, machine.part))
         part = machine.part
         return cls(sizes.kv, part.kv_bytes_fixed, part.kv_bytes_per_token, deployment.block_tokens)
 

@@ -52,9 +52,9 @@ class Rows:
     asks: Ints  # (n,) which of them
 
 
-def rows(shapes: Sequence[Shape], ask: Ask) -> Rows:
+def rows(shapes: Sequence[Shape], ask: Ask, machines: Machines) -> Rows:
     """Every shape with every batch whose sequences fit its cache (one at least), counted."""
-    machines, traffics = Machines(), Traffics(ask)
+    traffics = Traffics(ask)
     groups: dict[int, tuple[Machine, list[Block]]] = {}
     for i, shape in enumerate(shapes):
         machine = machines.of(shape.deployment)
@@ -86,8 +86,9 @@ def block(number: int, shape: Shape, machine: Machine, asked: Traffic) -> Block:
     if shape.role == "prefill":
         most = max(32.0, 16.0 * d.token_budget / asked.prompt)  # more prompts than this only wait
         batch = batch[batch <= most]
-    share = kv_share(batch, shape.role, asked, Room.of(machine, d))
-    batch, share = (values[(share <= 1.0) | (np.arange(len(batch)) == 0)] for values in (batch, share))
+    room = Room.of(machine, d)
+    batch = fitting(batch, kv_share(batch, shape.role, asked, room))
+    share = kv_share(batch, shape.role, asked, room)
     settings = np.empty((len(batch), counting.SETTINGS))
     settings[:] = (
         0.0, d.dp, d.token_budget, d.receive_interval, d.prefill_alone, d.chunked_prefill, CODES[shape.role], asked.steps,
@@ -95,6 +96,17 @@ def block(number: int, shape: Shape, machine: Machine, asked: Traffic) -> Block:
     )  # fmt: skip
     settings[:, counting.BATCH] = batch
     return Block(number, batch, settings, share, asked)
+
+
+def fitting(batch: Array, share: Array) -> Array:
+    """The batches that the cache holds, one at least, and the whole number before the one that just fills it: shares grow
+    with the batch, nearly straight between two of the grid."""
+    fits = max(1, int(np.searchsorted(share > 1.0, True)))
+    if fits == len(batch) or share[fits - 1] > 1.0 or not np.isfinite(share[fits]):
+        return batch[:fits]
+    last, following = batch[fits - 1 : fits + 1]
+    full = np.floor(last + (following - last) * (1.0 - share[fits - 1]) / (share[fits] - share[fits - 1]))
+    return np.append(batch[:fits], full) if last < full < following else batch[:fits]
 
 
 def kv_share(batch: Array, role: str, asked: Traffic, room: Room) -> Array:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tokenworks.physics.compile import decoding, graph_padded, mixing, sampling
+from tokenworks.physics.compile import decoding, graph_padded, mixing, sampling, transfer_bytes_s
 from tokenworks.physics.operators import Array
 from tokenworks.physics.power import PowerLaw, Work, capped, nothing, rate, total
 from tokenworks.physics.step import Machine, core, launching_s, local_costs, sequence_costs, shared_costs
@@ -74,7 +74,7 @@ def constants(machine: Machine) -> Array:
     found[LAUNCH_S], found[WAITS] = launching_s(machine), not deployment.async_scheduling
     found[BASE], found[INGRESS_S] = terms.power_base, terms.ingress_s
     found[WATTS_OF_RANK], found[WATTS] = tdp_w * deployment.tp * deployment.pp, tdp_w * deployment.gpus
-    found[MOVE_S] = machine.part.kv_bytes_per_token / machine.chip.far_bytes_s
+    found[MOVE_S] = machine.part.kv_bytes_per_token / transfer_bytes_s(machine)
     return found
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tokenworks.events.ledger_events import MICRO, UsageEvent
+from tokenworks.events.tables import table
 from tokenworks.workload.agents.recording import STOPS, Recording, load_recording
 
 if TYPE_CHECKING:
@@ -75,9 +76,7 @@ def recorded_usage(begin: Begin = Begin(), recording: Recording | None = None) -
 
 def recorded_usage_table(begin: Begin = Begin()) -> pa.Table:
     """The same as an Arrow table of USAGE_COLUMNS."""
-    from tokenworks.workload.agents.usage_table import usage_table
-
-    return usage_table(recorded_usage(begin))
+    return table(recorded_usage(begin), first_seq=1)
 
 
 def steps_of(r: Recording) -> np.typing.NDArray[np.int64]:

@@ -1,80 +1,39 @@
-"""Generated runs as usage events, and their tools as cost events: what a ledger records of agents.
+"""Whose the calls of agents are, and which tools ran before them, by the names of the ledger's events.
 
-Amounts of tools are not known here (None): prices of tools belong to whoever pays for them.
+Amounts of tools are not known here: prices of tools belong to whoever pays for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from tokenworks.events.ledger_events import MICRO, CostEvent, UsageEvent
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenworks.events.ledger_events import MICRO
 from tokenworks.workload.agents.calls import Calls
-from tokenworks.workload.agents.recording import BLOCK_TOKENS, Ints
 from tokenworks.workload.agents.template import Phase
-from tokenworks.workload.streams import TICKS_PER_S
+
+Columns: TypeAlias = dict[str, NDArray[Any]]
 
 
-@dataclass(frozen=True)
-class Naming:
-    """What the events of some runs are called."""
-
-    source: str  # together with the run's number it must be unique for ever
-    agent: str
-    model: str
-    service: str = ""
-    tenants: int = 1
-    first_us: int = 1_767_225_600 * MICRO  # tick 0: 2026-01-01 00:00 UTC
-
-
-def usage_events(
-    calls: Calls, phases: tuple[Phase, ...], sent: Ints, ends: Ints, naming: Naming, cache_read: Ints | None = None
-) -> Iterator[UsageEvent | CostEvent]:
-    """One usage event per answer, and before it one cost event where a tool ran. ``sent`` and ``ends`` in ticks, −1 where
-    a call was never sent or had no answer: then there is nothing to record. ``cache_read``: what the engine says; else
-    what a cache that forgets nothing would hold."""
-    read = calls.cache_read(BLOCK_TOKENS) if cache_read is None else cache_read
-    seconds = (calls.tool_s * MICRO).round().astype(int)
-    for row in range(len(calls)):
-        if ends[row] < 0:
-            continue
-        phase = phases[int(calls.phase[row])]
-        common = _common(calls, row, naming, int(ends[row]))
-        if phase.uses and seconds[row]:
-            at_us = naming.first_us + int(sent[row]) * MICRO // TICKS_PER_S
-            yield CostEvent(
-                **{**common, "id": f"{common['id']}/tool", "time_us": at_us},
-                meter=f"{phase.uses}_second", quantity_micro=int(seconds[row]), unit="second", amount_micro=None,
-            )  # fmt: skip
-        yield UsageEvent(
-            **common,
-            service=naming.service,
-            model=naming.model,
-            purpose=phase.purpose,
-            attempt=int(calls.attempt[row]),
-            input_fresh=int(calls.input_tokens[row] - read[row]),
-            cache_read=int(read[row]),
-            output_visible=int(calls.visible[row]),
-            output_reasoning=int(calls.reasoning[row]),
-            output_tool=int(calls.tool[row]),
-            final=bool(calls.seen[row]),
-            failed=bool(calls.failed[row]),
-            duration_us=int(ends[row] - sent[row]) * MICRO // TICKS_PER_S,
-        )
-
-
-def _common(calls: Calls, row: int, naming: Naming, end: int) -> dict[str, Any]:
-    run, agent = int(calls.run[row]), int(calls.agent[row])
-    root = f"{naming.agent}-{run}"
+def names_of(calls: Calls, phases: tuple[Phase, ...], agent: str, prefix: str) -> Columns:
+    """By call: root_run, run, parent_run, agent, purpose, step, attempt, final. ``prefix`` tells the runs of one workload from
+    those of another."""
+    purposes, teams = (np.array([getattr(p, name) for p in phases], object) for name in ("purpose", "team"))
+    root = np.array([f"{prefix}{agent}-{run}" for run in calls.run], object)
+    sub = calls.agent > 0
+    below = np.array([f"{r}/{a}" for r, a in zip(root, calls.agent, strict=True)], object)
+    named = np.array([f"{agent}/{team or 'sub-agent'}" for team in teams], object)
     return {
-        "source": naming.source,
-        "id": f"{root}/{agent}/{calls.step[row]}/{calls.attempt[row]}",
-        "time_us": naming.first_us + end * MICRO // TICKS_PER_S,
-        "tenant": f"tenant-{run % naming.tenants:02d}",
-        "root_run": root,
-        "run": f"{root}/agent-{agent}" if agent else root,
-        "parent_run": root if agent else "",
-        "agent": f"{naming.agent} sub-agent" if agent else naming.agent,
-        "step": int(calls.step[row]),
-    }
+        "root_run": root, "run": np.where(sub, below, root), "parent_run": np.where(sub, root, ""),
+        "agent": np.where(sub, named[calls.phase], agent), "purpose": np.where(calls.seen, "final", purposes[calls.phase]),
+        "step": calls.step.astype(np.int32), "attempt": calls.attempt.astype(np.int32), "final": calls.seen,
+    }  # fmt: skip
+
+
+def tools_of(calls: Calls, phases: tuple[Phase, ...]) -> Columns:
+    """By call: the meter of the tool that ran before it ("": none) and the microseconds that it took."""
+    meters = np.array([f"{phase.uses}_second" if phase.uses else "" for phase in phases], object)
+    took_us = np.round(calls.tool_s * MICRO).astype(np.int64)
+    return {"meter": np.where(took_us > 0, meters[calls.phase], ""), "tool_us": took_us}

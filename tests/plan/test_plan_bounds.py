@@ -17,7 +17,12 @@ from tokenworks.plan.wide.traffic import Traffics
 @pytest.mark.parametrize("seed", range(60))
 def test_no_configuration_beats_its_bound(seed):
     r = np.random.default_rng(seed)
-    d = replica(r, cuda_graph_max_seqs=int(r.choice([0, 64, 512])), draft_tokens=int(r.choice([0, 0, 1])))
+    d = replica(
+        r,
+        cuda_graph_max_seqs=int(r.choice([0, 64, 512])),
+        draft_tokens=int(r.choice([0, 0, 1])),
+        receive_interval=int(r.choice([1, 1, 5])),
+    )
     shape = Shape("", ("serve", "serve", "prefill", "decode")[r.integers(4)], d)
     ask = lengths(r, float(r.integers(20, 8000)), float(r.integers(2, 800)), float(r.uniform(0, 1)))
     machine = Machines().of(d)

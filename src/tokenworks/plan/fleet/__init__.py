@@ -1,0 +1,1 @@
+"""Fleets over time: when to buy, rent, sell or wait, as a mixed-integer programme."""

@@ -1,0 +1,1 @@
+"""What newer hardware would give a factory: the same services at the same GPUs, power, dollars and demand."""
