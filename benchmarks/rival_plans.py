@@ -18,22 +18,16 @@ from pathlib import Path
 import numpy as np
 
 from pages import section
+from tokenworks import catalog
 from tokenworks.errors import TokenworksError
 from tokenworks.plan.allowed import Allowed
-from tokenworks.plan.ask import Ask
-from tokenworks.plan.survivors import keeps
 from tokenworks.plan.closed_loop import ClosedLoop, Lengths, Limits, Stand
-from tokenworks.plan.pools import best_of_shapes, pools
-from tokenworks.plan.shapes import Shape, shapes
-from tokenworks.plan.wide import wide
+from tokenworks.plan.most import SEQUENCES, Offer, Offers, said
 
 RIVALS = Path(__file__).parent / "data" / "rival_plans.csv"
 SYSTEMS = {"h100-sxm": "superpod-h100-su", "h200-sxm": "superpod-h200-su", "b200": "superpod-b200-su",
            "gb200": "gb200-nvl72", "a100-sxm-80g": "dgx-a100"}  # fmt: skip
-REHEARSED = {"aggregated": 3, "disaggregated": 2}  # of the wide pass, by mode
 DENSE, EXPERTS = 8, 32  # most GPUs of a worker: as in the rival's answers
-SAMPLE = 200
-PEOPLE = 2048  # sequences of a rank: above every answer
 
 
 def cases() -> dict[str, list[dict]]:
@@ -53,66 +47,28 @@ def theirs(row: dict) -> dict:
     """The service that an answer of the rival describes."""
     own = {"tp": int(row["tp"]), "dp_attention": int(row["dp"]), "ep": int(row["ep"]), "workers": int(row["workers"])}
     if row["mode"] == "aggregated":
-        return {**common(row), **own, "max_seqs": PEOPLE}
+        return {**common(row), **own, "max_seqs": SEQUENCES}
     first = {"tp": int(row["prefill_tp"]), "dp_attention": int(row["prefill_dp"]), "ep": int(row["prefill_ep"])}
-    return {**common(row), "prefill": {**first, "workers": int(row["prefill_workers"])}, "decode": {**own, "max_seqs": PEOPLE}}
+    return {**common(row), "prefill": {**first, "workers": int(row["prefill_workers"])}, "decode": {**own, "max_seqs": SEQUENCES}}
 
 
-def cut(shape: Shape, workers: int) -> dict:
-    d = shape.deployment
-    return {"tp": d.tp, "dp_attention": d.dp, "ep": d.ep, "workers": workers, "token_budget": d.token_budget}
-
-
-def ours(row: dict, ask: Ask) -> list[tuple[str, dict, int, float]]:
-    """What the wide pass thinks best within the limits: (mode, service, callers, tokens/s/GPU)."""
-    experts = any(word in row["model"] for word in ("deepseek", "gpt-oss", "mixtral", "a22b"))
+def ours(row: dict, limits: Limits, lengths: Lengths) -> list[Offer]:
+    """What the wide pass thinks best within the limits."""
+    experts = int(catalog.load("models", row["model"])["experts"]) > 0
     may = Allowed(
         (SYSTEMS[row["accelerator"]],), (row["engine"],), (row["weights"],), (row["kv"],), pp=(1,),
         most_gpus=EXPERTS if experts else DENSE,
     )  # fmt: skip
-    kinds = shapes(row["model"], ask, may)
-    found = wide(kinds, ask)
-    output = float(ask.output_tokens.mean())
-    serve = np.array([s.role == "serve" for s in kinds])[found.shape] & keeps(found, ask)
-    answers = []
-    rate = np.where(serve, found.requests_s / found.gpus, 0.0)
-    for i in best_rows(rate, found.shape, REHEARSED["aggregated"]):
-        shape = kinds[found.shape[i]]
-        callers = int(found.batch[i]) * shape.deployment.dp
-        answers.append(("aggregated", {**common(row), **cut(shape, 1), "max_seqs": PEOPLE}, callers, rate[i] * output))
-    pairs = best_of_shapes(pools(kinds, found, ask.ttft_s), found, ask.tpot_s)
-    for i in np.argsort(-pairs.requests_s / pairs.gpus)[: REHEARSED["disaggregated"]]:
-        first, second = kinds[found.shape[pairs.prefill[i]]], kinds[found.shape[pairs.decode[i]]]
-        split = {"prefill": cut(first, int(pairs.prefill_workers[i])),
-                 "decode": {**cut(second, int(pairs.decode_workers[i])), "max_seqs": PEOPLE}}  # fmt: skip
-        life_s = float(pairs.ttft_s[i] + pairs.tpot_s[i] * (output - 1))
-        callers = max(1, round(float(pairs.requests_s[i]) * life_s))
-        answers.append(
-            ("disaggregated", {**common(row), **split}, callers, float(pairs.requests_s[i] / pairs.gpus[i]) * output)
-        )
-    return answers
+    return Offers(row["model"], lengths, may).best(limits)
 
 
-def best_rows(rate: np.ndarray, shape: np.ndarray, most: int) -> list[int]:
-    """The best row of each of the best shapes."""
-    found: dict[int, int] = {}
-    for i in np.argsort(-rate, kind="stable"):
-        if rate[i] <= 0 or len(found) == most:
-            break
-        found.setdefault(int(shape[i]), int(i))
-    return list(found.values())
-
-
-def said(service: dict) -> str:
-    pair = [service[p] for p in ("prefill", "decode") if p in service] or [service]
-    name = {"tp": "tp", "dp_attention": "dp", "ep": "ep"}
-    text = [f"{p['workers']}× " + (" ".join(f"{name[k]}{p[k]}" for k in name if p[k] > 1) or "tp1") for p in pair]
-    return " + ".join(text) if len(text) > 1 else text[0].removeprefix("1× ")
+def lengths_of(row: dict) -> Lengths:
+    return Lengths(float(row["isl"]), float(row["osl"]))
 
 
 def rehearsed(row: dict, service: dict, callers: int, per_gpu: float, limits: Limits) -> dict:
     """An answer at the demand of the rival's answer and at the most that the limits allow."""
-    lengths = Lengths(float(row["isl"]), float(row["osl"]))
+    lengths = lengths_of(row)
     loop = ClosedLoop(SYSTEMS[row["accelerator"]], service, lengths, limits.ttft_s + limits.tpot_s * lengths.output_tokens)
     stated = loop.at(max(1, round(per_gpu * loop.gpus)))
     most = loop.most(limits, callers)
@@ -136,17 +92,14 @@ def one(case: str) -> dict:
         found = rehearsed(r, theirs(r), int(r["concurrency"]), per_gpu, limits)
         own = {"tokens_s_gpu": float(r["tokens_s_gpu"]), "ttft_s": float(r["ttft_ms"]) / 1e3, "tpot_s": float(r["tpot_ms"]) / 1e3}
         done.append({"mode": r["mode"], "chosen": r is chosen, "predicted": own, **found})
-    rng = np.random.default_rng(1)
-    spread = rng.uniform(0.8, 1.2, (2, SAMPLE))
-    ask = Ask(np.rint(spread[0] * float(row["isl"])), np.rint(spread[1] * float(row["osl"])), limits.ttft_s, limits.tpot_s, None)
     tried = []
-    for mode, service, callers, rate in ours(row, ask):
+    for offer in ours(row, limits, lengths_of(row)):
         try:
-            found = rehearsed(row, service, callers, per_gpu, limits)
+            found = rehearsed(row, offer.service, offer.clients, per_gpu, limits)
         except TokenworksError as error:
-            tried.append({"mode": mode, "config": said(service), "failed": str(error)})
+            tried.append({"mode": offer.mode, "config": offer.text, "failed": str(error)})
             continue
-        tried.append({"mode": mode, "wide_tokens_s_gpu": rate, "wide_clients": callers, **found})
+        tried.append({"mode": offer.mode, "wide_tokens_s_gpu": offer.tokens_s_gpu, "wide_clients": offer.clients, **found})
     best = max((t for t in tried if t.get("most")), key=lambda t: t["most"]["tokens_s_gpu"], default=None)
     keys = ("accelerator", "model", "weights", "kv", "engine", "isl", "osl", "max_ttft_ms", "max_tpot_ms")
     return {

@@ -26,7 +26,7 @@ from tokenworks.spec.loading import loads
 from tokenworks.twin.statistics import latency, shifted
 
 SPREAD = 0.2  # of lengths, each way
-WARM, SEEN = 2.0, 2.0  # lives of a request: left out, measured
+WARM, SEEN = 2.0, 3.0  # lives of a request: left out, measured
 TRIES = 12
 CLOSE = 0.02  # of the number of callers
 MOST = 60_000  # callers
