@@ -8,28 +8,38 @@ docs/plan-proof.md.
 import argparse
 import json
 import time
+from collections import defaultdict
 
 import numpy as np
-
 from pages import section
+
 from tokenworks.accuracy.left_out import left_out
 from tokenworks.accuracy.packed import load_measurements
-from tokenworks.accuracy.ranking import LIMITS_MS, choice, degrees_key, groups, kendall, limits_key
-from tokenworks.accuracy.validate import OK, ASSUMED, validate
+from tokenworks.accuracy.ranking import LIMITS_MS, choice, config_of, degrees_key, groups, kendall, limits_key
+from tokenworks.accuracy.validate import ASSUMED, OK, validate
 
 PRINTED = ("trtllm_docs_throughput", "inferencex_fixture", "mlenergy_v3", "h200_gptoss120b_nebius")
 WORST = 6
 
 
 def predictions() -> dict[str, list]:
-    """Rows with answers, by how they were predicted."""
-    measured = load_measurements()
-    grouped = {id(m) for key in (degrees_key, limits_key) for m in measured if key(m.row) is not None}
-    measured = [m for m in measured if id(m) in grouped and not m.problem]
+    """Rows with answers, by how they were predicted; those alone that stand beside another configuration."""
+    measured = [m for m in load_measurements() if not m.problem]
+    configs = {key: defaultdict(set) for key in (degrees_key, limits_key)}
+    for m in measured:
+        for key, found in configs.items():
+            found[key(m.row)].add(config_of(m.row, key is limits_key))
+    several = lambda m: any(key(m.row) is not None and len(found[key(m.row)]) > 1 for key, found in configs.items())  # noqa: E731
+    measured = [m for m in measured if several(m)]
     out = left_out().answered("groups", measured)
-    shipped = [(m, a) for m, a in zip(measured, validate(measured, 2, lambda _: None), strict=True) if a.status in (OK, ASSUMED)]
+    answers = validate(measured, 2, lambda _: None)
+    shipped = [(m, a) for m, a in zip(measured, answers, strict=True) if a.status in (OK, ASSUMED)]
     known = {m.id for m, _ in out}
-    return {"as shipped": shipped, "as shipped, same rows": [(m, a) for m, a in shipped if m.id in known], "groups left out": out}
+    return {
+        "as shipped": shipped,
+        "as shipped, same rows": [(m, a) for m, a in shipped if m.id in known],
+        "groups left out": out,
+    }
 
 
 def summary(choices: list) -> dict:
@@ -40,6 +50,7 @@ def summary(choices: list) -> dict:
     return {
         "groups": len(choices),
         "configurations": sum(len(c.group.figures) for c in choices),
+        "models_on_accelerators": len({(c.group.key[2], c.group.key[3]) for c in choices}),
         "median_share": float(np.median(shares)),
         "mean_share": float(shares.mean()),
         "p10_share": float(np.quantile(shares, 0.1)),
@@ -89,28 +100,66 @@ def said(c) -> dict:
     return {
         "what": f"{dataset}: {model} {weights}, {gpu}, {engine} {version}, {isl or '?'} in"
         + (f", TPOT ≤ {c.limit_ms:g} ms" if c.limit_ms else ""),
-        "chosen": c.chosen.config, "measured": c.chosen.tokens_s_gpu[0], "predicted": c.chosen.tokens_s_gpu[1],
-        "best": c.best.config, "best_measured": c.best.tokens_s_gpu[0], "best_predicted": c.best.tokens_s_gpu[1],
-        "tpot_ms": c.chosen.tpot_ms and c.chosen.tpot_ms[0], "share": c.share,
-    }  # fmt: skip
+        "chosen": c.chosen.config,
+        "measured": c.chosen.tokens_s_gpu[0],
+        "predicted": c.chosen.tokens_s_gpu[1],
+        "best": c.best.config,
+        "best_measured": c.best.tokens_s_gpu[0],
+        "best_predicted": c.best.tokens_s_gpu[1],
+        "tpot_ms": c.chosen.tpot_ms and c.chosen.tpot_ms[0],
+        "share": c.share,
+    }
 
 
 def markdown(found: dict) -> str:
-    head = ["question, predictions", "groups", "configurations", "median", "mean", "p10", "best chosen", "≥ 95%", "limit broken",
-            "fewest GPUs: mean (p10)", "blind: mean", "τ median (mean), groups"]  # fmt: skip
+    head = [
+        "question, predictions",
+        "groups (models on accelerators)",
+        "configurations",
+        "median",
+        "mean",
+        "p10",
+        "best chosen",
+        "≥ 95%",
+        "limit broken",
+        "fewest GPUs: mean (p10)",
+        "blind: mean",
+        "τ median (mean), groups",
+    ]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for name, s in found["table"].items():
-        tau = f"{s['kendall_median']:.2f} ({s['kendall_mean']:.2f}), {s['kendall_groups']}" if s["kendall_groups"] else "—"
+        tau = (
+            f"{s['kendall_median']:.2f} ({s['kendall_mean']:.2f}), {s['kendall_groups']}"
+            if s["kendall_groups"]
+            else "—"
+        )
         question, how = name.split(" | ")
         limited = "clients" in question
         broken = f"{s['limit_broken']:.0%} (by {s['median_over_limit']:.0%})" if limited else "—"
         thumb = "—" if limited else f"{s['thumb_mean_share']:.1%} ({s['thumb_p10_share']:.0%})"
         blind = "—" if limited else f"{s['blind_mean_share']:.1%}"
-        cells = [f"{question}; {how}", f"{s['groups']:,}", f"{s['configurations']:,}", f"{s['median_share']:.1%}", f"{s['mean_share']:.1%}",
-                 f"{s['p10_share']:.1%}", f"{s['best_chosen']:.0%}", f"{s['within_5_percent']:.0%}", broken, thumb, blind, tau]  # fmt: skip
+        cells = [
+            f"{question}; {how}",
+            f"{s['groups']:,} ({s['models_on_accelerators']})",
+            f"{s['configurations']:,}",
+            f"{s['median_share']:.1%}",
+            f"{s['mean_share']:.1%}",
+            f"{s['p10_share']:.1%}",
+            f"{s['best_chosen']:.0%}",
+            f"{s['within_5_percent']:.0%}",
+            broken,
+            thumb,
+            blind,
+            tau,
+        ]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "The worst groups, left out (tokens/s per GPU, measured / predicted):", "",
-              "| group | chosen | best | share |", "|---|---|---|---:|"]  # fmt: skip
+    lines += [
+        "",
+        "The worst groups, left out (tokens/s per GPU, measured / predicted):",
+        "",
+        "| group | chosen | best | share |",
+        "|---|---|---|---:|",
+    ]
     for name, rows in found["worst"].items():
         if name.endswith("left out"):
             for w in rows[:3]:

@@ -16,8 +16,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-
 from pages import section
+
 from tokenworks import catalog
 from tokenworks.errors import TokenworksError
 from tokenworks.plan.allowed import Allowed
@@ -25,8 +25,13 @@ from tokenworks.plan.closed_loop import ClosedLoop, Lengths, Limits, Stand
 from tokenworks.plan.most import SEQUENCES, Offer, Offers, said
 
 RIVALS = Path(__file__).parent / "data" / "rival_plans.csv"
-SYSTEMS = {"h100-sxm": "superpod-h100-su", "h200-sxm": "superpod-h200-su", "b200": "superpod-b200-su",
-           "gb200": "gb200-nvl72", "a100-sxm-80g": "dgx-a100"}  # fmt: skip
+SYSTEMS = {
+    "h100-sxm": "superpod-h100-su",
+    "h200-sxm": "superpod-h200-su",
+    "b200": "superpod-b200-su",
+    "gb200": "gb200-nvl72",
+    "a100-sxm-80g": "dgx-a100",
+}
 DENSE, EXPERTS = 8, 32  # most GPUs of a worker: as in the rival's answers
 
 
@@ -49,16 +54,24 @@ def theirs(row: dict) -> dict:
     if row["mode"] == "aggregated":
         return {**common(row), **own, "max_seqs": SEQUENCES}
     first = {"tp": int(row["prefill_tp"]), "dp_attention": int(row["prefill_dp"]), "ep": int(row["prefill_ep"])}
-    return {**common(row), "prefill": {**first, "workers": int(row["prefill_workers"])}, "decode": {**own, "max_seqs": SEQUENCES}}
+    return {
+        **common(row),
+        "prefill": {**first, "workers": int(row["prefill_workers"])},
+        "decode": {**own, "max_seqs": SEQUENCES},
+    }
 
 
 def ours(row: dict, limits: Limits, lengths: Lengths) -> list[Offer]:
     """What the wide pass thinks best within the limits."""
     experts = int(catalog.load("models", row["model"])["experts"]) > 0
     may = Allowed(
-        (SYSTEMS[row["accelerator"]],), (row["engine"],), (row["weights"],), (row["kv"],), pp=(1,),
+        (SYSTEMS[row["accelerator"]],),
+        (row["engine"],),
+        (row["weights"],),
+        (row["kv"],),
+        pp=(1,),
         most_gpus=EXPERTS if experts else DENSE,
-    )  # fmt: skip
+    )
     return Offers(row["model"], lengths, may).best(limits)
 
 
@@ -69,10 +82,17 @@ def lengths_of(row: dict) -> Lengths:
 def rehearsed(row: dict, service: dict, callers: int, per_gpu: float, limits: Limits) -> dict:
     """An answer at the demand of the rival's answer and at the most that the limits allow."""
     lengths = lengths_of(row)
-    loop = ClosedLoop(SYSTEMS[row["accelerator"]], service, lengths, limits.ttft_s + limits.tpot_s * lengths.output_tokens)
+    loop = ClosedLoop(
+        SYSTEMS[row["accelerator"]], service, lengths, limits.ttft_s + limits.tpot_s * lengths.output_tokens
+    )
     stated = loop.at(max(1, round(per_gpu * loop.gpus)))
     most = loop.most(limits, callers)
-    return {"config": said(service), "gpus": loop.gpus, "stated": shown(stated, limits), "most": most and shown(most, limits)}
+    return {
+        "config": said(service),
+        "gpus": loop.gpus,
+        "stated": shown(stated, limits),
+        "most": most and shown(most, limits),
+    }
 
 
 def shown(stand: Stand, limits: Limits) -> dict:
@@ -90,7 +110,11 @@ def one(case: str) -> dict:
     done = []
     for r in rows:
         found = rehearsed(r, theirs(r), int(r["concurrency"]), per_gpu, limits)
-        own = {"tokens_s_gpu": float(r["tokens_s_gpu"]), "ttft_s": float(r["ttft_ms"]) / 1e3, "tpot_s": float(r["tpot_ms"]) / 1e3}
+        own = {
+            "tokens_s_gpu": float(r["tokens_s_gpu"]),
+            "ttft_s": float(r["ttft_ms"]) / 1e3,
+            "tpot_s": float(r["tpot_ms"]) / 1e3,
+        }
         done.append({"mode": r["mode"], "chosen": r is chosen, "predicted": own, **found})
     tried = []
     for offer in ours(row, limits, lengths_of(row)):
@@ -99,13 +123,20 @@ def one(case: str) -> dict:
         except TokenworksError as error:
             tried.append({"mode": offer.mode, "config": offer.text, "failed": str(error)})
             continue
-        tried.append({"mode": offer.mode, "wide_tokens_s_gpu": offer.tokens_s_gpu, "wide_clients": offer.clients, **found})
+        tried.append(
+            {"mode": offer.mode, "wide_tokens_s_gpu": offer.tokens_s_gpu, "wide_clients": offer.clients, **found}
+        )
     best = max((t for t in tried if t.get("most")), key=lambda t: t["most"]["tokens_s_gpu"], default=None)
     keys = ("accelerator", "model", "weights", "kv", "engine", "isl", "osl", "max_ttft_ms", "max_tpot_ms")
     return {
-        "case": case, **{k: row[k] for k in keys}, "clients_per_gpu": per_gpu, "theirs": done, "tried": tried, "ours": best,
+        "case": case,
+        **{k: row[k] for k in keys},
+        "clients_per_gpu": per_gpu,
+        "theirs": done,
+        "tried": tried,
+        "ours": best,
         "seconds": time.perf_counter() - start,
-    }  # fmt: skip
+    }
 
 
 def measure(names: list[str]) -> dict:
@@ -171,21 +202,32 @@ def why(case: dict, theirs: dict) -> str:
     return "; ".join(parts).replace("-", "−")
 
 
+HEAD = ("case, limits", "theirs (GPUs)", "they predict", "twin, stated callers", "twin, most", "ours (GPUs)", "wide pass predicts",
+        "twin, stated callers", "twin, most", "ours / theirs", "why")  # fmt: skip
+
+
 def markdown(found: dict) -> str:
-    lines = ["| case | limits | theirs | they predict | twin, stated callers | twin, most | ours | wide pass predicts | twin, stated callers | "
-             "twin, most | ours / theirs | why |", "|---|---|---|---|---|---|---|---|---|---|---:|---|"]  # fmt: skip
-    for c in found["cases"]:
-        t = next(t for t in c["theirs"] if t["chosen"])
-        o, ratio = c["ours"], gain(c, t)
-        broken = "" if t["stated"]["keeps"] else " ✗"
-        lines.append(
-            f"| {c['case'].replace('_', ' ')}: {c['model']} {c['weights']}, {c['isl']}/{c['osl']} "
-            f"| {float(c['max_ttft_ms']) / 1e3:g} s, {c['max_tpot_ms']} ms | {t['config']} ({t['gpus']}) | {figures(t['predicted'])} "
-            f"| {figures(t['stated'])}{broken} | {figures(t['most'])} "
-            + (f"| {o['config']} ({o['gpus']}) | {o['wide_tokens_s_gpu']:,.0f} | {figures(o['stated'])}{'' if o['stated']['keeps'] else ' ✗'} | {figures(o['most'])} " if o else "| none | | | ")
-            + f"| {f'{ratio:.2f}' if ratio else '—'} | {why(c, t)} |"
-        )
-    return "\n".join(lines)
+    lines = ["| " + " | ".join(HEAD) + " |", "|---" * 9 + "|---:|---|"]
+    return "\n".join([*lines, *("| " + " | ".join(cells(c)) + " |" for c in found["cases"])])
+
+
+def cells(c: dict) -> list[str]:
+    """One case as a row."""
+    t, o = next(t for t in c["theirs"] if t["chosen"]), c["ours"]
+    ratio = gain(c, t)
+    limits = f"{float(c['max_ttft_ms']) / 1e3:g} s, {c['max_tpot_ms']} ms"
+    who = f"{c['accelerator']}, {c['engine']}, {c['model']} {c['weights']}, {c['isl']}/{c['osl']}; {limits}"
+    theirs = [f"{t['config']} ({t['gpus']})", figures(t["predicted"]), marked(t["stated"]), figures(t["most"])]
+    ours = (
+        [f"{o['config']} ({o['gpus']})", f"{o['wide_tokens_s_gpu']:,.0f}", marked(o["stated"]), figures(o["most"])]
+        if o
+        else ["—"] * 4
+    )
+    return [who, *theirs, *ours, f"{ratio:.2f}" if ratio else "—", why(c, t)]
+
+
+def marked(stand: dict) -> str:
+    return figures(stand) + ("" if stand["keeps"] else " ✗")
 
 
 def main() -> None:

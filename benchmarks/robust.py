@@ -15,8 +15,8 @@ from multiprocessing import get_context
 
 import numpy as np
 import yaml
-
 from pages import section
+
 from tokenworks.accuracy import intervals
 from tokenworks.accuracy.held_out import Error, as_residuals, pools_unseen, unseen
 from tokenworks.physics.fleet import fleet
@@ -39,7 +39,7 @@ VARIED = (
     ("thinking", "deepseek-r1", ["hgx-b200"], 120, 1500, 2000, {"tpot_p95": "60 ms"}),
     ("extraction", "mixtral-8x7b", ["hgx-h100"], 400, 2000, 100, {"tpot_p95": "60 ms"}),
     ("research", "llama-3.1-405b", ["hgx-h200"], 25, 2000, 700, {"ttft_p95": "5 s", "tpot_p95": "100 ms"}),
-)  # fmt: skip
+)
 
 
 def demands() -> dict[str, Demand]:
@@ -49,14 +49,18 @@ def demands() -> dict[str, Demand]:
             "demand": name,
             "site": {"cooling": "liquid"},
             "services": [{"name": name, "model": model, "slo": slo}],
-            "workload": [{
-                "service": name, "arrivals": {"kind": "gamma", "cv": 1.3}, "rate": f"{rate}/s",
-                "input": {"kind": "lognormal", "mean": prompt, "sigma": 0.7},
-                "output": {"kind": "lognormal", "mean": answer, "sigma": 0.6},
-            }],
+            "workload": [
+                {
+                    "service": name,
+                    "arrivals": {"kind": "gamma", "cv": 1.3},
+                    "rate": f"{rate}/s",
+                    "input": {"kind": "lognormal", "mean": prompt, "sigma": 0.7},
+                    "output": {"kind": "lognormal", "mean": answer, "sigma": 0.6},
+                }
+            ],
             "may_use": {"systems": systems, "serving": "aggregated"},
             "run": {"requests": 1000, "seed": 3},
-        }  # fmt: skip
+        }
         found[name] = loads(yaml.safe_dump(data), name)
     return found
 
@@ -115,7 +119,9 @@ def one(name: str, errors: list[Error]) -> dict:
         with margins_from(halves[half]):
             plan = make_plan(demand, robust=True)
             off = slowed(plan.best, demand) if plan.best else 1.0
-        found[f"margins of half {half}"] = said(plan, share_held(plan.best, halves[1 - half], off) if plan.best else None)
+        found[f"margins of half {half}"] = said(
+            plan, share_held(plan.best, halves[1 - half], off) if plan.best else None
+        )
     return found | {"seconds": time.perf_counter() - start}
 
 
@@ -128,14 +134,20 @@ def measure(names: list[str]) -> dict:
     shares = {k: [f[k]["held"] for f in found if f[k]["held"] is not None] for k in columns}
     halves = shares["margins of half 0"] + shares["margins of half 1"]
     summary = {k: {"plans": len(v), "mean": float(np.mean(v)), "least": float(min(v))} for k, v in shares.items()}
-    summary["both halves"] = {"plans": len(halves), "mean": float(np.mean(halves)), "least": float(min(halves)),
-                              "at_least_90_percent": sum(s >= 0.9 for s in halves)}  # fmt: skip
+    summary["both halves"] = {
+        "plans": len(halves),
+        "mean": float(np.mean(halves)),
+        "least": float(min(halves)),
+        "at_least_90_percent": sum(s >= 0.9 for s in halves),
+    }
     return {"seconds": time.perf_counter() - start, "errors": len(errors), "summary": summary, "demands": found}
 
 
 def markdown(found: dict) -> str:
-    lines = ["| demand | without margins: held, $/Mtok | shipped margins | margins of one half: held in the other | answer with margins |",
-             "|---|---:|---:|---:|---|"]  # fmt: skip
+    lines = [
+        "| demand | without margins: held, $/Mtok | shipped margins | margins of one half: held in the other | answer |",
+        "|---|---:|---:|---:|---|",
+    ]
     cell = lambda c: f"{c['held']:.0%}, {c['usd_per_mtok']:.3g}" if c["held"] is not None else "infeasible"  # noqa: E731
     for f in found["demands"]:
         halves = "; ".join(cell(f[f"margins of half {h}"]) for h in (0, 1))

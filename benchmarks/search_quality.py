@@ -3,8 +3,8 @@
 ``rehearsals``: a plan rehearses a handful of fleets, the best of every way to serve; against 60 best fleets of the wide pass.
 ``batches``: the wide pass looks at batches about 6% apart; against batches ten times as close.
 ``ratios``: pools are tried in ratios up to 8 workers each; against ten times as many ratios.
-``services``: services share one fleet, by descent; against ten times as many fleets by descent from random starts that moves three at
-a time, and against all combinations where they are few.
+``services``: services share one fleet, by descent; against ten times as many fleets by descent from random starts that
+moves three at a time, and against all combinations where they are few.
 Small spaces are held against exhaustive search in the tests.
 """
 
@@ -14,16 +14,17 @@ import time
 
 import numpy as np
 import yaml
+from pages import section
 
+import tokenworks.plan.wide.batches as grid
 from tokenworks.plan import choose, descent, make
-from tokenworks.plan.survivors import keeps
 from tokenworks.plan.choose import search
-from tokenworks.plan.market import Market, Picks
 from tokenworks.plan.demand import Demand
+from tokenworks.plan.market import Market, Picks
 from tokenworks.plan.pools import pools, ratios
 from tokenworks.plan.reading import load, loads
 from tokenworks.plan.survey import market_of
-import tokenworks.plan.wide.batches as grid
+from tokenworks.plan.survivors import keeps
 from tokenworks.plan.wide import wide
 from tokenworks.spec.quantities import parse
 
@@ -45,14 +46,29 @@ SHARED = (  # name, model, requests/s, prompt, answer, TPOT
 
 def shared(names: list[str]) -> Demand:
     """Services on three kinds of systems under one power budget."""
-    workload = [{"service": name, "rate": f"{rate}/s", "arrivals": {"kind": "poisson"}, "input": {"kind": "lognormal", "mean": prompt, "sigma": 0.7},
-                 "output": {"kind": "lognormal", "mean": answer, "sigma": 0.6}} for name, _, rate, prompt, answer, _ in SHARED if name in names]  # fmt: skip
+    workload = [
+        {
+            "service": name,
+            "rate": f"{rate}/s",
+            "arrivals": {"kind": "poisson"},
+            "input": {"kind": "lognormal", "mean": prompt, "sigma": 0.7},
+            "output": {"kind": "lognormal", "mean": answer, "sigma": 0.6},
+        }
+        for name, _, rate, prompt, answer, _ in SHARED
+        if name in names
+    ]
     data = {
-        "demand": "shared", "site": {"cooling": "liquid"},
-        "services": [{"name": name, "model": model, "slo": {"tpot_p95": tpot}} for name, model, *_, tpot in SHARED if name in names],
-        "workload": workload, "may_use": {"systems": ["hgx-h100", "hgx-h200", "hgx-b200"], "serving": "both"},
+        "demand": "shared",
+        "site": {"cooling": "liquid"},
+        "services": [
+            {"name": name, "model": model, "slo": {"tpot_p95": tpot}}
+            for name, model, *_, tpot in SHARED
+            if name in names
+        ],
+        "workload": workload,
+        "may_use": {"systems": ["hgx-h100", "hgx-h200", "hgx-b200"], "serving": "both"},
         "limits": {"power": {"budget": "1 MW", "scope": "facility"}},
-    }  # fmt: skip
+    }
     return loads(yaml.safe_dump(data), "shared")
 
 
@@ -61,7 +77,11 @@ def spread(market: Market, picks: Picks, most: int) -> list[int]:
     found: dict[tuple, int] = {}
     for row in range(len(picks)):
         key = tuple(
-            (int(t.kind[r]), int(space.wide.shape[t.main[r]]), int(t.prefill[r]) < 0 or int(space.wide.shape[t.prefill[r]]))
+            (
+                int(t.kind[r]),
+                int(space.wide.shape[t.main[r]]),
+                int(t.prefill[r]) < 0 or int(space.wide.shape[t.prefill[r]]),
+            )
             for t, space, r in zip(market.tables, market.spaces, picks.rows[row], strict=True)
         )
         found.setdefault(key, row)
@@ -76,10 +96,18 @@ def large(name: str, tpot: str | None = None) -> Demand:
     demand = load(name)
     (service,), (asked,) = demand.services, demand.workload
     update = asked.model_copy(update={"scale": asked.scale.model_copy(update={"value": asked.scale.value * GROWN})})
-    slo = service.slo if tpot is None else service.slo.model_copy(update={"tpot_p95_s": parse(tpot, {"ms": 1e-3}, "50 ms")})
+    slo = (
+        service.slo
+        if tpot is None
+        else service.slo.model_copy(update={"tpot_p95_s": parse(tpot, {"ms": 1e-3}, "50 ms")})
+    )
     site = demand.site.model_copy(update={"power": demand.site.power.model_copy(update={"budget_w": 0.0})})
-    change = {"workload": (update,), "services": (service.model_copy(update={"slo": slo}),), "site": site,
-              "limits": demand.limits.model_copy(update={"usd_h": None})}  # fmt: skip
+    change = {
+        "workload": (update,),
+        "services": (service.model_copy(update={"slo": slo}),),
+        "site": site,
+        "limits": demand.limits.model_copy(update={"usd_h": None}),
+    }
     return demand.model_copy(update=change)
 
 
@@ -93,8 +121,12 @@ def rehearsals(name: str) -> dict:
     finally:
         make.handful, make.SURVIVORS = handful, most
     values = [p.best.figures["usd_per_mtok"] for p in (few, many)]
-    return {"looked_at": [len(few.tried), len(many.tried)], "usd_per_mtok": values, "behind": values[0] / values[1] - 1,
-            "fleets": [few.best.text, many.best.text]}  # fmt: skip
+    return {
+        "looked_at": [len(few.tried), len(many.tried)],
+        "usd_per_mtok": values,
+        "behind": values[0] / values[1] - 1,
+        "fleets": [few.best.text, many.best.text],
+    }
 
 
 def best_rate(market: Market) -> tuple[float, int]:
@@ -127,7 +159,11 @@ def more_ratios(name: str, tpot: str) -> dict:
         of = pools(space.shapes, found, space.asked.ask.ttft_s, n)
         kept = of.tpot_s <= (space.asked.ask.tpot_s or np.inf)
         rates.append(float((of.requests_s / of.gpus)[kept].max()))
-    return {"looked_at": [len(ratios(8)), len(ratios(most))], "requests_s_gpu": rates, "behind": rates[1] / rates[0] - 1}
+    return {
+        "looked_at": [len(ratios(8)), len(ratios(most))],
+        "requests_s_gpu": rates,
+        "behind": rates[1] / rates[0] - 1,
+    }
 
 
 def services(names: list[str]) -> dict:
@@ -149,8 +185,14 @@ def services(names: list[str]) -> dict:
         end = choose._ranked(market, descent._moved(market, visits, start, fronts, 3)[None, :], 1, False, 0.0)
         best = min(best, float(end.picks.columns["usd_h"][0])) if end.feasible else best
     value = float(found.picks.columns["usd_h"][0])
-    return {"combinations": float(np.prod([float(len(f)) for f in fronts])), "all_looked_at": whole.exact, "looked_at": [found.seen, visits.seen],
-            "usd_h": [value, best], "behind": value / best - 1, "bound_gap": found.gap}  # fmt: skip
+    return {
+        "combinations": float(np.prod([float(len(f)) for f in fronts])),
+        "all_looked_at": whole.exact,
+        "looked_at": [found.seen, visits.seen],
+        "usd_h": [value, best],
+        "behind": value / best - 1,
+        "bound_gap": found.gap,
+    }
 
 
 def measure() -> dict:
@@ -161,14 +203,34 @@ def measure() -> dict:
         **{f"ratios, reasoning, TPOT {t}": more_ratios("reasoning", t) for t in TPOTS},
         **{f"{n} services": services([one[0] for one in SHARED[:n]]) for n in (5, 7, 9)},
     }
-    return {"seconds": time.perf_counter() - start, "most_behind": max(f["behind"] for f in found.values()), "spaces": found}
+    return {
+        "seconds": time.perf_counter() - start,
+        "most_behind": max(f["behind"] for f in found.values()),
+        "spaces": found,
+    }
+
+
+def markdown(found: dict) -> str:
+    lines = ["| space | looked at | with ten times the budget | objective | behind |", "|---|---:|---:|---:|---:|"]
+    for name, one in found["spaces"].items():
+        unit = next(k for k in ("usd_per_mtok", "requests_s_gpu", "usd_h") if k in one)
+        few, many = one["looked_at"]
+        whole = f", all {one['combinations']:,.0f}" if one.get("all_looked_at") else ""
+        said = {"usd_per_mtok": "$/Mtok, rehearsed", "requests_s_gpu": "requests/s/GPU", "usd_h": "$/h"}[unit]
+        lines.append(
+            f"| {name} | {few:,} | {many:,}{whole} | {one[unit][0]:.4g}, {one[unit][1]:.4g} {said} | {one['behind']:.2%} |"
+        )
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--page", action="store_true", help="write the section of docs/plan-proof.md")
     args = parser.parse_args()
     found = measure()
+    if args.page:
+        section("plan-proof.md", "search", markdown(found))
     print(json.dumps(found) if args.json else json.dumps(found, indent=1, ensure_ascii=False))
 
 

@@ -40,7 +40,9 @@ def unseen(of: LeftOut | None = None) -> list[Error]:
 
 def pools_unseen(processes: int = 2) -> list[Error]:
     """Disaggregated experiments, of which no fit has seen any, rehearsed now."""
-    rows = [m for m in load_measurements() if m.row.disaggregated == "true" and m.split != "validation" and not m.problem]
+    rows = [
+        m for m in load_measurements() if m.row.disaggregated == "true" and m.split != "validation" and not m.problem
+    ]
     answers = validate(rows, processes, lambda _: None)
     return errors((m, a) for m, a in zip(rows, answers, strict=True) if a.status != UNSUPPORTED)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tokenworks import catalog
 from tokenworks.accuracy.rows import Measurement, Row
 from tokenworks.accuracy.validate import Answer
 
@@ -81,7 +82,17 @@ def limits_key(row: Row) -> Key | None:
 
 def _same(row: Row) -> Key:
     version = row.engine_version or row.date[:7]
-    return (row.dataset, row.serving, row.gpu, row.model, row.quantization, row.engine, version, row.isl, row.spec_decoding)
+    return (
+        row.dataset,
+        row.serving,
+        row.gpu,
+        row.model,
+        row.quantization,
+        row.engine,
+        version,
+        row.isl,
+        row.spec_decoding,
+    )
 
 
 def config_of(row: Row, load: bool) -> str:
@@ -102,7 +113,8 @@ def _cut(tp: int | None, dp: int | None, ep: int | None, pp: int | None = None) 
 def throughput(m: Measurement, a: Answer) -> Point | None:
     """Output tokens/s per GPU, measured and predicted: as printed, else by Little's law."""
     if m.targets.output_tokens_s_gpu and a.rate:
-        return m.targets.output_tokens_s_gpu, a.rate[0]
+        share = per_gpu(m.row)  # measured and predicted are divided by the same GPUs
+        return m.targets.output_tokens_s_gpu * share, a.rate[0] * share
     t, r = m.targets, m.row
     means = (t.ttft_ms_mean, t.tpot_ms_mean, a.ttft_mean, a.tpot_mean)
     if r.serving != "closed_loop" or not (r.concurrency and r.gpus and r.osl) or not all(means):
@@ -110,6 +122,18 @@ def throughput(m: Measurement, a: Answer) -> Point | None:
     clients, output, gpus = r.concurrency, r.osl, r.gpus
     little = lambda ttft, tpot: clients * output / (ttft + tpot * (output - 1)) / gpus * 1e3  # noqa: E731
     return little(t.ttft_ms_mean, t.tpot_ms_mean), little(a.ttft_mean, a.tpot_mean)
+
+
+def per_gpu(row: Row) -> float:
+    """GPUs by which the dataset divides throughput over all GPUs: below 1 where it counts those that decode alone."""
+    if (
+        row.disaggregated != "true"
+        or row.dataset not in catalog.load("harnesses", "inferencex").extra["per_decode_gpu"]
+    ):
+        return 1.0
+    sides = [(row.prefill_workers, row.prefill_tp, row.prefill_dp), (row.decode_workers, row.decode_tp, row.decode_dp)]
+    prefill, decode = ((n or 1) * (tp or 1) * (dp or 1) for n, tp, dp in sides)
+    return decode / (prefill + decode)
 
 
 def tpot(m: Measurement, a: Answer) -> Point | None:

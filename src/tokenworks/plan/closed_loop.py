@@ -22,12 +22,14 @@ from tokenworks.physics.worker_model import MICROJOULES_PER_J, TICKS_PER_S
 from tokenworks.rehearsal.demand import as_one, stream_of
 from tokenworks.rehearsal.plant import Plant, plant
 from tokenworks.rehearsal.play import play
+from tokenworks.spec.factory import Factory
 from tokenworks.spec.loading import loads
 from tokenworks.twin.statistics import latency, shifted
 
 SPREAD = 0.2  # of lengths, each way
 WARM, SEEN = 2.0, 3.0  # lives of a request: left out, measured
-TRIES = 12
+TRIES = 20
+FIRST, WIDEST = 1.1, 4.0  # steps of the number of callers until it is enclosed: each the third power of the one before
 CLOSE = 0.02  # of the number of callers
 MOST = 60_000  # callers
 
@@ -54,10 +56,6 @@ class Stand:
     def keeps(self, limits: Limits) -> bool:
         return self.ttft_s <= limits.ttft_s and self.tpot_s <= limits.tpot_s
 
-    def over(self, limits: Limits) -> float:
-        """How far over the limits: the larger of the ratios to them."""
-        return max(self.ttft_s / limits.ttft_s, self.tpot_s / limits.tpot_s)
-
 
 @dataclass(frozen=True)
 class Lengths:
@@ -79,17 +77,22 @@ def _even(mean: float) -> dict[str, Any]:
 class ClosedLoop:
     """A service on enough systems of one kind, compiled once. Raises InputError for what a factory cannot be.
 
-    ``service``: fields of a factory file's service but its name and place; ``life_s``: about how long a request takes.
+    ``service``: fields of a factory file's service but its name and place (no workers: one); ``life_s``: about how long a
+    request takes.
     """
 
     def __init__(self, system: str, service: Mapping[str, Any], lengths: Lengths, life_s: float) -> None:
-        self.lengths, self.life_s = lengths, life_s
+        self.lengths = lengths
+        if not 0 < life_s < math.inf:
+            raise InputError(f"a request's life of {life_s:g} s: above 0, e.g. 30 s")
+        if "prefill" not in service:
+            service = {"workers": 1, **service}
         pools = [service[p] for p in ("prefill", "decode") if p in service] or [service]
         gpus = sum(p.get("workers", 1) * _gpus(p) for p in pools)
         size = int(catalog.load("systems", system)["gpus"])
         count = sum(math.ceil(p.get("workers", 1) / max(1, size // _gpus(p))) for p in pools)
         self.gpus = gpus
-        self.made = plant(_factory(system, count, service, lengths, 1, life_s))
+        self.made = plant(_factory(system, count, service, lengths, life_s))
 
     def at(self, clients: int) -> Stand:
         """The service asked by so many callers."""
@@ -122,29 +125,28 @@ class ClosedLoop:
         """
         low: Stand | None = None
         high: int | None = None
-        clients = max(1, start)
+        clients, factor = max(1, start), FIRST
         for _ in range(TRIES):
             now = self.at(clients)
             if now.keeps(limits):
                 low = now
             else:
                 high = clients
-            clients = _next(low, high, now.over(limits))
-            if clients == (low.clients if low else 0) or clients == high or clients > MOST:
-                break
-            if low and high and high / low.clients < 1 + CLOSE:
-                break
+            if low and high:
+                clients = int(math.sqrt(low.clients * high))
+                if clients == low.clients or high / low.clients < 1 + CLOSE:
+                    return low
+            else:
+                clients = math.ceil(clients * factor) if low else int(clients / factor)
+                factor = min(WIDEST, factor**3)
+                if not 1 <= clients <= MOST:
+                    return low if low else self._one(limits)
         return low
 
-
-def _next(low: Stand | None, high: int | None, over: float) -> int:
-    """The next number of callers to try."""
-    if low and high:
-        return int(math.sqrt(low.clients * high))
-    if low:
-        return math.ceil(low.clients * min(4.0, max(1.1, 1.05 / over)))
-    assert high is not None
-    return max(1, int(high * max(0.25, min(0.9, 0.97 / over)))) if high > 1 else 0
+    def _one(self, limits: Limits) -> Stand | None:
+        """A single caller."""
+        now = self.at(1)
+        return now if now.keeps(limits) else None
 
 
 def _requests(clients: int) -> int:
@@ -156,11 +158,9 @@ def _gpus(pool: Mapping[str, Any]) -> int:
     return int(pool.get("tp", 1) * pool.get("pp", 1) * pool.get("dp_attention", 1))
 
 
-def _factory(system: str, count: int, service: Mapping[str, Any], lengths: Lengths, clients: int, life_s: float) -> Any:
-    arrivals = {"kind": "closed-loop", "clients": clients, "requests": _requests(clients)}
+def _factory(system: str, count: int, service: Mapping[str, Any], lengths: Lengths, life_s: float) -> Factory:
+    arrivals = {"kind": "closed-loop", "clients": 1, "requests": _requests(1)}
     horizon_s = math.ceil((WARM + SEEN) * life_s)
-    if not math.isfinite(life_s) or life_s <= 0:
-        raise InputError(f"a request's life of {life_s:g} s: above 0, e.g. 30 s")
     data = {
         "factory": "closed loop",
         "site": {"cooling": "liquid"},

@@ -77,7 +77,9 @@ class Offers:
 
     def most(self, limits: Limits, alone: int = ALONE, apart: int = APART) -> tuple[Offer, Stand] | None:
         """The offer that gives most in the twin within the limits; None where none keeps them."""
-        found = [(offer, self.loop(offer, limits).most(limits, offer.clients)) for offer in self.best(limits, alone, apart)]
+        found = [
+            (offer, self.loop(offer, limits).most(limits, offer.clients)) for offer in self.best(limits, alone, apart)
+        ]
         kept = [(offer, stand) for offer, stand in found if stand is not None]
         return max(kept, key=lambda pair: pair[1].tokens_s_gpu, default=None)
 
