@@ -1,7 +1,7 @@
 """The search on large spaces: what it finds against the best of ten times its budget.
 
 ``rehearsals``: a plan rehearses a handful of fleets, the best of every way to serve; against 60 best fleets of the wide pass.
-``batches``: the wide pass looks at batches about 6% apart; against batches ten times as close.
+``batches``: the wide pass looks at batches about 3% apart; against every whole number.
 ``ratios``: pools are tried in ratios up to 8 workers each; against ten times as many ratios.
 ``services``: services share one fleet, by descent; against ten times as many fleets by descent from random starts that
 moves three at a time, and against all combinations where they are few.
@@ -16,7 +16,6 @@ import numpy as np
 import yaml
 from pages import section
 
-import tokenworks.plan.wide.batches as grid
 from tokenworks.plan import choose, descent, make
 from tokenworks.plan.choose import search
 from tokenworks.plan.demand import Demand
@@ -24,8 +23,7 @@ from tokenworks.plan.market import Market, Picks
 from tokenworks.plan.pools import pools, ratios
 from tokenworks.plan.reading import load, loads
 from tokenworks.plan.survey import market_of
-from tokenworks.plan.survivors import keeps
-from tokenworks.plan.wide import wide
+from tokenworks.plan.wide import rows, wide
 from tokenworks.spec.quantities import parse
 
 TIMES = 10
@@ -129,25 +127,18 @@ def rehearsals(name: str) -> dict:
     }
 
 
-def best_rate(market: Market) -> tuple[float, int]:
-    """Most requests per second and GPU of the first service's aggregated replicas, and the configurations looked at."""
-    space = market.spaces[0]
-    found, serve = space.wide, np.array([s.role == "serve" for s in space.shapes])[space.wide.shape]
-    rate = np.where(serve & keeps(found, space.asked.ask), found.requests_s / found.gpus, 0.0)
-    return float(rate.max()), len(found)
-
-
 def closer_batches(name: str, tpot: str) -> dict:
-    few = best_rate(market_of(large(name, tpot), False)[0])
-    step = grid.STEP
+    """A whole plan against one that looks at every whole number of requests."""
+    demand, usual = large(name, tpot), rows.batches
+    few = make.make_plan(demand)
     try:
-        grid.STEP = 1 + (step - 1) / TIMES
-        grid.batches.cache_clear()
-        many = best_rate(market_of(large(name, tpot), False)[0])
+        rows.batches = lambda most: np.arange(1.0, most + 1)
+        many = make.make_plan(demand)
     finally:
-        grid.STEP = step
-        grid.batches.cache_clear()
-    return {"looked_at": [few[1], many[1]], "requests_s_gpu": [few[0], many[0]], "behind": many[0] / few[0] - 1}
+        rows.batches = usual
+    values = [p.best.figures["usd_per_mtok"] for p in (few, many)]
+    counts = [p.configurations for p in (few, many)]
+    return {"looked_at": counts, "usd_per_mtok": values, "behind": values[0] / values[1] - 1}
 
 
 def more_ratios(name: str, tpot: str) -> dict:
@@ -199,7 +190,7 @@ def measure() -> dict:
     start = time.perf_counter()
     found = {
         **{f"rehearsals, {n}": rehearsals(n) for n in ("chat", "reasoning")},
-        **{f"batches, {n}, TPOT {t}": closer_batches(n, t) for n in ("chat", "reasoning") for t in TPOTS},
+        **{f"batches, chat, TPOT {t}": closer_batches("chat", t) for t in ("20 ms", "30 ms", *TPOTS)},
         **{f"ratios, reasoning, TPOT {t}": more_ratios("reasoning", t) for t in TPOTS},
         **{f"{n} services": services([one[0] for one in SHARED[:n]]) for n in (5, 7, 9)},
     }
