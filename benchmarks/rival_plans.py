@@ -189,7 +189,7 @@ def why(case: dict, theirs: dict) -> str:
     parts = []
     ratio = theirs["predicted"]["tpot_s"] / (theirs["stated"]["tpot_s"] or math.inf)
     if ratio < 0.9 or ratio > 1.1:
-        parts.append(f"TPOT of their answer: they say {ratio - 1:+.0%} of what the twin says")
+        parts.append(f"their TPOT is {abs(ratio - 1):.0%} {'below' if ratio < 1 else 'above'} the twin's")
     best = case["ours"]
     if best and best["config"] == theirs["config"]:
         parts.append("same layout")
@@ -199,7 +199,7 @@ def why(case: dict, theirs: dict) -> str:
         parts.append("other degrees")
     if not theirs["most"]:
         parts.append("theirs keeps the limits with no number of callers")
-    return "; ".join(parts).replace("-", "−")
+    return "; ".join(parts)
 
 
 HEAD = ("case, limits", "theirs (GPUs)", "they predict", "twin, stated callers", "twin, most", "ours (GPUs)", "wide pass predicts",
