@@ -30,7 +30,9 @@ def whole_plan() -> dict[str, float]:
     for _ in range(ROUNDS):
         marks: list[tuple[str, float]] = []
         wall, work = time.perf_counter(), time.process_time()
-        plan = make_plan(demand, say=lambda stage, marks=marks: marks.append((stage.split(",")[0], time.process_time())))
+        plan = make_plan(
+            demand, say=lambda stage, marks=marks: marks.append((stage.split(",")[0], time.process_time()))
+        )
         walls.append(time.perf_counter() - wall)
         works.append(time.process_time() - work)
         marks.append(("end", time.process_time()))

@@ -192,7 +192,7 @@ sys.exit(main(["validate", "--predictions", sys.argv[1]]))
 def test_ctrl_c_is_answered_by_one_process(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", PRESS, str(tmp_path / "p.csv")],
-        capture_output=True, text=True, timeout=60, start_new_session=True, env={**os.environ},
+        capture_output=True, text=True, timeout=240, start_new_session=True, env={**os.environ},
     )  # fmt: skip
     assert done.returncode in (130, -signal.SIGINT)
     assert done.stderr == "interrupted\n"

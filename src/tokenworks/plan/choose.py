@@ -2,9 +2,9 @@
 
 One service: every configuration is looked at. Several services share systems, power and dollars: each service's
 configurations are reduced to those that no other beats in everything that is shared (GPUs by kind of system, watts of its
-boards); their product is evaluated whole where it is small. Where it is large, services are improved in turn from the best
-of each (coordinate descent), and a bound says how far from the best that can be: no fleet costs less than the sum of what
-each service alone would need of systems that may be cut to fractions.
+boards); their product is evaluated whole where it is small. Where it is large, fleets are improved step by step
+(`plan.descent`), and a bound says how far from the best that can be: no fleet costs less than the sum of what each service
+alone would need of systems that may be cut to fractions.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from itertools import product
 import numpy as np
 
 from tokenworks.plan.candidates import Ints
+from tokenworks.plan.descent import descend, only
 from tokenworks.plan.fronts import pareto
 from tokenworks.plan.limits import Mask, all_kept, service_needs, shared_needs
 from tokenworks.plan.market import Market, Picks, columns, worth
 
 EXACT = 200_000  # combinations that are evaluated whole
 KEPT = 400  # configurations of a service in a combination, the best of them
-ROUNDS, VISITED = 20, 50  # of coordinate descent: rounds over the services; fleets kept of each step
 NO_BOUND = -1.0
 
 
@@ -88,52 +88,22 @@ def shortlist(market: Market, service: int, rows: Ints) -> Ints:
     found = np.array(kept, np.int64)
     if len(found) <= KEPT:
         return found
-    alone = worth(market.demand, columns(_only(market, service), (t,), found[:, None]))[:, 0]
+    alone = worth(market.demand, columns(only(market, service), (t,), found[:, None]))[:, 0]
     return found[np.argsort(alone, kind="stable")[:KEPT]]
 
 
-def _only(market: Market, service: int) -> Market:
-    return replace(market, spaces=(market.spaces[service],), tables=(market.tables[service],))
-
-
 def _in_turn(market: Market, fronts: Sequence[Ints]) -> Search:
-    """Coordinate descent: each service in turn takes what is best beside the others, until none moves. It starts at the best
-    of each service alone; a fleet over a limit counts as worse by how far it is over."""
-    now = np.array([front[_best_alone(market, i, front)] for i, front in enumerate(fronts)], np.int64)
-    visited, seen = [now[None, :]], 0
-    for _ in range(ROUNDS):
-        before = now
-        for i, front in enumerate(fronts):
-            rows = np.repeat(now[None, :], len(front), axis=0)
-            rows[:, i] = front
-            order = _by_excess(market, rows)
-            now, seen = rows[order[0]], seen + len(rows)
-            visited.append(rows[order[:VISITED]])
-        if (now == before).all():
-            break
-    done = _ranked(market, np.unique(np.concatenate(visited), axis=0), seen, False, NO_BOUND)
+    """The best that a descent came by, and how far from the best of all it can be."""
+    rows, seen = descend(market, fronts)
+    done = _ranked(market, rows, seen, False, NO_BOUND)
     if not done.feasible or market.demand.objectives[0] != "usd_per_mtok":
         return done
     least = sum(_least_usd_h(market, i, front) for i, front in enumerate(fronts))
     return replace(done, gap=max(0.0, float(done.picks.columns["usd_h"][0]) / least - 1))
 
 
-def _best_alone(market: Market, service: int, front: Ints) -> int:
-    one = _only(market, service)
-    return int(np.argmin(worth(market.demand, columns(one, one.tables, front[:, None]))[:, 0]))
-
-
-def _by_excess(market: Market, rows: Ints) -> Ints:
-    """Rows by how far they are over limits, then by the first objective."""
-    found = columns(market, market.tables, rows)
-    over = np.zeros(len(rows))
-    for need in shared_needs(market.demand, found):
-        over += np.maximum(0.0, need.needs / need.limit - 1)
-    return np.lexsort((worth(market.demand, found)[:, 0], over))
-
-
 def _least_usd_h(market: Market, service: int, front: Ints) -> float:
     """A bound on what a service adds to any fleet: its dollars alone, its last system cut to the part that it fills."""
-    one = _only(market, service)
+    one = only(market, service)
     share = market.tables[service].share[front]
     return float((columns(one, one.tables, front[:, None])["usd_h"] * share / np.ceil(share - 1e-9)).min())

@@ -40,6 +40,22 @@ def _differing(market: Market, picks: Picks, values: Array, most: int) -> list[i
     return sorted(found.values())[:most]
 
 
+def other_degrees(market: Market, picks: Picks, most: int) -> list[int]:
+    """The best row of every combination of degrees, the best first: for where the best of every way do not hold."""
+    found: dict[tuple[object, ...], int] = {}
+    for row in range(len(picks)):
+        degrees: list[object] = []
+        for i, t in enumerate(market.tables):
+            r, space = picks.rows[row, i], market.spaces[i]
+            used = [t.main[r]] + ([t.prefill[r]] if t.prefill[r] != NONE else [])
+            cuts = [space.shapes[space.wide.shape[u]].deployment for u in used]
+            degrees += [int(t.kind[r]), *((d.tp, d.pp, d.dp, d.ep) for d in cuts)]
+        found.setdefault(tuple(degrees), row)
+        if len(found) == most:
+            break
+    return list(found.values())
+
+
 def _heads(market: Market, picks: Picks) -> Iterator[int]:
     """The first row of every combination of kinds and modes."""
     keys = np.concatenate(

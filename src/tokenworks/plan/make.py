@@ -14,7 +14,7 @@ from tokenworks.plan.confirm import confirmed
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.describe import option
 from tokenworks.plan.fronts import pareto
-from tokenworks.plan.handful import handful
+from tokenworks.plan.handful import handful, other_degrees
 from tokenworks.plan.infeasible import relaxations
 from tokenworks.plan.limits import Tails
 from tokenworks.plan.market import Market, Picks, needs_of, worth
@@ -61,17 +61,24 @@ Tried = list[tuple[Trial, dict[str, float]]]  # rehearsed fleets, and what the w
 
 def _rehearsals(market: Market, found: Search, say: Say, stop: Stop) -> tuple[Tried, Market, Search]:
     """Survivors rehearsed. Where the best did not hold as planned, the tails that were measured are put on the wide pass,
-    and what is then best is rehearsed too."""
-    trials = _round(market, found.picks, SURVIVORS, say, stop)
+    and what is then best is rehearsed too; where nothing holds, the best of other degrees."""
+    trials = _round(market, handful(market, found.picks, SURVIVORS), found.picks, say, stop)
     if not trials or (trials[0][0].attempts == 1 and trials[0][0].holds):
         return trials, market, found
     learnt = replace(market, tails=_tails(market, [trial for trial, _ in trials]))
     again = search(learnt)
-    if not again.feasible:
-        return trials, market, found
+    if again.feasible:
+        more = _round(learnt, handful(learnt, again.picks, SURVIVORS // 2), again.picks, say, stop)
+        trials, market, found = _with(trials, more), learnt, again
+    if not any(trial.holds for trial, _ in trials):
+        trials = _with(trials, _round(market, other_degrees(market, found.picks, SURVIVORS), found.picks, say, stop))
+    return trials, market, found
+
+
+def _with(trials: Tried, more: Tried) -> Tried:
+    """Both, what is the same once."""
     known = {_names(trial) for trial, _ in trials}
-    more = _round(learnt, again.picks, SURVIVORS // 2, say, stop)
-    return trials + [pair for pair in more if _names(pair[0]) not in known], learnt, again
+    return trials + [pair for pair in more if _names(pair[0]) not in known]
 
 
 def _names(trial: Trial) -> tuple[object, ...]:
@@ -103,8 +110,7 @@ def _refined(
     return tuple(tries.done), settled, market, found
 
 
-def _round(market: Market, picks: Picks, most: int, say: Say, stop: Stop) -> Tried:
-    rows = handful(market, picks, most)
+def _round(market: Market, rows: list[int], picks: Picks, say: Say, stop: Stop) -> Tried:
     done = []
     for number, row in enumerate(rows):
         say(f"rehearsing, {number} of {len(rows)} fleets")
