@@ -18,7 +18,7 @@ import yaml
 from pages import section
 
 from tokenworks.accuracy import intervals
-from tokenworks.accuracy.held_out import Error, as_residuals, pools_unseen, unseen
+from tokenworks.accuracy.held_out import Error, as_joint, as_residuals, pools_unseen, unseen
 from tokenworks.physics.fleet import fleet
 from tokenworks.plan import robust
 from tokenworks.plan.demand import Demand
@@ -68,31 +68,26 @@ def demands() -> dict[str, Demand]:
 @contextmanager
 def margins_from(errors: list[Error]):
     """Predictions are taken to be off as these were; every deployment is one that was never measured."""
-    true = intervals.shipped
+    true, together = intervals.shipped, robust.joint_errors
     known = true()
     bounds = known["bounds"] | intervals.build(as_residuals(errors))
     table = {**known, "bounds": bounds, "known": {**known["known"], "groups": []}}
-    intervals.shipped = lambda: table
-    forget()
+    intervals.shipped, robust.joint_errors = lambda: table, lambda: as_joint(errors)
+    robust.forget()
     try:
         yield
     finally:
-        intervals.shipped = true
-        forget()
-
-
-def forget() -> None:
-    robust.errors_of.cache_clear()
-    robust._BY_KIND.clear()
+        intervals.shipped, robust.joint_errors = true, together
+        robust.forget()
 
 
 def slowed(best: Option, demand: Demand) -> float:
-    """What the margins took off the capacity."""
+    """What the margins took off the capacity, at least."""
     (service,) = demand.services
-    limits = (service.slo.ttft_p95_s, service.slo.tpot_p95_s, service.slo.e2e_p95_s)
-    at = robust.HOLDS ** (1 / (1 + sum(x is not None for x in limits)))
+    slo = service.slo
+    limits = {"ttft": slo.ttft_p95_s or slo.e2e_p95_s, "tpot": slo.tpot_p95_s or slo.e2e_p95_s, "throughput": True}
     deployments = tuple(g.deployment for g in fleet(factory(best.yaml, "plan"))[0].groups)
-    return robust.margins(robust.errors_of(deployments), at).throughput
+    return robust.most_capacity(deployments, tuple(m for m, there in limits.items() if there), demand.headroom)
 
 
 def said(plan: Plan, share: float | None) -> dict:

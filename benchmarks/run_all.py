@@ -25,7 +25,12 @@ def run(name: str, *arguments: str) -> dict:
 def twin() -> Iterator[Row]:
     played, mooncake = run("twin.py", "--requests", "2000000"), run("mooncake.py")
     said = f"{played['requests_s']:,.0f} requests/s, {played['peak_rss_mb']:.0f} MB"
-    yield "twin, Azure conversation, 8 workers", said, "≥ 1 M/s", "Dynamo replay 5,600–10,100/s; Vidur 296–432/s; BLIS 100–120/s"
+    yield (
+        "twin, Azure conversation, 8 workers",
+        said,
+        "≥ 1 M/s",
+        "Dynamo replay 5,600–10,100/s; Vidur 296–432/s; BLIS 100–120/s",
+    )
     said = f"{mooncake['requests_s']:,.0f} requests/s, {mooncake['cached_share']:.0%} of prompt tokens cached"
     yield "twin, Mooncake × 100, KV-aware", said, "≥ 150 k/s", "—"
     fleet = run("fleet.py", "--requests", "100000000")
@@ -62,7 +67,12 @@ def plan() -> Iterator[Row]:
     found = run("plan.py")
     said = f"{found['configs_s_core']:,.0f} configurations/s/core"
     yield "planner, wide pass", said, "≥ 50 k/s", "AIConfigurator ~1.2 k/s"
-    yield "planner, one MoE model, 4 accelerators, rehearsed", f"{found['plan_s']:.1f} s", "≤ 10 s", "51–467 s, not rehearsed"
+    yield (
+        "planner, one MoE model, 4 accelerators, rehearsed",
+        f"{found['plan_s']:.1f} s",
+        "≤ 10 s",
+        "51–467 s, not rehearsed",
+    )
 
 
 def startup() -> Iterator[Row]:

@@ -6,7 +6,7 @@ from math import log
 import pytest
 
 from tokenworks.accuracy import intervals
-from tokenworks.accuracy.held_out import Error, as_residuals, unseen
+from tokenworks.accuracy.held_out import Error, as_joint, as_residuals, unseen
 from tokenworks.physics.fleet import fleet
 from tokenworks.plan import robust
 from tokenworks.plan.held import share_held
@@ -74,10 +74,10 @@ def margins_of(monkeypatch, errors):
     }
     with monkeypatch.context() as patch:
         patch.setattr(intervals, "shipped", lambda: table)
-        patch.setattr(robust, "_BY_KIND", {})
-        robust.errors_of.cache_clear()
+        patch.setattr(robust, "joint_errors", lambda: as_joint(errors))
+        robust.forget()
         yield
-    robust.errors_of.cache_clear()
+    robust.forget()
 
 
 @pytest.mark.parametrize("half", [0, 1])
@@ -86,8 +86,8 @@ def test_a_robust_plan_holds_against_the_half_of_errors_that_it_does_not_know(mo
     plain = make_plan(demand).best
     with margins_of(monkeypatch, [e for e in errors if e.half == half]):
         best = make_plan(demand, robust=True).best
-        of = robust.errors_of(tuple(g.deployment for g in fleet(factory(best.yaml, "plan"))[0].groups))
-        off = robust.margins(of, 0.9 ** (1 / 3)).throughput
+        of = tuple(g.deployment for g in fleet(factory(best.yaml, "plan"))[0].groups)
+        off = robust.most_capacity(of, ("ttft", "tpot", "throughput"), demand.headroom)
     others = [e for e in errors if e.half != half]
     assert share_held(best, others, off) >= 0.9
     assert share_held(plain, others) < share_held(best, others, off)

@@ -8,8 +8,11 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from tokenworks.accuracy.experiments import DISAGGREGATED, mode_of
 from tokenworks.accuracy.intervals import NOVELTIES, Residuals
+from tokenworks.accuracy.joint import Array, in_bounds
 from tokenworks.accuracy.left_out import LeftOut, left_out
 from tokenworks.accuracy.packed import load_measurements
 from tokenworks.accuracy.ranking import throughput, tpot
@@ -75,3 +78,8 @@ def as_residuals(of: Sequence[Error]) -> Residuals:
                 for novelty in NOVELTIES:
                     found.setdefault((metric, e.mode, novelty), []).append(getattr(e, metric))
     return found
+
+
+def as_joint(of: Sequence[Error]) -> Array:
+    """(n, 3) of closed loops as `joint.joint_errors` has them: in bounds of their own."""
+    return in_bounds(np.array([[getattr(e, metric) for metric in METRICS] for e in of if e.mode == "closed"]))

@@ -36,9 +36,13 @@ def joint_errors() -> Array:
 def build() -> Array:
     """From closed loops whose group of accelerator, model and engine was left out and that print all three. The logarithm of
     measured over predicted is divided by its own 10% or 90% quantile: intervals for the kind of novelty scale it back."""
-    logs = np.array(_logs())
+    return np.asarray(in_bounds(np.array(_logs())).round(3))
+
+
+def in_bounds(logs: Array) -> Array:
+    """(n, 3) log(measured / predicted) over the bound on its side that a tenth of them pass."""
     low, high = np.quantile(logs, [TAIL, 1 - TAIL], axis=0)
-    return np.asarray(np.where(logs > 0, logs / high, -logs / low).round(3))
+    return np.asarray(np.where(logs > 0, logs / high, -logs / low))
 
 
 def _logs() -> list[list[float]]:

@@ -98,6 +98,19 @@ def margins(errors: Errors, at: Levels, headroom: float) -> Margins:
     return Margins(exp(errors.ttft[1] * at[0]), exp(errors.tpot[1] * at[1]), counted)
 
 
+def most_capacity(deployments: tuple[Deployment, ...], metrics: tuple[str, ...], headroom: float) -> float:
+    """Share of what a replica is predicted to do that a robust plan counts on, under the way that takes off least."""
+    of = errors_of(deployments)
+    return max(margins(of, levels(metrics, way), headroom).throughput for way in range(len(WAYS)))
+
+
+def forget() -> None:
+    """What was read of the errors is read again."""
+    for known in (errors_of, levels):
+        known.cache_clear()
+    _BY_KIND.clear()
+
+
 def pessimistic(space: Space, way: int, headroom: float) -> Space:
     """The wide pass with every replica as slow as the margins say, by what was measured of its like."""
     at, wide = levels_of(space.asked, way), space.wide
