@@ -80,7 +80,8 @@ def commands():
 
 
 def test_command_block_runs_from_top_to_bottom(monkeypatch, tmp_path, capsys):
-    """As written, in an empty folder; validate, which rehearses every measurement, has its own tests."""
+    """As written, in an empty folder; validate, which rehearses every measurement, and what needs a server that runs beside have
+    tests of their own (tests/docs/test_bench_page.py, tests/serve)."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(MODEL_OF_ONES_OWN))
     verbs = [
@@ -100,11 +101,11 @@ def test_command_block_runs_from_top_to_bottom(monkeypatch, tmp_path, capsys):
         "compare",
         "topology",
     ]
-    assert [c[0] for c in commands()] == verbs
+    assert [c[0] for c in commands()] == verbs + live
     for arguments in commands():
         if arguments[0] == "run":
             arguments += ["--quiet", "--set", "run.horizon=70 s", "--set", "run.warmup=5 s"]
-        if arguments[0] != "validate":
+        if arguments[0] not in ("validate", *live):
             assert main(arguments) == 0, (arguments, capsys.readouterr().err)
 
 
