@@ -128,6 +128,11 @@ def eased(demand: Demand, ttft_s: float) -> Demand:
 def test_an_infeasible_objective_gets_the_nearest_that_is_not(tmp_path, capsys):
     path = tmp_path / "tight.yaml"
     path.write_text(TEXT.replace("ttft_p95: 1 s", "ttft_p95: 2 ms"))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "factory.yaml").write_text("of an earlier plan")
+    assert main(["plan", str(path), "--out", str(tmp_path / "out"), "--quiet"]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, "nothing that may be used keeps all limits" in printed.err) == ("", True)
     assert main(["plan", str(path), "--out", str(tmp_path / "out")]) == 2
     out = capsys.readouterr().out
     assert "TTFT p95 2 ms is infeasible" in out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from tokenworks.report.plan_files import plan_json
     from tokenworks.report.plan_page import plan_page
     from tokenworks.report.plan_text import plan_text
+    from tokenworks.report.plan_words import verdict
 
     demand = load(args.file)
     folder = Path(args.out or Path("out", f"{folder_name(demand.name)}-plan"))
@@ -73,11 +75,17 @@ def run(args: argparse.Namespace) -> int:
 
         paths |= {Path(args.svg) / name: text.encode() for name, text in slides(plan).items()}
     write_together(paths)
+    if plan.best is None:
+        (folder / "factory.yaml").unlink(missing_ok=True)  # of an earlier plan, which this one replaces
     if args.json:
         print(plan_json(plan))
     elif not args.quiet:
         print(plan_text(plan, tuple(str(path) for path in paths)), end="")
-    return 0 if plan.best is not None else 2
+    if plan.best is not None:
+        return 0
+    if args.json or args.quiet:  # nobody should take silence for a plan
+        print(verdict(plan), file=sys.stderr)
+    return 2
 
 
 def _planned(file: str, robust: bool, quiet: bool) -> Plan:
