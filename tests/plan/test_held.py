@@ -27,7 +27,8 @@ run: {requests: 500, seed: 1}
 def option(*services: tuple[str, str, float, dict[str, tuple[float, float]]]) -> Option:
     """Services as (name, mode, share of the capacity in use, objectives as (value, limit))."""
     setups = tuple(
-        Setup(n, "m", mode, "e", "w", "k", "s", "own", "", "", 1, 0, 1, 1, 1.0, use) for n, mode, use, _ in services
+        Setup(n, "m", mode, "e", "w", "k", "s", "own", "", "", 1, 0, 1, 1, 1.0, use, 1, 0)
+        for n, mode, use, _ in services
     )
     limits = tuple(Measured(f"{n}: {what} p95", "s", v, limit, v, v, True)
                    for n, _, _, own in services for what, (v, limit) in own.items())  # fmt: skip

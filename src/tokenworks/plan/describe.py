@@ -47,6 +47,8 @@ def setup(market: Market, one: Layout) -> Setup:
         gpus=one.gpus,
         capacity_s=one.capacity_s,
         rate_s=one.rate_s,
+        worker_gpus=d.gpus,
+        prefill_worker_gpus=one.prefill.gpus if one.prefill else 0,
     )
 
 

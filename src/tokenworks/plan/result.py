@@ -25,6 +25,8 @@ class Setup:
     gpus: int
     capacity_s: float  # requests per second that all workers sustain
     rate_s: float
+    worker_gpus: int  # of one; of decode where prefill is apart
+    prefill_worker_gpus: int
     settings: str = ""  # token budget, routing, speculation, caches
     placement: str = ""  # where its workers stand and what joins them; "": the network is not known
 
