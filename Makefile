@@ -25,7 +25,7 @@ prove: $(READY)
 	@$(BIN)/python benchmarks/prove.py
 
 bench: $(READY)
-	@$(BIN)/python benchmarks/run_all.py
+	@$(BIN)/python benchmarks/run_all.py $(PARTS)
 
 accuracy: $(READY)
 	@$(BIN)/tokenworks validate --quiet --page docs/accuracy.md

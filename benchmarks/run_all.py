@@ -1,9 +1,13 @@
-"""Runs every benchmark and writes docs/benchmarks.md with the peers' figures beside."""
+"""Runs benchmarks and writes docs/benchmarks.md with the peers' figures beside: all, or the parts that are named.
+
+A part that is not run keeps its section, with the day on which it was made.
+"""
 
 import datetime as dt
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +15,11 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
+HEAD = """# Benchmarks
+
+Made by `make bench` (or `benchmarks/run_all.py PART …`), each part on its own day. The machine is shared: ratios matter, not
+single times.
+"""
 Row = tuple[str, str, str, str]
 
 
@@ -82,20 +91,51 @@ def startup() -> Iterator[Row]:
         yield name, f"{found[key]:.2f} s", f"≤ {goal} s", peer
 
 
-def main() -> None:
-    rows = [row for part in (twin, accuracy, ledger, plan, startup) for row in part()]
+def gateway() -> Iterator[Row]:
+    found = run("gateway.py")
+
+    def per(what: str) -> str:
+        ours, nginx = found[f"cpu_us_per_{what}"], found[f"nginx_cpu_us_per_{what}"]
+        return f"{ours:.0f} µs, {f'{ours / nginx:.1f} × nginx' if nginx else 'no nginx here'}"
+
+    yield (
+        "gateway, CPU a request",
+        per("request"),
+        "≤ 3 × nginx",
+        f"LiteLLM {found['litellm_cpu_us_per_request'] or 'not here'} µs",
+    )
+    yield "gateway, CPU a streamed chunk", per("chunk"), "≤ 3 × nginx", "—"
+    said = f"p50 {found['added_ttft_p50_ms']:.1f} ms, p99 {found['added_ttft_p99_ms']:.1f} ms"
+    yield "gateway, added TTFT at half load", said, "≤ 1 ms, ≤ 5 ms", "—"
+
+
+PARTS = {part.__name__: part for part in (twin, accuracy, ledger, plan, gateway, startup)}
+
+
+def section(name: str) -> str:
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    lines = [
-        "# Benchmarks",
-        "",
-        f"Made by `make bench` on {dt.date.today()}: {machine}. The machine is shared: ratios matter, not single times.",
+    rows = [
+        f"## {name}",
+        f"Made on {dt.date.today()}: {machine}.",
         "",
         "| what | measured | goal | the peers |",
         "|---|---|---|---|",
-        *(f"| {' | '.join(row)} |" for row in rows),
+        *(f"| {' | '.join(row)} |" for row in PARTS[name]()),
     ]
-    PAGE.write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    return "\n".join(rows) + "\n"
+
+
+def main() -> None:
+    names = sys.argv[1:] or list(PARTS)
+    if unknown := [name for name in names if name not in PARTS]:
+        sys.exit(f"no part {unknown[0]!r}; known are {', '.join(PARTS)}")
+    kept = dict(re.findall(r"^(## (\w+)\n.*?)(?=^## |\Z)", PAGE.read_text(), re.S | re.M)) if PAGE.exists() else {}
+    there = {name: text.rstrip() + "\n" for text, name in kept.items()}
+    for name in names:
+        there[name] = section(name)
+        print(there[name])
+        body = "\n".join(there[part] for part in PARTS if part in there)
+        PAGE.write_text(HEAD + "\n" + body)
 
 
 if __name__ == "__main__":
