@@ -362,7 +362,7 @@ def test_otlp(record, expected):
 
 def test_otlp_times_are_microseconds():
     event = one("otlp", OTLP["vLLM's span"][0])
-    assert (event.time_us, event.duration_us, event.ttft_us) == (1_772_366_400_000_001, 250_000, 125_000)
+    assert (event.time_us, event.duration_us, event.ttft_us) == (1_772_366_400_250_001, 250_000, 125_000)
     assert event.id == "0af7651916cd43dd8448eb211c80319c/0000000000000001/1"
 
 

@@ -155,9 +155,7 @@ def test_callers_see_the_way_to_the_engine_too(usage):
     import pyarrow as pa
 
     column = usage.schema.get_field_index("source")
-    outside = from_usage(
-        usage.set_column(column, "source", pa.array(["gateway/1"] * usage.num_rows)), DESK, "a ledger", stamped="end"
-    )
+    outside = from_usage(usage.set_column(column, "source", pa.array(["gateway/1"] * usage.num_rows)), DESK, "a ledger")
     assert (inside.inside, outside.inside) == (True, False)
     a, b = (replay(live, DESK, lambda _: None, lambda: False) for live in (inside, outside))
     way_s = b.made.ingress_s[0]

@@ -47,17 +47,13 @@ def test_an_event_is_a_request():
     assert made.tpot_s == pytest.approx([1.8 / 9] * 3)
     assert made.usd == pytest.approx([30e-6] * 3)
     assert made.joules.tolist() == [5] * 3
-    assert live.begin_us == 9_000_000
+    assert live.begin_us == 7_000_000
     assert made.span_s == 5
     assert not live.inside
 
 
-@pytest.mark.parametrize(
-    ("source", "stamped", "begin"),
-    [("gateway/a", None, 10), ("twin/x/1", None, 8), ("gateway/a", "end", 8), ("twin/x/1", "start", 10)],
-)
-def test_the_time_of_an_event_is_its_start_or_its_end(source, stamped, begin):
-    assert from_usage(events({"source": source}), DESK, "x", stamped).begin_us == begin * 1_000_000
+def test_an_event_is_timed_at_its_end():
+    assert from_usage(events({}), DESK, "x").begin_us == 8_000_000
 
 
 def test_what_cannot_be_replayed_is_counted_by_its_reason():

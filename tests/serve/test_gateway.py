@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 from live_gateway import ANSWER, CHAT, CHUNK, DONE, USAGE, USAGE_CHUNK, Engine, exchange, front, parsed, run
@@ -53,14 +54,17 @@ def test_usage_is_asked_for_and_withheld_where_the_caller_did_not_ask(tmp_path, 
     async def case():
         async with front(tmp_path, Engine()) as gate:
             body = {**STREAM, "stream_options": {"include_usage": True}} if wanted else STREAM
-            return await gate.post(body), await gate.events(1), json.loads(gate.engines[0].asked[0].body)
+            began_us = time.time_ns() // 1000
+            answer = await gate.post(body)
+            return answer, await gate.events(1), json.loads(gate.engines[0].asked[0].body), began_us
 
-    (status, headers, body), events, asked = run(case())
+    (status, headers, body), events, asked, began_us = run(case())
     assert (status, headers["content-type"]) == (200, "text/event-stream")
     assert body == CHUNK * 3 + (USAGE_CHUNK if wanted else b"") + DONE
     assert asked["stream_options"] == {"include_usage": True}
     assert (events[0]["input_fresh"], events[0]["output_visible"], events[0]["usage_status"]) == (11, 3, "final")
     assert 0 < events[0]["ttft_us"] <= events[0]["duration_us"]
+    assert began_us <= events[0]["time_us"] - events[0]["duration_us"]  # an event is timed at its end
 
 
 def test_names_of_models_and_keys_of_upstreams(tmp_path, monkeypatch):

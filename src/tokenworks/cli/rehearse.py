@@ -31,14 +31,10 @@ def register(verbs: Any) -> None:
         help="ledger (file, postgresql://…), its usage as .parquet or .jsonl, requests.csv of bench, or a trace",
     )  # fmt: skip
     parser.add_argument("file", metavar="FACTORY", help="factory file (YAML), or the name of a shipped example")
-    parser.add_argument("--from", dest="begin", metavar="TIME", help="of a ledger: events from this time on")
+    parser.add_argument("--from", dest="begin", metavar="TIME", help="of a ledger: calls that ended from this time on")
     parser.add_argument("--to", dest="end", metavar="TIME", help="… and before this one, e.g. 2026-03-01T12:00:00Z")
     parser.add_argument("--segments", metavar="FOLDER", help="sealed segments of a ledger (default: beside the file)")
     parser.add_argument("--tenant", metavar="NAME", help="of a ledger: events of this tenant alone")
-    parser.add_argument(
-        "--stamped", choices=("start", "end"),
-        help="what the time of an event is (default: the end for those that a rehearsal wrote, else the start)",
-    )  # fmt: skip
     parser.add_argument("--service", metavar="NAME", help="whom a trace asks (default: the only service)")
     parser.add_argument("--warmup", metavar="TIME", help="replayed and not compared (default: a tenth of the traffic)")
     parser.add_argument(

@@ -22,12 +22,10 @@ def live_of(args: argparse.Namespace, factory: Factory) -> Live:
     if usage is not None:
         if args.service:
             raise InputError("--service belongs to a trace: a ledger's events name theirs")
-        return from_usage(usage, factory, args.traffic, args.stamped)
-    given = [name for name in ("begin", "end", "segments", "tenant", "stamped") if getattr(args, name)]
+        return from_usage(usage, factory, args.traffic)
+    given = [name for name in ("begin", "end", "segments", "tenant") if getattr(args, name)]
     if given:
-        raise InputError(
-            f"{args.traffic} is a trace: --from, --to, --segments, --tenant and --stamped belong to a ledger"
-        )
+        raise InputError(f"{args.traffic} is a trace: --from, --to, --segments and --tenant belong to a ledger")
     return from_trace(args.traffic, factory, args.service)
 
 

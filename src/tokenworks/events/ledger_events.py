@@ -28,7 +28,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     source: str
     id: str
-    time_us: int  # when it happened, by the clock of its source
+    time_us: int  # when it was over and its usage known, by the clock of its source (decision 0017)
     tenant: str
     root_run: str = ""  # the task that somebody asked for; "" = a call outside any run
     run: str = ""  # the agent or sub-agent that called; equal to root_run at the top

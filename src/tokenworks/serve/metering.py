@@ -163,7 +163,7 @@ class Meter:
         return UsageEvent(
             source=self._source,
             id=attempt.id,
-            time_us=attempt.began_us,
+            time_us=attempt.began_us + (attempt.duration_us or 0),
             tenant=attempt.tenant,
             service=attempt.service,
             provider="own",

@@ -35,7 +35,7 @@ def _answer(payload: Record) -> Answer:
         id=word(payload, "id", "litellm_call_id"),
         model=word(payload, "model"),
         operation=OPERATIONS.get(word(payload, "call_type").removeprefix("a"), word(payload, "call_type") or "chat"),
-        time=start,
+        time=start if end is None else end,
         buckets=_buckets(payload),
         aborted=failed,
         ttft_us=_span(start, payload.get("completionStartTime")) if payload.get("stream") else None,

@@ -156,7 +156,7 @@ def _about(span: Span, tree: Tree) -> dict[str, Any]:
         "provider": word(span.values, "gen_ai.provider.name", "gen_ai.system"),
         "request_model": word(span.values, "gen_ai.request.model"),
         "failed": span.failed,
-        "time_us": span.start_us if span.start_us is not None else span.end_us,
+        "time_us": span.end_us if span.end_us is not None else span.start_us,
     }
     own = {k.removeprefix(OWN): v for k, v in span.values.items() if k.startswith(OWN)}
     return said({**{k: v for k, v in found.items() if v not in ("", None)}, **own}, {})

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TWIN = "twin/"  # how sources of rehearsals begin
-STAMPED_AT_END = (TWIN, "recording/")  # sources whose events carry the time at which a call ended; others when it began
 Bools = NDArray[np.bool_]
 
 
-def from_usage(usage: pa.Table, factory: Factory, place: str, stamped: str | None = None) -> Live:
-    """Attempts at calls of the factory's services. ``stamped``: "start" or "end", what the events' times are (None: by their
-    source). What was taken back is left out with what took it back. Raises InputError where nothing can be replayed."""
+def from_usage(usage: pa.Table, factory: Factory, place: str) -> Live:
+    """Attempts at calls of the factory's services. What was taken back is left out with what took it back.
+
+    Raises InputError where nothing can be replayed."""
     usage, reversed_rows = _netted(usage)
     service = _services(usage, factory)
     if usage.num_rows and not (service >= 0).any():
         raise InputError(_strangers(usage, factory, place))
-    made, why = recorded(usage, service, stamped), list[tuple[str, int]]()
+    made, why = recorded(usage, service), list[tuple[str, int]]()
     kept = np.ones(len(made), bool)
     for reason, wrong in (
         ("of other services", made.service < 0),
@@ -90,11 +90,11 @@ def _distinct(usage: pa.Table) -> set[tuple[str, str]]:
     return set(zip(usage["service"].to_pylist(), usage["model"].to_pylist(), strict=True))
 
 
-def recorded(usage: pa.Table, service: NDArray[np.int64], stamped: str | None) -> Recorded:
+def recorded(usage: pa.Table, service: NDArray[np.int64]) -> Recorded:
     """Events as columns, in their order."""
     duration_s = _numbers(usage, "duration_us") / MICRO
     stamp_s = _numbers(usage, "time_us") / MICRO
-    began_s = np.where(_at_end(usage, stamped), stamp_s - np.nan_to_num(duration_s), stamp_s)
+    began_s = stamp_s - np.nan_to_num(duration_s)  # an event is timed at its end
     return Recorded(
         arrival_s=began_s,
         ttft_s=_numbers(usage, "ttft_us") / MICRO,
@@ -108,13 +108,6 @@ def recorded(usage: pa.Table, service: NDArray[np.int64], stamped: str | None) -
         joules=_numbers(usage, "energy_uj") / MICRO,
         finished=_finished(usage),
     )
-
-
-def _at_end(usage: pa.Table, stamped: str | None) -> Bools:
-    if stamped is not None:
-        return np.full(usage.num_rows, stamped == "end")
-    known = {source: str(source).startswith(STAMPED_AT_END) for source in usage["source"].unique().to_pylist()}
-    return np.array([known[source] for source in usage["source"].to_pylist()], bool)
 
 
 def _finished(usage: pa.Table) -> Bools:

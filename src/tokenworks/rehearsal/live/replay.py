@@ -50,7 +50,7 @@ def replay(live: Live, factory: Factory, progress: Callable[[str], None], stop: 
     money = account(physical_run(made, twin, requests, made.factory.run.horizon_s), made.factory).money
     usage = metered(made, twin, events, money).usage
     order = np.argsort(np.array(usage["id"].to_pylist(), np.int64))
-    found = recorded(usage.take(order), live.requests.service, "end")
+    found = recorded(usage.take(order), live.requests.service)
     found = replace(found, arrival_s=live.requests.arrival_s, finished=found.finished & (found.output_tokens > 0))
     return Replay(made, found if live.inside else _outside(found, made), caches)
 
