@@ -34,6 +34,7 @@ from tokenworks.cli import (
     showback,
     sweep,
     taf,
+    top,
     topology,
     upgrade,
     validate,
@@ -42,7 +43,7 @@ from tokenworks.errors import CatalogError, ConservationError, InputError
 
 VERBS = (
     init, check, run, plan, roadmap, sweep, compare, upgrade, topology, estimate, catalog, ledger, taf,
-    showback, budget, price, invoice, reconcile, pnl, serve, keys, bench, rehearse, validate, calibrate,
+    showback, budget, price, invoice, reconcile, pnl, serve, keys, top, bench, rehearse, validate, calibrate,
     schema,
 )  # fmt: skip
 

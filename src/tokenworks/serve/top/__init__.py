@@ -1,0 +1,1 @@
+"""What a running gateway does just now, read from its metrics page."""
