@@ -58,3 +58,9 @@ def checkers():
             subprocess.run(pip, check=True, timeout=1800, capture_output=True)
             (place / ".ready").touch()
     return place / "bin"
+
+
+def run_checker(command, *arguments):
+    """Runs one of these programs; an AssertionError with what it said where it finds fault."""
+    done = subprocess.run([str(checkers() / command), *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -2,7 +2,6 @@
 
 import ast
 import json
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 import yaml
 from export_parsers import OBJECTS, commands, documents, pods_of, split, table
 from export_services import factory_of
-from export_wheels import checkers, wheels
+from export_wheels import run_checker, wheels
 
 from tokenworks.api import examples, load
 from tokenworks.errors import CapacityError, UnsupportedError
@@ -214,11 +213,6 @@ class Models:
         ]
 
 
-def run(command, *arguments):
-    done = subprocess.run([str(checkers() / command), *map(str, arguments)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-
-
 def test_kubernetes_objects_are_valid_strictly(made, tmp_path):
     """Deployments, Services and ConfigMaps as they are; pods inside other kinds as Pods."""
     own, bodies = ("Deployment", "Service", "ConfigMap"), set()
@@ -238,11 +232,11 @@ def test_kubernetes_objects_are_valid_strictly(made, tmp_path):
         paths.append(tmp_path / f"{i}.yaml")
         paths[-1].write_text(body)
     assert len(paths) > 100
-    run("kubernetes-validate", "--strict", "--quiet", *paths)
+    run_checker("kubernetes-validate", "--strict", "--quiet", *paths)
     bad = tmp_path / "bad.yaml"
     bad.write_text(paths[0].read_text().replace("metadata:", "metadatum:"))
     with pytest.raises(AssertionError):
-        run("kubernetes-validate", "--strict", "--quiet", bad)
+        run_checker("kubernetes-validate", "--strict", "--quiet", bad)
 
 
 def test_compose_files_fit_its_schema(made, tmp_path):
@@ -250,10 +244,10 @@ def test_compose_files_fit_its_schema(made, tmp_path):
     for i, body in enumerate(bodies):
         (tmp_path / f"{i}.yaml").write_bytes(body)
     assert len(bodies) > 15
-    run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *sorted(tmp_path.glob("*.yaml")))
+    run_checker("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *sorted(tmp_path.glob("*.yaml")))
     (tmp_path / "bad.yaml").write_bytes(bodies[0].replace(b"entrypoint:", b"entrypont:"))
     with pytest.raises(AssertionError):
-        run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", tmp_path / "bad.yaml")
+        run_checker("check-jsonschema", "--builtin-schema", "vendor.compose-spec", tmp_path / "bad.yaml")
 
 
 def test_values_are_taken_by_helm(made, tmp_path):
@@ -268,11 +262,11 @@ def test_values_are_taken_by_helm(made, tmp_path):
         bodies = [c for t, _, files in made if t == target for n, c in files.items() if n.endswith("-values.yaml")]
         (tmp_path / f"{target}.json").write_text(json.dumps([b.decode() for b in bodies]))
         script = "import helm_python as h, json, sys; c = h.Chart.load(sys.argv[1]); v = [h.values_from_yaml(t) for t in json.load(open(sys.argv[2]))]; [c.validate_schema(x) for x in v]; print([c.render(x) for x in v][0])"
-        run("python", "-c", script, chart, tmp_path / f"{target}.json")
+        run_checker("python", "-c", script, chart, tmp_path / f"{target}.json")
         checked += len(bodies)
         (tmp_path / "bad.json").write_text(json.dumps(["strange: 1\n"]))
         with pytest.raises(AssertionError):
-            run("python", "-c", script, chart, tmp_path / "bad.json")
+            run_checker("python", "-c", script, chart, tmp_path / "bad.json")
     assert checked > 40
 
 
