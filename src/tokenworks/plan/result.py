@@ -17,7 +17,7 @@ class Setup:
     kv: str
     system: str
     pay: str  # own, rent
-    degrees: str  # "tp 2, dp 4, ep 8"; of decode where prefill is apart
+    degrees: str  # "tp 2, dp 4, ep 8", with the clock where it is lower; of decode where prefill is apart
     prefill_degrees: str  # "" where it is not
     workers: int
     prefill_workers: int
@@ -25,6 +25,7 @@ class Setup:
     gpus: int
     capacity_s: float  # requests per second that all workers sustain
     rate_s: float
+    slowed: bool = False  # some pool runs below its full clock
     settings: str = ""  # token budget, routing, speculation, caches
     placement: str = ""  # where its workers stand and what joins them; "": the network is not known
 
