@@ -71,7 +71,14 @@ def test_steps_are_those_of_estimate():
 def test_steps_are_those_of_the_twins_tables(seed):
     """Whole batches, and tokens on the compiler's grid: the integers of the StepTable, before they are rounded."""
     r = np.random.default_rng(100 + seed)
-    d = replica(r, max_seqs=32, token_budget=1024, draft_tokens=int(r.integers(0, 3)), tokens_per_step=1.0, clock=CLOCKS[seed % 5])
+    d = replica(
+        r,
+        max_seqs=32,
+        token_budget=1024,
+        draft_tokens=int(r.integers(0, 3)),
+        tokens_per_step=1.0,
+        clock=CLOCKS[seed % 5],
+    )
     table = compile_worker(d).levels[0]
     n = np.arange(0.0, 33)
     on = grid(d.token_budget + d.max_seqs)

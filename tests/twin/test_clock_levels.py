@@ -110,9 +110,7 @@ def test_a_run_at_a_clock_is_a_run_whose_cap_holds_that_level(level):
     for name in ("steps", "busy_ticks", "decode_tokens", "dynamic_uj", "static_uj"):
         assert np.array_equal(getattr(ran.workers, name), getattr(held.workers, name)), name
     assert (held.workers.level_ticks[:, :level] == 0).all()
-    full = simulate(
-        Cell((compile_worker(deployment(), terms=terms()),), (0, 0), (plan,)), requests(), options
-    )
+    full = simulate(Cell((compile_worker(deployment(), terms=terms()),), (0, 0), (plan,)), requests(), options)
     assert (full.log.finish - full.log.arrival).mean() < (ran.log.finish - ran.log.arrival).mean()
     assert full.workers.dynamic_uj.sum() > ran.workers.dynamic_uj.sum()
 

@@ -127,7 +127,11 @@ def binding(market: Market, needs: list[Need], before: float) -> tuple[Change, .
         if use >= NEAR and need.field:
             after = search(_moved(market, need, 1.1))
             value = first(market, after)
-            said = f"{use:.0%} used in the wide pass; 10% more gives {gain_of(market.demand, before, value):+.1%}".replace("-", "−")
+            said = (
+                f"{use:.0%} used in the wide pass; 10% more gives {gain_of(market.demand, before, value):+.1%}".replace(
+                    "-", "−"
+                )
+            )
             found.append(Change(need.name, value, gain_of(market.demand, before, value), said))
     return tuple(sorted(found, key=lambda c: -c.gain))
 

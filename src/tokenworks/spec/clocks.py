@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
@@ -34,4 +34,4 @@ def _text(share: float) -> str:
     return f"{share * 100:.12g}%"
 
 
-Clock = Annotated[quantity(SHARE, "88%", _text, most="100%", least="1%"), AfterValidator(level)]
+Clock: Any = Annotated[quantity(SHARE, "88%", _text, most="100%", least="1%"), AfterValidator(level)]
