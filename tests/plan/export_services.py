@@ -41,6 +41,8 @@ def workers(draw, experts, pool=False):
         made["redundant_experts"] = made["ep"] * draw(st.integers(1, 4))
     if pp > 1 and draw(st.booleans()):
         made["micro_batches"] = draw(st.sampled_from([1, 2]))
+    if draw(st.integers(0, 3)) == 0:
+        made["clock"] = draw(st.sampled_from(["88%", "52%"]))
     if draw(st.booleans()):
         made |= {"max_seqs": draw(st.integers(1, 2048)), "token_budget": draw(st.integers(2048, 32768))}
     return made | ({"workers": draw(st.integers(1, 3))} if pool else {})

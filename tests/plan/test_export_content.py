@@ -179,7 +179,7 @@ def _named(made):
 
 CHANGES = {
     "model": "qwen2.5-72b", "precision": "bf16", "kv_precision": "fp8", "tp": 8, "pp": 2, "dp_attention": 2,
-    "max_seqs": 77, "token_budget": 5555, "memory_fraction": 0.81, "chunked_prefill": False, "prefix_cache": True,
+    "max_seqs": 77, "token_budget": 5555, "memory_fraction": 0.81, "clock": "76%", "chunked_prefill": False, "prefix_cache": True,
     "workers": 2, "routing": "session", "max_waiting": 99, "name": "other", "encoder": False, "fused_all_reduce": True,
     "overlap": "two-batch", "kv_tiers": [{"name": "host", "capacity": "640 GB"}],
     "speculative": {"kind": "ngram", "draft_tokens": 3, "tokens_per_step": 2}, "lora": {"adapters": 3, "rank": 64},
@@ -205,6 +205,24 @@ def test_a_changed_setting_changes_the_files_or_is_named(target, engine):
         if any(s.by for s in said) and body(made) == body(plain):
             silent.append((name, said))
     assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("system", "command"),
+    [
+        ("hgx-h200", "nvidia-smi -lgc 1742 (1,742 MHz)"),
+        ("mi355x-8", "amd-smi set --gpu all --perf-determinism 2112 (2,112 MHz)"),
+    ],
+)
+def test_a_lower_clock_is_named_with_the_command_of_the_host(system, command):
+    """88% of 1,980 and of 2,400 MHz; at full clock there is nothing to say."""
+    pools = {"prefill": {"tp": 1, "clock": "88%"}, "decode": {"tp": 1}}
+    made = exported(factory_of(pools | {"precision": "fp8"}, system), "dynamo")
+    said = {s.role: s for s in made.settings if s.name == "clock"}
+    assert list(said) == ["prefill"]
+    assert said["prefill"].value == "88%"
+    assert said["prefill"].why == f"a setting of the host, not of the engine: {command}"
+    assert said["prefill"].by == ""
 
 
 def test_kv_cache_of_the_other_engines_holds_the_rehearsed_bytes():

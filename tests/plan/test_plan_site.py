@@ -20,7 +20,7 @@ services:
   - {{name: chat, model: llama-3.1-8b, engines: [vllm], precisions: [fp8], kv_precisions: [fp8], slo: {{ttft_p95: 1 s, tpot_p95: 30 ms}}}}
 workload:
   - {{service: chat, arrivals: {{kind: poisson}}, rate: 200/s, input: {{kind: lognormal, mean: 600, sigma: 0.7}}, output: {{kind: fixed, mean: 150}}}}
-may_use: {{systems: [hgx-h100], serving: aggregated, max_degrees: {{tp: 2, pp: 1}}}}
+may_use: {{systems: [hgx-h100], serving: aggregated, clocks: [100%], max_degrees: {{tp: 2, pp: 1}}}}
 run: {{requests: 800, seed: 3}}
 {more}
 """

@@ -18,7 +18,7 @@ services:
   - {{name: chat, model: {model}, engines: [vllm], precisions: [fp8], kv_precisions: [fp8], slo: {{ttft_p95: 2 s, tpot_p95: {tpot}}}}}
 workload:
   - {{service: chat, {load}}}
-may_use: {{systems: [hgx-h100], serving: aggregated, max_degrees: {{tp: 4, pp: 1}}}}
+may_use: {{systems: [hgx-h100], serving: aggregated, clocks: [100%], max_degrees: {{tp: 4, pp: 1}}}}
 run: {{requests: 500, seed: 3{more}}}
 """
 PLAIN = "arrivals: {kind: poisson}, rate: 40/s, input: {kind: lognormal, mean: 600, sigma: 0.7}, output: {kind: fixed, mean: 150}"

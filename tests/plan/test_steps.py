@@ -16,6 +16,8 @@ from tokenworks.plan.machines import Machines
 from tokenworks.plan.wide.steps import MOVE_S, STEP_S, Asked, constants, tables
 from tokenworks.plan.wide.traffic import keys_of
 
+CLOCKS = (1.0, 0.88, 0.76, 0.64, 0.52)
+
 
 def found(deployment, sequences, tokens, sampled):
     ranks = deployment.dp
@@ -33,7 +35,7 @@ def by_class(machine, count, each):
 def compared(seed):
     """Every step of a random deployment beside its explanation: (seconds, explained, joules, explained, limited)."""
     r = np.random.default_rng(seed)
-    d = replica(r, cuda_graph_max_seqs=0, async_scheduling=False, eager_prefill=False)
+    d = replica(r, cuda_graph_max_seqs=0, async_scheduling=False, eager_prefill=False, clock=CLOCKS[seed % 5])
     machine, batch = Machine.of(d), np.sort(r.integers(1, d.max_seqs + 1, 6)).astype(float)
     context, prompt = r.integers(1, 20_000, 6).astype(float), r.integers(1, d.token_budget, 6).astype(float)
     of, law, terms = found(d, batch, prompt, np.ones(6)), PowerLaw(machine.terms, machine.chip.tdp_w), machine.terms
@@ -69,7 +71,14 @@ def test_steps_are_those_of_estimate():
 def test_steps_are_those_of_the_twins_tables(seed):
     """Whole batches, and tokens on the compiler's grid: the integers of the StepTable, before they are rounded."""
     r = np.random.default_rng(100 + seed)
-    d = replica(r, max_seqs=32, token_budget=1024, draft_tokens=int(r.integers(0, 3)), tokens_per_step=1.0)
+    d = replica(
+        r,
+        max_seqs=32,
+        token_budget=1024,
+        draft_tokens=int(r.integers(0, 3)),
+        tokens_per_step=1.0,
+        clock=CLOCKS[seed % 5],
+    )
     table = compile_worker(d).levels[0]
     n = np.arange(0.0, 33)
     on = grid(d.token_budget + d.max_seqs)
@@ -106,8 +115,8 @@ def test_a_cache_moves_as_in_the_twin(changes):
 def test_machines_resolve_terms_as_each_alone():
     r = np.random.default_rng(5)
     machines = Machines()
-    for _ in range(40):
-        d = replica(r)
+    for i in range(40):
+        d = replica(r, clock=CLOCKS[i % 5])
         mine, alone = machines.of(d), Machine.of(d)
         assert mine.terms == alone.terms
         assert mine.part == alone.part

@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
         for group in r.groups:
             role = "" if group.role == "serve" else f"{group.role}: "
             workers = f"{counted(group.count, 'worker')} of {counted(group.deployment.gpus, 'GPU')}"
-            print(f"    {role}{workers}, each with a KV cache of {kv_tokens(group.deployment):,} tokens")
+            clock = f", at {group.deployment.clock:.0%} of the boost clock" if group.deployment.clock < 1 else ""
+            print(f"    {role}{workers}, each with a KV cache of {kv_tokens(group.deployment):,} tokens{clock}")
     for load_ in factory.workload:
         print(f"  {load_.service} is asked by {load_.source}{rate_text(load_)}")
     run_ = factory.run

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from tokenworks import catalog
 from tokenworks.errors import UnsupportedError
+from tokenworks.physics.clocks import levels_from
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.memory import kv_blocks
 from tokenworks.physics.operators import Array
 from tokenworks.physics.power import PowerLaw, Work, capped, interpolated, nothing, rate, scaled, total
 from tokenworks.physics.step import Machine, core, launching_s, local_costs, sequence_costs, shared_costs
-from tokenworks.physics.terms import Effects, Terms
+from tokenworks.physics.terms import Effects, Terms, resolve
 from tokenworks.physics.worker_model import (
     FINE,
     MICROJOULES_PER_J,
@@ -38,7 +38,7 @@ def compile_worker(
     all_clocks: bool = False,
 ) -> WorkerModel:
     """The WorkerModel of a deployment, under shipped effects, given effects, or given terms; with all clock levels
-    of the catalogue where a power cap may need them.
+    of the catalogue from its own down where a power cap may need them.
 
     Raises CapacityError when the weights do not fit, UnsupportedError for an impossible combination.
     """
@@ -48,13 +48,14 @@ def compile_worker(
             f"{deployment.model}: a step of up to {most:,} tokens (token_budget {deployment.token_budget:,}, max_seqs "
             f"{deployment.max_seqs:,}) is more than a step table holds, {MOST_TOKENS:,}"
         )
-    machine = Machine.of(deployment, effects, terms)
+    full = resolve(deployment, effects) if terms is None else terms
+    machine = Machine.of(deployment, terms=full)
     attention = machine.part.attention
     per_token = machine.part.kv_bytes_per_token
     return WorkerModel(
         name=name or f"{deployment.model} on {deployment.gpus} x {deployment.accelerator}",
         gpus=deployment.gpus,
-        levels=tuple(step_table(slowed, share) for slowed, share in clock_levels(machine, all_clocks)),
+        levels=tuple(step_table(slowed, share) for slowed, share in clock_levels(deployment, full, all_clocks)),
         limits=attention.limits,
         ranks=deployment.dp,
         max_seqs=deployment.max_seqs,
@@ -82,28 +83,12 @@ def transfer_bytes_s(machine: Machine) -> float:
     return machine.deployment.transfer_gb_s * 1e9 or machine.chip.far_bytes_s
 
 
-def clock_levels(machine: Machine, every: bool) -> list[tuple[Machine, float]]:
-    """The machine at each clock level, fastest first. Tensor throughput follows the clock, tensor energy the square of the
-    voltage, the power of kernels that sample both; base power and what moves bytes on the chip both in part. Memory
-    keeps its own clock."""
-    entry = catalog.load("clocks", "default")
-    floor, levels = float(entry["static_floor"]), []
-    for clock, voltage in zip(entry["clock_share"], entry["voltage_share"], strict=True):
-        t, switching = machine.terms, clock * voltage**2
-        slower = replace(
-            t,
-            flop_dense=t.flop_dense * clock,
-            flop_experts=t.flop_experts * clock,
-            flop_attention=t.flop_attention * clock,
-            power_flop=t.power_flop * voltage**2,
-            power_seq=t.power_seq * switching,
-            power_base=t.power_base * (floor + (1 - floor) * switching),
-            power_memory=t.power_memory * (floor + (1 - floor) * switching),
-        )
-        levels.append((replace(machine, terms=slower), float(clock)))
-        if not every:
-            break
-    return levels
+def clock_levels(deployment: Deployment, terms: Terms, every: bool) -> list[tuple[Machine, float]]:
+    """The deployment's machine at its own clock and, with ``every``, at the levels below it, with their shares of the boost
+    clock. terms: at full clock."""
+    found = levels_from(deployment.clock)
+    clocks = [level.clock for level in (found if every else found[:1])]
+    return [(Machine.of(replace(deployment, clock=clock), terms=terms), clock) for clock in clocks]
 
 
 def step_table(machine: Machine, clock_share: float) -> StepTable:

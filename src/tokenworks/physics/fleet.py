@@ -94,7 +94,8 @@ def pooled(service: Service, pool: Pool) -> Service:
     limits = {"max_seqs": pool.max_seqs or service.max_seqs, "token_budget": pool.token_budget or service.token_budget}
     degrees: dict[str, int | None] = {"tp": pool.tp, "pp": pool.pp, "dp": pool.dp, "ep": pool.ep}
     degrees |= {"redundant_experts": pool.redundant_experts, "micro_batches": pool.micro_batches}
-    return service.model_copy(update={**limits, **degrees, "prefill": None, "decode": None})
+    clock = service.clock if pool.clock is None else pool.clock
+    return service.model_copy(update={**limits, **degrees, "clock": clock, "prefill": None, "decode": None})
 
 
 def _open_count(factory: Factory, service: Service, system: System) -> int:
@@ -163,6 +164,7 @@ def deployment(service: Service, system: System) -> Deployment:
         lora_adapters=lora.adapters if lora else 0,
         lora_rank=lora.rank if lora else 0,
         scale_out_gb_s=_adapters_gb_s(hardware, accelerator),
+        clock=1.0 if service.clock is None else service.clock,
     )
 
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from tokenworks.physics.clocks import levels_from, slowed
 from tokenworks.physics.curves import decode_curve, prefill_share, streamed_share
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.lora import applied, further_bytes
@@ -29,7 +30,7 @@ from tokenworks.physics.terms import Effects, Terms, resolve
 
 @dataclass(frozen=True)
 class Machine:
-    """A deployment with everything that its step costs depend on."""
+    """A deployment with everything that its step costs depend on; the terms are those at its clock."""
 
     deployment: Deployment
     chip: Chip
@@ -38,7 +39,10 @@ class Machine:
 
     @classmethod
     def of(cls, deployment: Deployment, effects: Effects | None = None, terms: Terms | None = None) -> Machine:
+        """Under shipped effects, given effects, or given terms at full clock."""
         known = resolve(deployment, effects) if terms is None else terms
+        if deployment.clock != 1.0:
+            known = slowed(known, levels_from(deployment.clock)[0])
         chip = Chip.load(deployment.accelerator)
         if deployment.scale_out_gb_s:
             chip = replace(chip, far_bytes_s=deployment.scale_out_gb_s * 1e9)

@@ -36,6 +36,7 @@ class Allowed:
     ep: tuple[int, ...] = ()
     token_budgets: tuple[int, ...] = ()
     drafts: tuple[Draft | None, ...] = (None,)
+    clocks: tuple[float, ...] = (1.0,)  # shares of the boost clock, levels of the catalogue
     most_gpus: int = 0  # of a replica; 0: the system's
     max_seqs: int = 1024  # a rank's largest batch
 

@@ -175,5 +175,6 @@ def _service(space: Space, one: Layout, on: str) -> Service:
     return Service.model_validate(fields)
 
 
-def _degrees(d: Deployment) -> dict[str, int]:
-    return {"tp": d.tp, "pp": d.pp, "dp_attention": d.dp, "ep": d.ep, "token_budget": d.token_budget}
+def _degrees(d: Deployment) -> dict[str, Any]:
+    degrees = {"tp": d.tp, "pp": d.pp, "dp_attention": d.dp, "ep": d.ep, "token_budget": d.token_budget}
+    return {**degrees, "clock": d.clock} if d.clock < 1 else degrees

@@ -39,36 +39,41 @@ class Search:
 
 def search(market: Market) -> Search:
     """Fleets that keep all limits, the best by the first objective first."""
-    kept = [_own(market, i) for i in range(len(market.tables))]
+    kept = [own_kept(market, i) for i in range(len(market.tables))]
     if any(not k.any() for k in kept):
         return Search(
             Picks(np.zeros((0, len(kept)), np.int64), {}), False, int(sum(len(t) for t in market.tables)), True, 0.0
         )
     if len(kept) == 1:
         rows = np.flatnonzero(kept[0])[:, None]
-        return _ranked(market, rows, len(market.tables[0]), True, 0.0)
+        return ranked(market, rows, len(market.tables[0]), True, 0.0)
     fronts = [shortlist(market, i, np.flatnonzero(k)) for i, k in enumerate(kept)]
     if np.prod([float(len(f)) for f in fronts]) <= EXACT:
         rows = np.array(list(product(*(f.tolist() for f in fronts))), np.int64)
-        return _ranked(market, rows, len(rows), True, 0.0)
+        return ranked(market, rows, len(rows), True, 0.0)
     return _in_turn(market, fronts)
 
 
-def _own(market: Market, service: int) -> Mask:
+def own_kept(market: Market, service: int) -> Mask:
+    """Configurations of a service that keep its own limits: latency and memory."""
     needs = service_needs(market.spaces[service].asked, market.tables[service], market.tails[service])
     return all_kept(needs, len(market.tables[service]))
 
 
-def _ranked(market: Market, rows: Ints, seen: int, exact: bool, gap: float) -> Search:
+def ranked(market: Market, rows: Ints, seen: int, exact: bool, gap: float) -> Search:
+    """Fleets by rows of the services' tables: those that keep the shared limits, the best first; all where none does."""
     found = columns(market, market.tables, rows)
     kept = all_kept(shared_needs(market.demand, found), len(rows))
     picks = Picks(rows, found)
     if not kept.any():
         return Search(picks, False, seen, exact, gap)
-    picks = picks.take(np.flatnonzero(kept))
-    values = worth(market.demand, picks.columns)
-    order = np.lexsort((picks.columns["used_gpus"], picks.columns["gpus"], values[:, 0]))
-    return Search(picks.take(order), True, seen, exact, gap)
+    return Search(ordered(market, picks.take(np.flatnonzero(kept))), True, seen, exact, gap)
+
+
+def ordered(market: Market, picks: Picks) -> Picks:
+    """By the first objective, then with the fewest GPUs."""
+    first = worth(market.demand, picks.columns)[:, 0]
+    return picks.take(np.lexsort((picks.columns["used_gpus"], picks.columns["gpus"], first)))
 
 
 def shortlist(market: Market, service: int, rows: Ints) -> Ints:
@@ -95,7 +100,7 @@ def shortlist(market: Market, service: int, rows: Ints) -> Ints:
 def _in_turn(market: Market, fronts: Sequence[Ints]) -> Search:
     """The best that a descent came by, and how far from the best of all it can be."""
     rows, seen = descend(market, fronts)
-    done = _ranked(market, rows, seen, False, NO_BOUND)
+    done = ranked(market, rows, seen, False, NO_BOUND)
     if not done.feasible or market.demand.objectives[0] != "usd_per_mtok":
         return done
     least = sum(_least_usd_h(market, i, front) for i, front in enumerate(fronts))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from tokenworks.spec.clocks import Clock
 from tokenworks.spec.demand import DAILY, MOST_RATE_S, Arrivals, Scale, Workload
 from tokenworks.spec.factory import MOST_SEED, MOST_SYSTEMS, Own, Rent
 from tokenworks.spec.part import MisfitError, Name, Part
@@ -95,6 +96,9 @@ class MayUse(Part):
     most: Degrees = Field(Degrees(), alias="max_degrees", description="of parallelism; none: the system's")  # type: ignore[call-arg]
     serving: Literal["aggregated", "disaggregated", "both"] = Field(
         "both", description="prefill and decode apart or not"
+    )
+    clocks: tuple[Clock, ...] = Field(
+        (), description="shares of the boost clock; none: full, and lower ones of what could win by them"
     )
     pay: tuple[Literal["own", "rent"], ...] = Field(("own",), min_length=1, description="buy, rent, or either")
     own: Own = Field(Own(), description="terms of what is bought, as in a factory file")  # type: ignore[call-arg]

@@ -19,13 +19,15 @@ from tokenworks.plan.where import placement
 
 
 def degrees(d: Deployment) -> str:
-    """
+    """Degrees of parallelism, and the clock where it is not the full one.
+
     >>> from types import SimpleNamespace
-    >>> degrees(SimpleNamespace(tp=1, pp=1, dp=4, ep=4, gpus=4)), degrees(SimpleNamespace(tp=1, pp=1, dp=1, ep=1, gpus=1))
-    ('dp 4, ep 4', '1 GPU')
+    >>> one = SimpleNamespace(tp=1, pp=1, dp=1, ep=1, clock=0.88)
+    >>> degrees(SimpleNamespace(tp=1, pp=1, dp=4, ep=4, clock=1.0)), degrees(one)
+    ('dp 4, ep 4', '1 GPU, clock 88%')
     """
     parts = [f"{key} {getattr(d, key)}" for key in ("tp", "pp", "dp", "ep") if getattr(d, key) > 1]
-    return ", ".join(parts) or "1 GPU"
+    return ", ".join((parts or ["1 GPU"]) + ([f"clock {d.clock:.0%}"] if d.clock < 1 else []))
 
 
 def setup(market: Market, one: Layout) -> Setup:
@@ -49,6 +51,7 @@ def setup(market: Market, one: Layout) -> Setup:
         rate_s=one.rate_s,
         worker_gpus=d.gpus,
         prefill_worker_gpus=one.prefill.gpus if one.prefill else 0,
+        slowed=any(d.clock < 1 for d in one.deployments),
     )
 
 

@@ -22,6 +22,7 @@ from tokenworks.plan.notes import left_out, noted
 from tokenworks.plan.points import points
 from tokenworks.plan.refine.trials import market_with, refined
 from tokenworks.plan.result import Option, Plan, Refinement
+from tokenworks.plan.slower import with_lower_clocks
 from tokenworks.plan.survey import market_of
 from tokenworks.plan.trial import Trial
 from tokenworks.plan.why import binding, changes, first, tornado
@@ -39,7 +40,7 @@ def make_plan(demand: Demand, robust: bool = False, say: Say = lambda _: None, s
     market, notes = market_of(demand, robust, say)
     _go_on(stop)
     say("choosing")
-    found = search(market)
+    market, found = with_lower_clocks(market, search(market))
     if not found.feasible:
         return _infeasible(market, found, notes, robust)
     tried, market, found = _rehearsals(market, found, say, stop)

@@ -64,7 +64,7 @@ def filled(market: Market, unit: Table) -> Table:
     low, high = np.zeros(len(unit)), np.full(len(unit), 2.0**20)
     for _ in range(21):
         middle = np.ceil((low + high) / 2)
-        grown = _times(unit, middle)
+        grown = _times(unit, np.maximum(1.0, middle))
         rows = np.arange(len(unit))[:, None]
         kept = all_kept(shared_needs(market.demand, columns(market, (grown,), rows)), len(unit))
         low, high = np.where(kept, middle, low), np.where(kept, high, middle - 1)

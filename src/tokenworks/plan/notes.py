@@ -7,6 +7,11 @@ from tokenworks.plan.market import Market
 from tokenworks.plan.result import Option
 from tokenworks.spec.loading import loads
 
+CLOCKS = (
+    "clock levels are those of `catalog clocks default`, a claim: no measurement that the model was fitted to runs below the "
+    "full clock; intervals are those of the full clock"
+)
+
 
 def left_out(market: Market) -> tuple[tuple[str, int], ...]:
     """Kinds of replicas that cannot be, by reason, the most frequent first."""
@@ -28,6 +33,8 @@ def noted(market: Market, notes: tuple[str, ...], best: Option | None = None) ->
     ]
     if demand.calibration:
         more += _calibrated(market, demand.calibration, best)
+    if best is not None and any(s.slowed for s in best.setups):
+        more.append(CLOCKS)
     if market.robust:
         more.append("robust: limits hold in at least 90% of draws of the model's errors")
     return (*notes, *more)

@@ -17,7 +17,7 @@ class Setup:
     kv: str
     system: str
     pay: str  # own, rent
-    degrees: str  # "tp 2, dp 4, ep 8"; of decode where prefill is apart
+    degrees: str  # "tp 2, dp 4, ep 8", with the clock where it is lower; of decode where prefill is apart
     prefill_degrees: str  # "" where it is not
     workers: int
     prefill_workers: int
@@ -27,6 +27,7 @@ class Setup:
     rate_s: float
     worker_gpus: int  # of one; of decode where prefill is apart
     prefill_worker_gpus: int
+    slowed: bool = False  # some pool runs below its full clock
     settings: str = ""  # token budget, routing, speculation, caches
     placement: str = ""  # where its workers stand and what joins them; "": the network is not known
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 
 from tokenworks import catalog
 from tokenworks.errors import TokenworksError
@@ -68,8 +69,8 @@ def _candidates(model: str, system: str, allowed: Allowed, reasons: Counter[str]
                 for draft in allowed.drafts:
                     base = _base(model, system, engine, weights, kv, draft, allowed)
                     for budget in allowed.token_budgets or (base.token_budget,):
-                        for tp, pp, dp, ep in cuts:
-                            yield replace(base, tp=tp, pp=pp, dp=dp, ep=ep, token_budget=budget)
+                        for clock, (tp, pp, dp, ep) in product(allowed.clocks, cuts):
+                            yield replace(base, tp=tp, pp=pp, dp=dp, ep=ep, token_budget=budget, clock=clock)
 
 
 def _base(

@@ -121,6 +121,7 @@ def allowed(demand: Demand, service: AskedService, systems: tuple[str, ...]) -> 
         dp=_powers(most.dp),
         ep=_powers(most.ep),
         most_gpus=most.gpus or 0,
+        clocks=tuple(dict.fromkeys(demand.may_use.clocks)) or (1.0,),
     )
 
 

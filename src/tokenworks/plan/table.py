@@ -19,4 +19,9 @@ def table(space: Space, rate_s: float | None, headroom: float, slower: float = 1
         here = np.array([s.system == kind.system for s in space.shapes])[space.wide.shape]
         parts.append(aggregated(space, number, np.flatnonzero(here & serves), rate_s, headroom, slower))
         parts += pairs(space, number, rate_s, headroom, slower)
+    return appended(*parts)
+
+
+def appended(*parts: Table) -> Table:
+    """Tables one after the other."""
     return Table(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Table)})

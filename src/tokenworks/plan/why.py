@@ -40,10 +40,7 @@ def reduced(market: Market, picks: Picks) -> Market:
         heads = np.concatenate([np.flatnonzero(kinds == k)[:40] for k in np.unique(kinds)])
         chosen = np.unique(np.concatenate([rows[:KEPT], rows[heads]]))
         keep = np.unique(np.concatenate([t.main[chosen], t.prefill[chosen][t.prefill[chosen] != NONE]]))
-        wide = replace(
-            space.wide, **{name: getattr(space.wide, name)[keep] for name in space.wide.__dataclass_fields__}
-        )
-        spaces.append(replace(space, wide=wide))
+        spaces.append(replace(space, wide=space.wide.take(keep)))
     return replace(market, spaces=tuple(spaces)).laid()
 
 

@@ -17,6 +17,7 @@ SYSTEM = ("gpus", "system_max_w", "host_idle_w", "host_active_w", "nic_w", "swit
 CHIP = ("memory_usable_gb", "memory_bandwidth_gb_s", "tdp_w", "idle_w", "boost_clock_ghz", "scale_up_gb_s", "pcie_gb_s")
 MODEL = ("params_b", "active_params_b", "layers", "attention", "kv_heads", "experts", "experts_per_token")
 ENGINE = ("default_max_seqs", "default_token_budget", "memory_fraction", "kv_fraction_of_free", "memory_reserve_gb")
+CLOCKS = ("clock_share", "voltage_share", "static_floor")
 SITE = ("pue_reference_c", "pue_per_c", "pue_idle_excess", "staff_share", "peak_interval_s", "demand_interval_s")
 
 Wanted = tuple[str, str, tuple[str, ...]]  # kind, entry, facts
@@ -41,6 +42,8 @@ def _wanted(made: Plant) -> Iterator[Wanted]:
         yield "models", d.model, MODEL
         yield "precisions", d.weights, ("weight_bits",)
         yield "engines", d.engine, ENGINE
+        if any(group.deployment.clock < 1 for group in replicas.groups):
+            yield "clocks", "default", CLOCKS
     yield from _of_site(made)
 
 

@@ -74,6 +74,7 @@ def _options(d: Deployment) -> list[str]:
         f"{d.micro_batches} micro-batches in flight": d.micro_batches,
         "norms inside the all-reduce": d.fused_all_reduce,
         "two-batch overlap": d.two_batch_overlap,
+        f"{d.clock:.0%} of the boost clock": d.clock < 1.0,
     }
     named = [name for name, value in on.items() if value]
     return [f"with {', '.join(named)}"] if named else []

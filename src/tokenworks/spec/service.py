@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from tokenworks.spec.clocks import Clock
 from tokenworks.spec.part import Count, Degree, Name, Part
 from tokenworks.spec.quantities import Bytes, BytesPerSecond, Objective, Patience, SomePortion
 
@@ -26,6 +27,11 @@ class Worker(Part):
     redundant_experts: int = Field(0, ge=0, le=4096, description="copies of experts, spread over the ep ranks; 0: none")
     max_seqs: Sequences | None = Field(None, description="sequences in a batch; none: the engine's")
     token_budget: StepTokens | None = Field(None, description="tokens of a step; none: the engine's")
+    clock: Clock | None = Field(
+        None,
+        description="share of the boost clock that its GPUs may run at, a level of `catalog clocks default`; none: full, "
+        "of a pool its service's",
+    )
 
     @property
     def gpus(self) -> int:

@@ -39,6 +39,7 @@ def _switched_on(service: Service, deployment: Deployment) -> dict[str, object]:
     values: dict[str, object] = {}
     values["micro_batches"] = deployment.micro_batches or None
     values["redundant_experts"] = deployment.redundant_experts or None
+    values["clock"] = f"{deployment.clock:.0%}" if deployment.clock < 1 else None
     values["encoder"] = None if service.encoder else False
     values["fused_all_reduce"] = service.fused_all_reduce or None
     values["overlap"] = None if service.overlap == "none" else service.overlap

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass, field
 
 from tokenworks import catalog
+from tokenworks.plan.export.clock import host_setting
 from tokenworks.plan.export.units import Unit
 
 NO_SETTING = {
@@ -44,6 +45,7 @@ class Record:
         """Whatever no one has spoken of is named: nothing is dropped silently."""
         for name in unit.asked:
             known = next((why for start, why in NO_SETTING.items() if name.startswith(start)), None)
+            known = host_setting(unit) if name == "clock" else known
             self.lacks(unit, name, known or f"{target} has no setting for it")
 
     def of(self, service: str) -> tuple[Setting, ...]:

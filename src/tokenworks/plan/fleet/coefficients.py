@@ -179,4 +179,5 @@ def configuration(market: Market, way: Way) -> str:
 
 def _said(d: Deployment, batch: int) -> str:
     degrees = " ".join(f"{n}{getattr(d, n)}" for n in ("tp", "pp", "dp", "ep") if getattr(d, n) > 1) or "tp1"
-    return f"{d.engine} {d.weights} {degrees} batch {batch}"
+    clock = f" clock {d.clock:.0%}" if d.clock < 1 else ""
+    return f"{d.engine} {d.weights} {degrees}{clock} batch {batch}"

@@ -45,6 +45,7 @@ def _shapes(market: Market, one: Layout, variant: Variant) -> tuple[Shape, ...]:
             kv=(d.kv,),
             drafts=(variant.draft,),
             roles=tuple(r for r, _ in roles),
+            clocks=tuple(dict.fromkeys((*may.clocks, *(d.clock for _, d in roles)))),
         )
         return survey(asked.service.model, asked.ask, like).shapes
     machines = Machines()

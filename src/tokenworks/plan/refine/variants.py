@@ -1,6 +1,6 @@
 """What is tried around a fleet, one setting at a time.
 
-A lower clock is not among them: engines and factory files have no setting for it, sites cap power instead.
+Clock levels are not among them: the wide pass chooses them (`plan.slower`).
 """
 
 from __future__ import annotations

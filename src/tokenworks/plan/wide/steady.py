@@ -47,6 +47,10 @@ class Wide:
     def __len__(self) -> int:
         return len(self.shape)
 
+    def take(self, rows: Ints) -> Wide:
+        """Some of the rows."""
+        return Wide(**{name: getattr(self, name)[rows] for name in Wide.__dataclass_fields__})
+
 
 def wide(shapes: Sequence[Shape], ask: Ask, machines: Machines | None = None) -> Wide:
     """Every shape at every batch. ``machines``: those that several calls share. Raises InputError where there is no shape."""
@@ -55,7 +59,7 @@ def wide(shapes: Sequence[Shape], ask: Ask, machines: Machines | None = None) ->
     laid = rows(shapes, ask, machines or Machines())
     found = steady(laid, times(laid), shapes)
     order = np.argsort(laid.shape, kind="stable")
-    return Wide(**{name: getattr(found, name)[order] for name in Wide.__dataclass_fields__})
+    return found.take(order)
 
 
 def steady(laid: Rows, of: Times, shapes: Sequence[Shape]) -> Wide:
