@@ -23,7 +23,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tokenworks.plan.ask import Array
 from tokenworks.plan.candidates import Ints, Space, Table, aggregated
@@ -32,20 +31,19 @@ from tokenworks.plan.fronts import pareto
 
 def pairs(space: Space, number: int, rate_s: float | None, headroom: float, slower: float) -> Iterator[Table]:
     """Tables of all pairs on one kind of system, by engine and formats."""
-    roles = np.array([s.role for s in space.shapes])[space.wide.shape]
     here = np.array([s.system == space.kinds[number].system for s in space.shapes])[space.wide.shape]
-    for prefill, decode in _groups(space, here & (space.wide.kv_share <= 1.0), roles):
+    for prefill, decode in _groups(space, np.flatnonzero(here & (space.wide.kv_share <= 1.0))):
         yield _apart(space, number, prefill, decode, rate_s, headroom, slower)
 
 
-def _groups(space: Space, here: NDArray[np.bool_], roles: NDArray[np.str_]) -> Iterator[tuple[Ints, Ints]]:
-    """Rows of prefill and decode that can work together: same engine and formats."""
+def _groups(space: Space, rows: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Of these rows those of prefill and decode that can work together: same engine and formats."""
+    of, roles = space.wide.shape[rows], np.array([s.role for s in space.shapes])
     keys = [(d.engine, d.weights, d.kv, d.draft_tokens) for d in (s.deployment for s in space.shapes)]
     distinct = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-    group = np.array([distinct[key] for key in keys])[space.wide.shape]
+    group = np.array([distinct[key] for key in keys])
     for g in range(len(distinct)):
-        mine = here & (group == g)
-        prefill, decode = np.flatnonzero(mine & (roles == "prefill")), np.flatnonzero(mine & (roles == "decode"))
+        prefill, decode = (rows[((group == g) & (roles == role))[of]] for role in ("prefill", "decode"))
         if len(prefill) and len(decode):
             yield prefill, decode
 
