@@ -77,6 +77,7 @@ class Deployment:
     site: SiteTerms | None = None  # measured where it stands; None: the shipped calibration alone
     scale_out_gb_s: float = 0.0  # one way, per GPU, between domains; 0: the accelerator's as usually built
     transfer_gb_s: float = 0.0  # … between prefill and decode workers; 0: as between domains
+    pool_speed: float = 1.0  # of a worker that only prefills or only decodes, against one that does both
 
     @property
     def gpus(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from tokenworks import catalog
 from tokenworks.catalog.engines import engine_rules
 from tokenworks.physics.deployment import Deployment, SiteTerms, TierSettings
+from tokenworks.physics.pool_speed import in_pool
 from tokenworks.physics.site import read_site
 from tokenworks.spec.checks import fixed_gpus, gpus_of
 from tokenworks.spec.factory import Factory, Pool, Service, System
@@ -85,7 +86,9 @@ def _replicas(factory: Factory, service: Service) -> Replicas:
     return Replicas(
         service,
         system,
-        tuple(Group(role, deployment(pooled(service, pool), system), pool.workers) for role, pool in pools),
+        tuple(
+            Group(role, in_pool(deployment(pooled(service, pool), system), role), pool.workers) for role, pool in pools
+        ),
     )
 
 

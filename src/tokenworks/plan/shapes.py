@@ -11,6 +11,7 @@ from tokenworks.errors import TokenworksError
 from tokenworks.physics.compile import MOST_TOKENS
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.fleet import deployment
+from tokenworks.physics.pool_speed import in_pool
 from tokenworks.plan.allowed import Allowed, Draft, degrees, runs_on, weights_for
 from tokenworks.plan.ask import Ask
 from tokenworks.plan.machines import Machines
@@ -50,7 +51,7 @@ def survey(model: str, ask: Ask, allowed: Allowed) -> Survey:
             if reason:
                 reasons[reason] += len(roles)
             else:
-                found += [Shape(system, role, candidate) for role in roles]
+                found += [Shape(system, role, in_pool(candidate, role)) for role in roles]
     return Survey(tuple(found), dict(reasons))
 
 
