@@ -15,7 +15,7 @@ from tokenworks.catalog.engines import engine_rules
 from tokenworks.errors import UnsupportedError
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.memory import fits
-from tokenworks.physics.pool_speed import pool_speed
+from tokenworks.physics.pools import pool_speed
 from tokenworks.physics.terms import Terms
 
 DISAGGREGATED, SPECULATING = "disaggregated", "speculating"

@@ -82,6 +82,11 @@ def transfer_bytes_s(machine: Machine) -> float:
     return machine.deployment.transfer_gb_s * 1e9 or machine.chip.far_bytes_s
 
 
+def near_transfer_bytes_s(machine: Machine) -> float:
+    """The same where all of them stand in one scale-up domain (`physics.pools.side_by_side`)."""
+    return machine.deployment.transfer_gb_s * 1e9 or max(machine.chip.link_bytes_s, machine.chip.far_bytes_s)
+
+
 def clock_levels(machine: Machine, every: bool) -> list[tuple[Machine, float]]:
     """The machine at each clock level, fastest first. Tensor throughput follows the clock, tensor energy the square of the
     voltage, the power of kernels that sample both; base power and what moves bytes on the chip both in part. Memory

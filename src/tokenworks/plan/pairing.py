@@ -4,7 +4,8 @@ Pools of one system, engine and formats are paired. Of each role only those are 
 everything that a pair is judged by: latency, GPUs, watts above idle, busy GPU time, and how coarse its workers are. Why no plan is
 lost by that: take any pair and put what beats its pool in its place.
 
-- TTFT is the prefill pool's, TPOT the decode pool's, E2E grows with both: none gets longer.
+- TTFT is the prefill pool's, TPOT the decode pool's, E2E grows with both: none gets longer. KV comes by the links of a domain
+  where all GPUs of the pair fit one: decode pools are judged by TPOT with and without, and a pool of no more GPUs fits too.
 - GPUs, watts above idle and busy GPU time of a pair are sums over its pools: none grows. Idle watts are those of whole
   systems, used or not.
 - Systems. Replicas have powers of two of GPUs, so that a smaller worker divides a larger one: where a worker stood, several
@@ -55,8 +56,11 @@ def _apart(
     wide, kind = space.wide, space.kinds[number]
     first, second = (aggregated(space, number, rows, rate_s, headroom, slower) for rows in (prefill, decode))
     p, d = (
-        worth_pairing(pool, wide.gpus[rows], late[rows], kind.gpus, space.idle_w[kind.system], rate_s is None)
-        for pool, rows, late in ((first, prefill, wide.ttft_s), (second, decode, wide.tpot_s))
+        worth_pairing(pool, wide.gpus[rows], late, kind.gpus, space.idle_w[kind.system], rate_s is None)
+        for pool, rows, late in (
+            (first, prefill, (wide.ttft_s[prefill],)),
+            (second, decode, (wide.tpot_s[decode], wide.near_tpot_s[decode])),
+        )
     )
     i, j = (x.ravel() for x in np.meshgrid(p, d, indexing="ij"))
     a, b = first.take(i), second.take(j)
@@ -64,6 +68,8 @@ def _apart(
         a, b = _matched(a, b)
     gpus = a.gpus + b.gpus
     ttft, tpot = wide.ttft_s[prefill[i]], wide.tpot_s[decode[j]]
+    if rate_s is not None:  # units of goodput are repeated beyond a domain
+        tpot = np.where(gpus <= kind.domain_gpus, wide.near_tpot_s[decode[j]], tpot)
     return Table(
         kind=np.full(len(i), number),
         main=decode[j],
@@ -84,13 +90,13 @@ def _apart(
 
 
 def worth_pairing(
-    pool: Table, worker_gpus: Ints, latency_s: Array, system_gpus: int, idle_w: float, per_request: bool
+    pool: Table, worker_gpus: Ints, latency_s: tuple[Array, ...], system_gpus: int, idle_w: float, per_request: bool
 ) -> Ints:
     """Rows of a pool that no other beats. ``idle_w``: of one board; ``per_request``: pools of unequal rates."""
     coarse = np.where(system_gpus % worker_gpus == 0, 0, worker_gpus).astype(float)
     by = pool.rate_s if per_request else np.ones(len(pool))
     above_w = pool.board_w - pool.gpus * idle_w
-    return pareto(np.stack([coarse, pool.gpus / by, above_w / by, pool.busy * pool.gpus / by, latency_s], axis=1))
+    return pareto(np.stack([coarse, pool.gpus / by, above_w / by, pool.busy * pool.gpus / by, *latency_s], axis=1))
 
 
 def _matched(a: Table, b: Table) -> tuple[Table, Table]:

@@ -11,7 +11,7 @@ from tokenworks.errors import TokenworksError
 from tokenworks.physics.compile import MOST_TOKENS
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.fleet import deployment
-from tokenworks.physics.pool_speed import in_pool
+from tokenworks.physics.pools import in_pool
 from tokenworks.plan.allowed import Allowed, Draft, degrees, runs_on, weights_for
 from tokenworks.plan.ask import Ask
 from tokenworks.plan.machines import Machines

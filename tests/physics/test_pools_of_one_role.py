@@ -8,7 +8,7 @@ import pytest
 from tokenworks.accuracy.stand import in_role
 from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.fleet import fleet
-from tokenworks.physics.pool_speed import pool_speed
+from tokenworks.physics.pools import pool_speed
 from tokenworks.physics.terms import resolve
 from tokenworks.plan.allowed import Allowed
 from tokenworks.plan.ask import Ask
