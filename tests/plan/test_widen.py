@@ -1,6 +1,7 @@
 """A demand that only speculation, another token budget, routing or a KV tier makes feasible is not called infeasible."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,7 +10,9 @@ from tokenworks.plan.build import layout
 from tokenworks.plan.choose import search
 from tokenworks.plan.drafts import drafts_of
 from tokenworks.plan.make import make_plan
+from tokenworks.plan.notes import noted
 from tokenworks.plan.reading import loads
+from tokenworks.plan.result import Setup
 from tokenworks.plan.survey import market_of
 from tokenworks.plan.widen import widened
 from tokenworks.rehearsal import rehearse
@@ -115,3 +118,13 @@ def test_routing_is_tried_before_a_demand_counts_as_infeasible(monkeypatch):
     assert "routing kv-aware" not in plan.best.setups[0].settings
     monkeypatch.setattr(rounds, "rescued", lambda *_: None)
     assert make_plan(demand(**SHARES)).best is None
+
+
+def test_a_plan_says_what_it_assumes_of_attention_ranks():
+    setup = Setup(
+        "a", "deepseek-r1", "aggregated", "tensorrt-llm", "nvfp4", "fp8", "hgx-b200", "own", "dp 4, ep 4", "", 1, 0, 8, 4, 1.0, 1.0
+    )  # fmt: skip
+    market, _ = market_of(demand(**SPEAKS, tpot="9 ms"), False)
+    of = lambda s: noted(market, (), SimpleNamespace(setups=(s,)))  # noqa: E731
+    assert "attention_dp_config" in of(setup)[0]
+    assert of(replace(setup, degrees="tp 4")) == of(replace(setup, engine="vllm")) == ()
