@@ -12,6 +12,7 @@ from tokenworks.physics.pools import pool_speed
 from tokenworks.physics.terms import resolve
 from tokenworks.plan.allowed import Allowed
 from tokenworks.plan.ask import Ask
+from tokenworks.plan.pools import family
 from tokenworks.plan.shapes import survey
 from tokenworks.spec.loading import loads
 
@@ -57,3 +58,6 @@ def test_plans_count_on_the_same_speeds(engine):
     for shape in survey("deepseek-r1", ask, allowed).shapes:
         apart = shape.role in ("prefill", "decode")
         assert shape.deployment.pool_speed == (pool_speed(shape.deployment, shape.role) if apart else 1.0)
+    assert (
+        len({family(shape) for shape in survey("deepseek-r1", ask, allowed).shapes}) == 1
+    )  # pools of any speed are paired
