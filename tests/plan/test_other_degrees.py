@@ -1,6 +1,6 @@
 """Where the cheapest way to serve does not hold in the twin, other degrees are tried before a demand counts as infeasible."""
 
-from tokenworks.plan import make
+from tokenworks.plan import rounds
 from tokenworks.plan.make import make_plan
 from tokenworks.plan.reading import loads
 
@@ -23,5 +23,5 @@ def test_a_demand_whose_cheapest_way_fails_gets_the_best_of_other_degrees(monkey
     assert found.best is not None
     degrees = {s.degrees for option in found.tried for s in option.setups}
     assert len(degrees) > 2  # one way to serve, several ways to cut the model
-    monkeypatch.setattr(make, "other_degrees", lambda *_: [])
+    monkeypatch.setattr(rounds, "other_degrees", lambda *_: [])
     assert make_plan(loads(DEMAND)).best is None

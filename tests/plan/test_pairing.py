@@ -48,9 +48,10 @@ def market(seed: int) -> Market:
     shape, gpus = np.array(rows).T
     n = len(shape)
     able = gpus * rng.choice([0.3, 0.5, 0.8, 1.0], n) * rng.uniform(0.95, 1.05, n)
+    tpot_s = rng.choice([0.02, 0.04, 0.06], n)
     wide = Wide(
         shape=shape, batch=np.ones(n, np.int64), gpus=gpus, requests_s=able, output_tokens_s=able * 300,
-        ttft_s=rng.choice([0.2, 0.5, 0.9, 1.2], n), tpot_s=rng.choice([0.02, 0.04, 0.06], n),
+        ttft_s=rng.choice([0.2, 0.5, 0.9, 1.2], n), tpot_s=tpot_s, near_tpot_s=tpot_s * rng.uniform(0.5, 1.0, n),
         board_w=gpus * rng.uniform(300, 1000, n), kv_share=rng.uniform(0.3, 1.05, n), idle_w=gpus * 100.0, ttft_p95_s=np.ones(n),
     )  # fmt: skip
     slo = demand.services[0].slo

@@ -128,7 +128,8 @@ def test_few_kinds_are_laid_out_and_only_they(space):
     clock = np.array([s.deployment.clock for s in more.spaces[0].shapes])[more.spaces[0].wide.shape]
     apart = new.prefill >= 0
     assert ((clock[new.main] < 1) | (apart & (clock[np.where(apart, new.prefill, 0)] < 1))).all()
-    assert (more.spaces[0].wide.tpot_s[new.main] == new.tpot_s).all()
+    network = more.spaces[0].wide.tpot_s[new.main]  # pairs inside one domain hand KV over faster
+    assert np.where(apart, new.tpot_s <= network, new.tpot_s == network).all()
 
 
 @pytest.mark.parametrize("model", ["llama-3.1-8b", "qwen3-30b-a3b", "deepseek-r1", "gemma-3-27b"])

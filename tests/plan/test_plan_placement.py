@@ -4,18 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 from random_replicas import lengths
 
 from tokenworks import catalog
 from tokenworks.errors import InputError
-from tokenworks.physics.fleet import deployment
+from tokenworks.physics.fleet import deployment, fleet
+from tokenworks.physics.pools import side_by_side
 from tokenworks.physics.step import Machine
 from tokenworks.plan.allowed import Allowed
 from tokenworks.plan.build import Layout
 from tokenworks.plan.shapes import survey
 from tokenworks.plan.topology import paired, placed, topology
 from tokenworks.plan.where import placement
+from tokenworks.plan.wide.steps import MOVE_S, NEAR_S, constants
 from tokenworks.spec.factory import Service, System
+from tokenworks.spec.loading import loads
 
 SYSTEMS = [name for name in catalog.ids("systems") if catalog.load("systems", name).get("nics")]
 
@@ -69,5 +73,35 @@ def test_a_plan_says_where_its_workers_stand():
     assert wide == "each worker over 4 scale-up domains of 8 GPUs, 50 GB/s a GPU between them"
     d = one("gb200-nvl72", tp=8)
     near, far = (placement("gb200-nvl72", 2, laid(d, n, d, n)) for n in (2, 6))
-    assert "over the network at 50 GB/s a GPU; all of them fit one domain" in near
+    assert near.endswith("KV from prefill to decode inside the domain at 722 GB/s a GPU")
     assert far.endswith("KV from prefill to decode over the network at 50 GB/s a GPU")
+
+
+@pytest.mark.parametrize(
+    ("system", "workers", "inside"), [("gb200-nvl72", 4, True), ("gb200-nvl72", 5, False), ("hgx-b200", 1, False)]
+)
+def test_pools_that_fit_a_domain_hand_over_by_its_links(system, workers, inside):
+    """As the topology places the pair, in runs and in the wide pass."""
+    d, size = one(system, tp=8), int(catalog.load("systems", system)["gpus"])
+    cell = 2 * workers * d.gpus
+    near = side_by_side(d, cell, size)
+    assert (near != d) == inside
+    wanted, _, reach = paired(d, workers, d, workers, topology(system, 4 * size))
+    assert (reach.name == "domain") == inside
+    if inside:
+        assert near.transfer_gb_s == wanted.transfer_gb_s
+        assert (
+            constants(Machine.of(d))[NEAR_S] == constants(Machine.of(near))[MOVE_S] < constants(Machine.of(d))[MOVE_S]
+        )
+    pool = {"tp": 8, "workers": workers}
+    service = {"name": "a", "model": "llama-3.1-8b", "prefill": pool, "decode": pool}
+    load = {"service": "a", "arrivals": {"kind": "poisson"}, "scale": "1 req/s"}
+    text = yaml.safe_dump(
+        {
+            "factory": "f",
+            "systems": [{"id": "a", "system": system, "count": 2}],
+            "services": [service],
+            "workload": [load],
+        }
+    )
+    assert {g.deployment.transfer_gb_s for g in fleet(loads(text))[0].groups} == {near.transfer_gb_s}

@@ -190,12 +190,12 @@ def test_goodput_fills_the_limit():
 
 
 def test_stopping_writes_nothing(demand_file, tmp_path, monkeypatch, capsys):
-    import tokenworks.plan.make as make
+    import tokenworks.plan.rounds as rounds
 
     def press(*_args, **_more):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(make, "adjusted", press)
+    monkeypatch.setattr(rounds, "adjusted", press)
     assert main(["plan", str(demand_file), "--out", str(tmp_path / "out")]) == 130
     assert not (tmp_path / "out").exists()
 

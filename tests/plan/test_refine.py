@@ -3,10 +3,10 @@
 import pytest
 
 from tokenworks import catalog
+from tokenworks.plan.drafts import acceptance
 from tokenworks.plan.make import make_plan
 from tokenworks.plan.reading import loads
 from tokenworks.plan.refine import trials
-from tokenworks.plan.refine.variants import acceptance
 from tokenworks.rehearsal import rehearse
 from tokenworks.report.plan_page import plan_page
 from tokenworks.report.plan_text import explain_text, plan_text

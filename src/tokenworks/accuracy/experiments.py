@@ -15,6 +15,7 @@ from tokenworks.catalog.engines import engine_rules
 from tokenworks.errors import UnsupportedError
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.memory import fits
+from tokenworks.physics.pools import pool_speed
 from tokenworks.physics.terms import Terms
 
 DISAGGREGATED, SPECULATING = "disaggregated", "speculating"
@@ -241,8 +242,8 @@ def _disaggregated(row: Row, weights: str, harness: str, mode: str, assumed: lis
         row.prefill_workers or 1,
         row.decode_workers or 1,
         per_decode,
-        prefill_speed=recipes.pool_speed(prefill, "prefill"),
-        decode_speed=recipes.pool_speed(decode, "decode"),
+        prefill_speed=pool_speed(prefill, "prefill"),
+        decode_speed=pool_speed(decode, "decode"),
     )
     return Experiment(decode, load, 1.0, harness, mode, ", ".join(dict.fromkeys(assumed)), split)
 

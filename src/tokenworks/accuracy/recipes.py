@@ -129,17 +129,3 @@ def _look_every(recipe: Table, row: Row, base: Deployment, tokens_per_step: floa
     # Nobody waits for company where more prompts came than one step takes.
     taken = max(1, budget // int(row.isl or 1))
     return max(1, round(min(every, BUSY * taken / rate)))
-
-
-def pool_speed(deployment: Deployment, role: str) -> float:
-    """How much faster workers with one ``role`` (prefill, decode) are than the model of mixing ones says, as fitted."""
-    known = {
-        "role": role,
-        "engine": catalog.load("engines", deployment.engine)["base"],
-        "generation": catalog.load("accelerators", deployment.accelerator)["generation"],
-        "attention_dp": deployment.dp > 1,
-    }
-    for pool in catalog.load("harnesses", "inferencex").extra["pools"]:
-        if all(known[key] == pool[key] for key in known if key in pool):
-            return float(pool["speed"])
-    return 1.0

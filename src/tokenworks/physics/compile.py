@@ -83,6 +83,11 @@ def transfer_bytes_s(machine: Machine) -> float:
     return machine.deployment.transfer_gb_s * 1e9 or machine.chip.far_bytes_s
 
 
+def near_transfer_bytes_s(machine: Machine) -> float:
+    """The same where all of them stand in one scale-up domain (`physics.pools.side_by_side`)."""
+    return machine.deployment.transfer_gb_s * 1e9 or max(machine.chip.link_bytes_s, machine.chip.far_bytes_s)
+
+
 def clock_levels(deployment: Deployment, terms: Terms, every: bool) -> list[tuple[Machine, float]]:
     """The deployment's machine at its own clock and, with ``every``, at the levels below it, with their shares of the boost
     clock. terms: at full clock."""

@@ -78,6 +78,7 @@ class Deployment:
     scale_out_gb_s: float = 0.0  # one way, per GPU, between domains; 0: the accelerator's as usually built
     transfer_gb_s: float = 0.0  # … between prefill and decode workers; 0: as between domains
     clock: float = 1.0  # share of the boost clock, one of the catalogue's levels: the fastest that it may run at
+    pool_speed: float = 1.0  # of a worker that only prefills or only decodes, against one that does both
 
     @property
     def gpus(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from tokenworks import catalog
 from tokenworks.catalog.engines import engine_rules
 from tokenworks.physics.deployment import Deployment, SiteTerms, TierSettings
+from tokenworks.physics.pools import in_pool, side_by_side
 from tokenworks.physics.site import read_site
 from tokenworks.spec.checks import fixed_gpus, gpus_of
 from tokenworks.spec.factory import Factory, Pool, Service, System
@@ -82,11 +83,10 @@ def _replicas(factory: Factory, service: Service) -> Replicas:
         count = service.workers or _open_count(factory, service, system)
         return Replicas(service, system, (Group("serve", deployment(service, system), count),))
     pools = (("prefill", service.prefill), ("decode", service.decode))
-    return Replicas(
-        service,
-        system,
-        tuple(Group(role, deployment(pooled(service, pool), system), pool.workers) for role, pool in pools),
-    )
+    made = [(role, in_pool(deployment(pooled(service, pool), system), role), pool.workers) for role, pool in pools]
+    cell, size = sum(d.gpus * count for _, d, count in made), int(catalog.load("systems", system.system)["gpus"])
+    groups = tuple(Group(role, side_by_side(d, cell, size), count) for role, d, count in made)
+    return Replicas(service, system, groups)
 
 
 def pooled(service: Service, pool: Pool) -> Service:

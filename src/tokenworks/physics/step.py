@@ -43,6 +43,8 @@ class Machine:
         known = resolve(deployment, effects) if terms is None else terms
         if deployment.clock != 1.0:
             known = slowed(known, levels_from(deployment.clock)[0])
+        if deployment.pool_speed != 1.0:
+            known = replace(known, speed=known.speed * deployment.pool_speed)
         chip = Chip.load(deployment.accelerator)
         if deployment.scale_out_gb_s:
             chip = replace(chip, far_bytes_s=deployment.scale_out_gb_s * 1e9)

@@ -35,6 +35,7 @@ class Allowed:
     dp: tuple[int, ...] = ()
     ep: tuple[int, ...] = ()
     token_budgets: tuple[int, ...] = ()
+    budget_times: tuple[float, ...] = (1.0,)  # of each budget, for workers that compute prompts
     drafts: tuple[Draft | None, ...] = (None,)
     clocks: tuple[float, ...] = (1.0,)  # shares of the boost clock, levels of the catalogue
     most_gpus: int = 0  # of a replica; 0: the system's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tokenworks import catalog
 from tokenworks.physics.fleet import fleet, site_note
 from tokenworks.plan.market import Market
 from tokenworks.plan.result import Option
@@ -35,9 +36,21 @@ def noted(market: Market, notes: tuple[str, ...], best: Option | None = None) ->
         more += _calibrated(market, demand.calibration, best)
     if best is not None and any(s.slowed for s in best.setups):
         more.append(CLOCKS)
+    more += _taken_as_they_come(best)
     if market.robust:
         more.append("robust: limits hold in at least 90% of draws of the model's errors")
     return (*notes, *more)
+
+
+def _taken_as_they_come(best: Option | None) -> list[str]:
+    """What is assumed of attention-DP ranks of TensorRT-LLM."""
+    setups = best.setups if best is not None else ()
+    return [
+        f"{s.service}: assumes that prompts are taken as they come (TensorRT-LLM's default): no balancing of prompts over "
+        "attention-DP ranks (attention_dp_config), which published runs set to suit their load"
+        for s in setups
+        if catalog.load("engines", s.engine)["base"] == "tensorrt-llm" and "dp " in s.degrees + s.prefill_degrees
+    ]
 
 
 def _calibrated(market: Market, file: str, best: Option | None) -> list[str]:

@@ -4,7 +4,8 @@ Pools of one system, engine and formats are paired. Of each role only those are 
 everything that a pair is judged by: latency, GPUs, watts above idle, busy GPU time, and how coarse its workers are. Why no plan is
 lost by that: take any pair and put what beats its pool in its place.
 
-- TTFT is the prefill pool's, TPOT the decode pool's, E2E grows with both: none gets longer.
+- TTFT is the prefill pool's, TPOT the decode pool's, E2E grows with both: none gets longer. KV comes by the links of a domain
+  where all GPUs of the pair fit one: decode pools are judged by TPOT with and without, and a pool of no more GPUs fits too.
 - GPUs, watts above idle and busy GPU time of a pair are sums over its pools: none grows. Idle watts are those of whole
   systems, used or not.
 - Systems. Replicas have powers of two of GPUs, so that a smaller worker divides a larger one: where a worker stood, several
@@ -23,7 +24,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tokenworks.plan.ask import Array
 from tokenworks.plan.candidates import Ints, Space, Table, aggregated
@@ -32,20 +32,19 @@ from tokenworks.plan.fronts import pareto
 
 def pairs(space: Space, number: int, rate_s: float | None, headroom: float, slower: float) -> Iterator[Table]:
     """Tables of all pairs on one kind of system, by engine and formats."""
-    roles = np.array([s.role for s in space.shapes])[space.wide.shape]
     here = np.array([s.system == space.kinds[number].system for s in space.shapes])[space.wide.shape]
-    for prefill, decode in _groups(space, here & (space.wide.kv_share <= 1.0), roles):
+    for prefill, decode in _groups(space, np.flatnonzero(here & (space.wide.kv_share <= 1.0))):
         yield _apart(space, number, prefill, decode, rate_s, headroom, slower)
 
 
-def _groups(space: Space, here: NDArray[np.bool_], roles: NDArray[np.str_]) -> Iterator[tuple[Ints, Ints]]:
-    """Rows of prefill and decode that can work together: same engine and formats."""
+def _groups(space: Space, rows: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Of these rows those of prefill and decode that can work together: same engine and formats."""
+    of, roles = space.wide.shape[rows], np.array([s.role for s in space.shapes])
     keys = [(d.engine, d.weights, d.kv, d.draft_tokens) for d in (s.deployment for s in space.shapes)]
     distinct = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-    group = np.array([distinct[key] for key in keys])[space.wide.shape]
+    group = np.array([distinct[key] for key in keys])
     for g in range(len(distinct)):
-        mine = here & (group == g)
-        prefill, decode = np.flatnonzero(mine & (roles == "prefill")), np.flatnonzero(mine & (roles == "decode"))
+        prefill, decode = (rows[((group == g) & (roles == role))[of]] for role in ("prefill", "decode"))
         if len(prefill) and len(decode):
             yield prefill, decode
 
@@ -57,8 +56,11 @@ def _apart(
     wide, kind = space.wide, space.kinds[number]
     first, second = (aggregated(space, number, rows, rate_s, headroom, slower) for rows in (prefill, decode))
     p, d = (
-        worth_pairing(pool, wide.gpus[rows], late[rows], kind.gpus, space.idle_w[kind.system], rate_s is None)
-        for pool, rows, late in ((first, prefill, wide.ttft_s), (second, decode, wide.tpot_s))
+        worth_pairing(pool, wide.gpus[rows], late, kind.gpus, space.idle_w[kind.system], rate_s is None)
+        for pool, rows, late in (
+            (first, prefill, (wide.ttft_s[prefill],)),
+            (second, decode, (wide.tpot_s[decode], wide.near_tpot_s[decode])),
+        )
     )
     i, j = (x.ravel() for x in np.meshgrid(p, d, indexing="ij"))
     a, b = first.take(i), second.take(j)
@@ -66,6 +68,8 @@ def _apart(
         a, b = _matched(a, b)
     gpus = a.gpus + b.gpus
     ttft, tpot = wide.ttft_s[prefill[i]], wide.tpot_s[decode[j]]
+    if rate_s is not None:  # units of goodput are repeated beyond a domain
+        tpot = np.where(gpus <= kind.domain_gpus, wide.near_tpot_s[decode[j]], tpot)
     return Table(
         kind=np.full(len(i), number),
         main=decode[j],
@@ -86,13 +90,13 @@ def _apart(
 
 
 def worth_pairing(
-    pool: Table, worker_gpus: Ints, latency_s: Array, system_gpus: int, idle_w: float, per_request: bool
+    pool: Table, worker_gpus: Ints, latency_s: tuple[Array, ...], system_gpus: int, idle_w: float, per_request: bool
 ) -> Ints:
     """Rows of a pool that no other beats. ``idle_w``: of one board; ``per_request``: pools of unequal rates."""
     coarse = np.where(system_gpus % worker_gpus == 0, 0, worker_gpus).astype(float)
     by = pool.rate_s if per_request else np.ones(len(pool))
     above_w = pool.board_w - pool.gpus * idle_w
-    return pareto(np.stack([coarse, pool.gpus / by, above_w / by, pool.busy * pool.gpus / by, latency_s], axis=1))
+    return pareto(np.stack([coarse, pool.gpus / by, above_w / by, pool.busy * pool.gpus / by, *latency_s], axis=1))
 
 
 def _matched(a: Table, b: Table) -> tuple[Table, Table]:

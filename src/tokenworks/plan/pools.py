@@ -72,7 +72,7 @@ def ratios(most: int) -> tuple[tuple[int, int], ...]:
 
 def family(shape: Shape) -> tuple[str, Deployment]:
     """What the pools of one service share: all but degrees and limits."""
-    return shape.system, replace(shape.deployment, tp=1, pp=1, dp=1, ep=1, max_seqs=1, token_budget=1)
+    return shape.system, replace(shape.deployment, tp=1, pp=1, dp=1, ep=1, max_seqs=1, token_budget=1, pool_speed=1.0)
 
 
 def _rows(shapes: Sequence[Shape], found: Wide, role: str) -> Ints:

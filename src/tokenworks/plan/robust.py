@@ -122,6 +122,7 @@ def pessimistic(space: Space, way: int, headroom: float) -> Space:
         wide,
         ttft_s=wide.ttft_s * ttft,
         tpot_s=wide.tpot_s * tpot,
+        near_tpot_s=wide.near_tpot_s * tpot,
         requests_s=wide.requests_s * rate,
         output_tokens_s=wide.output_tokens_s * rate,
     )

@@ -12,6 +12,7 @@ from tokenworks.errors import TokenworksError
 from tokenworks.physics.compile import MOST_TOKENS
 from tokenworks.physics.deployment import Deployment
 from tokenworks.physics.fleet import deployment
+from tokenworks.physics.pools import in_pool
 from tokenworks.plan.allowed import Allowed, Draft, degrees, runs_on, weights_for
 from tokenworks.plan.ask import Ask
 from tokenworks.plan.machines import Machines
@@ -46,16 +47,19 @@ def survey(model: str, ask: Ask, allowed: Allowed) -> Survey:
     """All kinds of replicas, with the reasons why others are none. Raises InputError for names that the catalogue lacks."""
     found, reasons, machines = list[Shape](), Counter[str](), Machines()
     for system in allowed.systems:
-        for candidate in _candidates(model, system, allowed, reasons):
+        for candidate, roles in _candidates(model, system, allowed, reasons):
             reason = misfit(candidate, ask, machines)
             if reason:
-                reasons[reason] += len(allowed.roles)
+                reasons[reason] += len(roles)
             else:
-                found += [Shape(system, role, candidate) for role in allowed.roles]
+                found += [Shape(system, role, in_pool(candidate, role)) for role in roles]
     return Survey(tuple(found), dict(reasons))
 
 
-def _candidates(model: str, system: str, allowed: Allowed, reasons: Counter[str]) -> Iterator[Deployment]:
+def _candidates(
+    model: str, system: str, allowed: Allowed, reasons: Counter[str]
+) -> Iterator[tuple[Deployment, tuple[str, ...]]]:
+    """Deployments with their roles."""
     hardware, entry = catalog.load("systems", system), catalog.load("models", model)
     chip = catalog.load("accelerators", hardware["accelerator"])
     gpus = min(int(hardware["gpus"]), allowed.most_gpus or int(hardware["gpus"]))
@@ -68,9 +72,20 @@ def _candidates(model: str, system: str, allowed: Allowed, reasons: Counter[str]
             for kv in allowed.kv:
                 for draft in allowed.drafts:
                     base = _base(model, system, engine, weights, kv, draft, allowed)
-                    for budget in allowed.token_budgets or (base.token_budget,):
+                    for budget, roles in _budgets(base, allowed):
                         for clock, (tp, pp, dp, ep) in product(allowed.clocks, cuts):
-                            yield replace(base, tp=tp, pp=pp, dp=dp, ep=ep, token_budget=budget, clock=clock)
+                            yield replace(base, tp=tp, pp=pp, dp=dp, ep=ep, token_budget=budget, clock=clock), roles
+
+
+def _budgets(base: Deployment, allowed: Allowed) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Tokens of a step, with the roles that may have so many. Decode workers compute no prompts: other budgets than the
+    stated ones change nothing of them."""
+    for budget in allowed.token_budgets or (base.token_budget,):
+        for times in allowed.budget_times:
+            yield (
+                round(budget * times),
+                allowed.roles if times == 1 else tuple(r for r in allowed.roles if r != "decode"),
+            )
 
 
 def _base(

@@ -26,6 +26,13 @@ Say = Callable[[str], None]
 
 def market_of(demand: Demand, robust: bool, say: Say = lambda _: None) -> tuple[Market, tuple[str, ...]]:
     """The market, and notes on what was left out. Raises InputError where nothing can serve a model."""
+    market, notes = bare_market(demand, say)
+    return _cautious(replace(market, robust=True), say) if robust else market.laid(), notes
+
+
+def bare_market(demand: Demand, say: Say = lambda _: None) -> tuple[Market, tuple[str, ...]]:
+    """The market without tables and margins, and notes on what was left out. Raises InputError where nothing can serve a
+    model."""
     found, out = kinds(demand)
     if not found:
         raise InputError(f"{demand.name}: no system can be used: {_said(out)}")
@@ -40,10 +47,8 @@ def market_of(demand: Demand, robust: bool, say: Say = lambda _: None) -> tuple[
         tuple(prices(demand, kind) for kind in found),
         (Tails(),) * count,
         (1.0,) * count,
-        robust,
     )
-    notes = tuple(f"{name} is left out: {reason}" for name, reason in out.items())
-    return _cautious(market, say) if robust else market.laid(), notes
+    return market, tuple(f"{name} is left out: {reason}" for name, reason in out.items())
 
 
 def _cautious(market: Market, say: Say) -> Market:
@@ -51,14 +56,19 @@ def _cautious(market: Market, say: Say) -> Market:
     best: tuple[float, Market] | None = None
     for way in range(len(WAYS)):
         say(f"robust, {way} of {len(WAYS)} ways of sharing the margins")
-        spaces = tuple(pessimistic(space, way, market.demand.headroom) for space in market.spaces)
-        laid = replace(market, spaces=spaces, way=way).laid()
+        laid = slowed(market, way)
         found = search(laid)
         value = float(worth(market.demand, found.picks.columns)[0, 0]) if found.feasible else float("inf")
         if best is None or value < best[0]:
             best = value, laid
     assert best is not None
     return best[1]
+
+
+def slowed(market: Market, way: int) -> Market:
+    """A market without margins, laid out with those of one way of sharing them."""
+    spaces = tuple(pessimistic(space, way, market.demand.headroom) for space in market.spaces)
+    return replace(market, spaces=spaces, way=way).laid()
 
 
 def space_of(demand: Demand, service: AskedService, found: tuple[Kind, ...]) -> Space:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tokenworks import catalog
 from tokenworks.catalog import Entry
+from tokenworks.physics.pools import domain_gpus
 from tokenworks.plan.allowed import ENGINES, Allowed
 from tokenworks.plan.demand import AskedService, Demand
 from tokenworks.spec.site import Hall
@@ -31,6 +32,11 @@ class Kind:
     @property
     def gpus(self) -> int:
         return int(self.entry["gpus"])
+
+    @property
+    def domain_gpus(self) -> int:
+        """GPUs of one scale-up domain."""
+        return domain_gpus(str(self.entry["accelerator"]), self.gpus)
 
     @property
     def said(self) -> str:

@@ -40,7 +40,8 @@ def _stands(name: str, d: Deployment, cluster: Topology) -> str:
 
 
 def _handed_over(prefill: Deployment, one: Layout, cluster: Topology) -> str:
-    """KV: the network's bandwidth is what wide pass and rehearsal count on, wherever the pair stands."""
+    """KV: where all workers fit one domain they stand in it; else the network's bandwidth is counted on, wherever a pair stands."""
     *_, reach = paired(prefill, one.prefill_workers, one.main, one.workers, cluster)
-    near = "; all of them fit one domain, whose links would be faster" if reach.name == "domain" else ""
-    return f"KV from prefill to decode over the network at {cluster.nic_gb_s:g} GB/s a GPU{near}"
+    if reach.name == "domain":
+        return f"KV from prefill to decode inside the domain at {reach.gb_s:g} GB/s a GPU"
+    return f"KV from prefill to decode over the network at {cluster.nic_gb_s:g} GB/s a GPU"

@@ -9,15 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from tokenworks import catalog
-from tokenworks.accuracy.recipes import accepted
 from tokenworks.physics.deployment import Deployment, TierSettings
 from tokenworks.plan.allowed import Draft
 from tokenworks.plan.build import Layout, routing_of
+from tokenworks.plan.drafts import drafts_of
 from tokenworks.plan.sample import Asked
 from tokenworks.spec.checks import COHERENT
 
 TIER_SHARE = 0.5  # of the hosts' memory for evicted blocks; the rest is for weights on their way, engine and system
-DRAFTS = (1, 3)  # tokens proposed in a step
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,8 @@ def knobs(asked: Asked, one: Layout, system: catalog.Entry) -> Iterator[tuple[Va
     yield tuple(_drafts(asked, one))
     yield tuple(_budgets(one))
     if asked.cached:
-        yield tuple(_tiers(one, system))
-    yield tuple(_routings(asked, one))
+        yield tuple(tiers(one, system))
+    yield tuple(routings(asked, one))
 
 
 def _changed(one: Layout, text: str, change: Callable[[Deployment], Deployment], routing: str = "") -> Variant:
@@ -46,24 +45,14 @@ def _changed(one: Layout, text: str, change: Callable[[Deployment], Deployment],
 
 
 def _drafts(asked: Asked, one: Layout) -> Iterator[Variant]:
-    """Multi-token prediction, where the model has layers for it. How many drafts are accepted was measured for some models;
-    of the others only one draft token is tried, at what the authors of the method report."""
-    if one.main.draft_tokens or not catalog.load("models", one.main.model).get("mtp_layers"):
+    if one.main.draft_tokens:
         return
-    shares = acceptance(one.main.model, asked.output_tokens)
-    for drafts in DRAFTS if len(shares) > 1 else DRAFTS[:1]:
-        tokens = accepted(shares, drafts)
-        said = f"speculative decoding with {drafts} draft token{'s' if drafts > 1 else ''} ({tokens:.3g} tokens a step)"
-        yield Variant(said, one.main, one.prefill, one.routing, Draft(drafts, tokens))
-
-
-def acceptance(model: str, output_tokens: float) -> list[float]:
-    """Accepted shares of looked-at draft tokens by position, the last one for all later ones."""
-    entry = catalog.load("speculation", "mtp")
-    for known in entry.extra.get("acceptance", ()):
-        if model in known["models"] and output_tokens >= known["min_output_tokens"]:
-            return [float(share) for share in known["by_position"]]
-    return [float(entry["tokens_per_step"]) ** (1.0 / int(entry["draft_tokens"])) - 1.0]
+    for draft in drafts_of(one.main.model, asked.output_tokens):
+        plural = "s" if draft.tokens > 1 else ""
+        said = (
+            f"speculative decoding with {draft.tokens} draft token{plural} ({draft.tokens_per_step:.3g} tokens a step)"
+        )
+        yield Variant(said, one.main, one.prefill, one.routing, draft)
 
 
 def _budgets(one: Layout) -> Iterator[Variant]:
@@ -77,7 +66,7 @@ def _budgets(one: Layout) -> Iterator[Variant]:
             yield Variant(said, one.main, replace(one.prefill, token_budget=budget), one.routing)
 
 
-def _tiers(one: Layout, system: catalog.Entry) -> Iterator[Variant]:
+def tiers(one: Layout, system: catalog.Entry) -> Iterator[Variant]:
     """Evicted blocks go to half of the memory of the replica's hosts."""
     if one.main.tiers or not system.get("host_memory_gb"):
         return
@@ -92,7 +81,7 @@ def _tiers(one: Layout, system: catalog.Entry) -> Iterator[Variant]:
     yield _changed(one, f"KV tier of {size_gb:,.0f} GB in {name} memory a worker", with_tier)
 
 
-def _routings(asked: Asked, one: Layout) -> Iterator[Variant]:
+def routings(asked: Asked, one: Layout) -> Iterator[Variant]:
     now = routing_of(asked, one)
     for routing in ("least-loaded", "kv-aware", "session") if asked.cached else ("round-robin", "power-of-two"):
         if routing != now:

@@ -14,7 +14,7 @@ from tokenworks.plan.machines import Machines
 from tokenworks.plan.wide import counting as c
 from tokenworks.plan.wide.first_token import Mask, first_token
 from tokenworks.plan.wide.rows import Ints, Rows, rows
-from tokenworks.plan.wide.steps import BASE, MOVE_S, STEP_S, WATTS
+from tokenworks.plan.wide.steps import BASE, MOVE_S, NEAR_S, STEP_S, WATTS
 from tokenworks.plan.wide.times import Times, times
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Wide:
     output_tokens_s: Array
     ttft_s: Array
     tpot_s: Array  # per output token after the first; 0 where there is none
+    near_tpot_s: Array  # where the cache comes to a decode replica by the links of a scale-up domain
     board_w: Array  # mean of all boards of the replica
     kv_share: Array  # of the KV cache that the batch needs; > 1 = does not fit
     idle_w: Array  # of all boards of the replica while it has nothing to do
@@ -80,8 +81,9 @@ def steady(laid: Rows, of: Times, shapes: Sequence[Shape]) -> Wide:
     per_token = steps / max(1e-12, output - 1.0)  # decode steps of an output token after the first
     only = (role == c.PREFILL) | (steps <= 0)
     first, late = first_token(laid, of, mean_s, apart, only)
-    move_s = _move_s(laid, known)
+    move_s, near_s = (_move_s(laid, known, by) for by in (MOVE_S, NEAR_S))
     tpot = per_token * seen_s
+    later = max(1.0, output - 1.0)
     moved = role == c.DECODE
     busy = counts[:, c.BUSY]
     static_w, idle_w = known[:, BASE] * known[:, WATTS], _idle_w(laid)
@@ -92,7 +94,8 @@ def steady(laid: Rows, of: Times, shapes: Sequence[Shape]) -> Wide:
         requests_s=requests_s,
         output_tokens_s=requests_s * np.where(only, 1.0, np.where(moved, output - 1.0, output)),
         ttft_s=np.where(moved, move_s, first),
-        tpot_s=np.where(only, 0.0, np.where(moved, tpot + (move_s + seen_s / 2) / max(1.0, output - 1.0), tpot)),
+        tpot_s=np.where(only, 0.0, np.where(moved, tpot + (move_s + seen_s / 2) / later, tpot)),
+        near_tpot_s=np.where(only, 0.0, np.where(moved, tpot + (near_s + seen_s / 2) / later, tpot)),
         board_w=busy * (joules / mean_s + static_w) + (1.0 - busy) * idle_w,
         kv_share=laid.kv_share,
         idle_w=idle_w,
@@ -105,9 +108,9 @@ def _mean(share: Array, of: Times, apart: Mask) -> Array:
     return np.where(apart, of.decode_s + share * of.mixed_s, (1.0 - share) * of.decode_s + share * of.mixed_s)
 
 
-def _move_s(laid: Rows, known: Array) -> Array:
-    """Seconds in which a prompt's cache goes from a prefill to a decode replica."""
-    return known[:, STEP_S] + laid.asked[0].moved * known[:, MOVE_S]
+def _move_s(laid: Rows, known: Array, by: int) -> Array:
+    """Seconds in which a prompt's cache goes from a prefill to a decode replica. ``by``: the constant of the way it takes."""
+    return known[:, STEP_S] + laid.asked[0].moved * known[:, by]
 
 
 def _idle_w(laid: Rows) -> Array:

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tokenworks.physics.compile import decoding, graph_padded, mixing, sampling, transfer_bytes_s
+from tokenworks.physics.compile import (
+    decoding,
+    graph_padded,
+    mixing,
+    near_transfer_bytes_s,
+    sampling,
+    transfer_bytes_s,
+)
 from tokenworks.physics.operators import Array
 from tokenworks.physics.power import PowerLaw, Work, capped, nothing, rate, total
 from tokenworks.physics.step import Machine, core, launching_s, local_costs, sequence_costs, shared_costs
@@ -39,7 +46,7 @@ class Tables:
     constants: Array  # (CONSTANTS,)
 
 
-STEP_S, SEQ_S, PROMPT_S, LAUNCH_S, WAITS, BASE, WATTS_OF_RANK, WATTS, INGRESS_S, MOVE_S, CONSTANTS = range(11)
+STEP_S, SEQ_S, PROMPT_S, LAUNCH_S, WAITS, BASE, WATTS_OF_RANK, WATTS, INGRESS_S, MOVE_S, NEAR_S, CONSTANTS = range(12)
 
 
 def tables(machine: Machine, asked: Asked) -> Tables:
@@ -75,6 +82,7 @@ def constants(machine: Machine) -> Array:
     found[BASE], found[INGRESS_S] = terms.power_base, terms.ingress_s
     found[WATTS_OF_RANK], found[WATTS] = tdp_w * deployment.tp * deployment.pp, tdp_w * deployment.gpus
     found[MOVE_S] = machine.part.kv_bytes_per_token / transfer_bytes_s(machine)
+    found[NEAR_S] = machine.part.kv_bytes_per_token / near_transfer_bytes_s(machine)
     return found
 
 
