@@ -122,7 +122,7 @@ def test_routing_is_tried_before_a_demand_counts_as_infeasible(monkeypatch):
 
 def test_a_plan_says_what_it_assumes_of_attention_ranks():
     setup = Setup(
-        "a", "deepseek-r1", "aggregated", "tensorrt-llm", "nvfp4", "fp8", "hgx-b200", "own", "dp 4, ep 4", "", 1, 0, 8, 4, 1.0, 1.0
+        "a", "deepseek-r1", "aggregated", "tensorrt-llm", "nvfp4", "fp8", "hgx-b200", "own", "dp 4, ep 4", "", 1, 0, 8, 4, 1.0, 1.0, 4, 0
     )  # fmt: skip
     market, _ = market_of(demand(**SPEAKS, tpot="9 ms"), False)
     of = lambda s: noted(market, (), SimpleNamespace(setups=(s,)))  # noqa: E731

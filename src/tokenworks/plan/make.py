@@ -32,7 +32,8 @@ def make_plan(demand: Demand, robust: bool = False, say: Say = lambda _: None, s
     market, notes = market_of(demand, robust, say)
     go_on(stop)
     say("choosing")
-    market, found = with_lower_clocks(market, search(market))
+    full = market, search(market)
+    market, found = with_lower_clocks(*full)
     if not found.feasible:
         market, found = widened(market, say)
         notes = (
@@ -42,7 +43,7 @@ def make_plan(demand: Demand, robust: bool = False, say: Say = lambda _: None, s
         go_on(stop)
     if not found.feasible:
         return _infeasible(market, found, notes, robust)
-    tried, market, found = rehearsals(market, found, say, stop)
+    tried, market, found = rehearsals(market, found, full, say, stop)
     settled = _settled(market, tried, say, stop)
     refinements: tuple[Refinement, ...] = ()
     if demand.run.refine and settled and settled[0][0].holds:

@@ -20,6 +20,7 @@ from tokenworks.plan.widen import widened
 SURVIVORS = 6
 Say = Callable[[str], None]
 Stop = Callable[[], bool]
+Start = tuple[Market, Search]
 Tried = list[tuple[Trial, dict[str, float]]]  # rehearsed fleets, and what the wide pass said of each
 
 
@@ -29,14 +30,27 @@ def go_on(stop: Stop) -> None:
         raise KeyboardInterrupt
 
 
-def rehearsals(market: Market, found: Search, say: Say, stop: Stop) -> tuple[Tried, Market, Search]:
-    """Survivors rehearsed. Where the best did not hold as planned, the tails that were measured are put on the wide pass,
-    and what is then best is rehearsed too. Where nothing holds: the best of other degrees; then replicas with speculation and
-    other token budgets; then other routing and KV tiers."""
-    start = market, found
+def rehearsals(market: Market, found: Search, full: Start, say: Say, stop: Stop) -> tuple[Tried, Market, Search]:
+    """Survivors rehearsed; where nothing holds, those at full clock (``full``: the market before lower clocks were laid out,
+    what was found there); then replicas with speculation and other token budgets; then other routing and KV tiers."""
+    start = full if full[1].feasible else (market, found)
+    trials, learnt, market, found = _rounds(market, found, say, stop)
+    if not _holds(trials) and len(start[0].tables[0]) < len(market.tables[0]):
+        more, learnt, market, found = _rounds(*start, say, stop)
+        trials = _with(trials, more)
+    if not _holds(trials):
+        trials, market, found = _wider(trials, learnt, market, found, say, stop)
+    if not _holds(trials):
+        trials = trials + _rescued(*start, say, stop)
+    return trials, market, found
+
+
+def _rounds(market: Market, found: Search, say: Say, stop: Stop) -> tuple[Tried, Market, Market, Search]:
+    """The best of every way. Where the first did not hold as planned, the tails that were measured are put on the wide pass,
+    and what is then best is rehearsed too; where nothing holds the best of other degrees. With the market under these tails."""
     trials = _round(market, handful(market, found.picks, SURVIVORS), found.picks, say, stop)
     if not trials or (trials[0][0].attempts == 1 and trials[0][0].holds):
-        return trials, market, found
+        return trials, market, market, found
     learnt = replace(market, tails=_tails(market, [trial for trial, _ in trials]))
     again = search(learnt)
     if again.feasible:
@@ -44,11 +58,7 @@ def rehearsals(market: Market, found: Search, say: Say, stop: Stop) -> tuple[Tri
         trials, market, found = _with(trials, more), learnt, again
     if not _holds(trials):
         trials = _with(trials, _round(market, other_degrees(market, found.picks, SURVIVORS), found.picks, say, stop))
-    if not _holds(trials):
-        trials, market, found = _wider(trials, learnt, market, found, say, stop)
-    if not _holds(trials):
-        trials = trials + _rescued(*start, say, stop)
-    return trials, market, found
+    return trials, learnt, market, found
 
 
 def _wider(
