@@ -52,8 +52,9 @@ class Memory(NamedTuple):
 
 
 def begin(rules: Rules) -> Memory:
+    """A pool that starts without a replica has been idle long enough."""
     lengths = EXPECTED_WEIGHT * np.array([1.0, rules.isl, rules.osl])
-    return Memory(np.zeros(0), np.zeros(0, np.int64), lengths, 0.0, rules.start)
+    return Memory(np.zeros(0), np.zeros(0, np.int64), lengths, 0.0 if rules.start else -rules.idle_s, rules.start)
 
 
 def decide(rules: Rules, memory: Memory, seen: Seen) -> Memory:
