@@ -111,6 +111,11 @@ class Router:
             self._loads[place] += by
             update(self._tree, self._loads, place)
 
+    @property
+    def able(self) -> bool:
+        """Whether a request would be taken, or a replica started for it."""
+        return not any(self.up) or any(up and b.closed for up, b in zip(self.up, self.breakers, strict=True))
+
     def open(self, i: int, up: bool) -> None:
         """Whether a replica takes requests from now on; those that it works on go on."""
         self.up[i] = up

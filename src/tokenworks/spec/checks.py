@@ -9,6 +9,7 @@ from tokenworks import catalog
 from tokenworks.catalog import UnknownEntryError
 from tokenworks.spec.agents import RECORDED
 from tokenworks.spec.factory import Factory, Pool, Service, System
+from tokenworks.spec.fleet import fleet_findings
 from tokenworks.spec.scaling import scaling_findings
 from tokenworks.spec.serving import serving_findings
 from tokenworks.spec.site_checks import Finding, power, rack
@@ -26,6 +27,7 @@ def check(factory: Factory) -> list[Finding]:
         *_workloads(factory),
         *serving_findings(factory),
         *scaling_findings(factory),
+        *fleet_findings(factory),
     ]
 
 
