@@ -15,7 +15,13 @@ from tokenworks.serve.steer.kubernetes import MERGE, TRIES, KubernetesFleet, Res
 DEPLOYMENT = Resource("ai", "apps", "v1", "deployments", "chat")
 PATH = "/apis/apps/v1/namespaces/ai/deployments/chat"
 GRAPH = Resource(
-    "ai", "nvidia.com", "v1alpha1", "dynamographdeployments", "r1", "spec.services.Decode.replicas", "status.decode.ready"
+    "ai",
+    "nvidia.com",
+    "v1alpha1",
+    "dynamographdeployments",
+    "r1",
+    "spec.services.Decode.replicas",
+    "status.decode.ready",
 )
 
 
@@ -48,7 +54,11 @@ def test_a_deployment_is_scaled_through_its_subresource():
         with_fleet(server, DEPLOYMENT, lambda fleet: fleet.scale("chat", 5))
         assert server.body["spec"]["replicas"] == 5
         patch = {"metadata": {"resourceVersion": "1"}, "spec": {"replicas": 5}}
-        assert server.asked == [("GET", PATH, "", None), ("GET", PATH + "/scale", "", None), ("PATCH", PATH + "/scale", MERGE, patch)]
+        assert server.asked == [
+            ("GET", PATH, "", None),
+            ("GET", PATH + "/scale", "", None),
+            ("PATCH", PATH + "/scale", MERGE, patch),
+        ]
 
 
 def test_nothing_is_patched_where_nothing_changes():
@@ -65,7 +75,10 @@ def test_to_zero_and_counts_that_kubernetes_leaves_out():
 
 
 def test_a_field_of_a_custom_resource_is_patched_and_its_neighbours_stay():
-    body = {"spec": {"services": {"Decode": {"replicas": 2, "image": "x"}, "Prefill": {"replicas": 1}}}, "status": {"decode": {"ready": 2}}}
+    body = {
+        "spec": {"services": {"Decode": {"replicas": 2, "image": "x"}, "Prefill": {"replicas": 1}}},
+        "status": {"decode": {"ready": 2}},
+    }
     with FakeKubernetes(GRAPH.path, body, scalable=False) as server:
         assert with_fleet(server, GRAPH, lambda fleet: fleet.counts("chat")) == Counts(2, 0)
         with_fleet(server, GRAPH, lambda fleet: fleet.scale("chat", 4))
@@ -90,7 +103,9 @@ def test_conflicts_without_end_are_given_up():
         assert len(server.asked) == 2 * TRIES
 
 
-@pytest.mark.parametrize(("status", "hint"), [(403, "may not do this"), (404, "check namespace"), (500, "500"), (503, "503")])
+@pytest.mark.parametrize(
+    ("status", "hint"), [(403, "may not do this"), (404, "check namespace"), (500, "500"), (503, "503")]
+)
 def test_a_refusal_says_what_to_look_at(status, hint):
     with deployment(1, 1) as server:
         server.fails = status
@@ -113,9 +128,9 @@ def test_a_server_that_is_gone():
 
 
 def test_a_field_that_is_no_number():
-    with FakeKubernetes(PATH, {"spec": {"replicas": "many"}, "status": {}}) as server:
-        with pytest.raises(FleetError, match="not a number"):
-            with_fleet(server, DEPLOYMENT, lambda fleet: fleet.counts("chat"))
+    many = FakeKubernetes(PATH, {"spec": {"replicas": "many"}, "status": {}})
+    with many as server, pytest.raises(FleetError, match="not a number"):
+        with_fleet(server, DEPLOYMENT, lambda fleet: fleet.counts("chat"))
 
 
 def test_no_cluster_is_an_input_error(monkeypatch, tmp_path):

@@ -38,7 +38,10 @@ def test_from_nothing_and_back_to_nothing(tmp_path):
         async with emulated(factory, SPEED, 8) as upstreams:
             services = services_of(factory, upstreams)
             with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
-                async with gateway(factory, services, ledger, None, "127.0.0.1", 0) as front, steered(factory, services, SPEED):
+                async with (
+                    gateway(factory, services, ledger, None, "127.0.0.1", 0) as front,
+                    steered(factory, services, SPEED),
+                ):
                     router = services[0].router
                     assert not any(router.up)
                     assert (await call(front.port, "GET", "/v1/health/ready"))[0] == 200

@@ -24,7 +24,13 @@ from tokenworks.twin.simulate import simulate
 
 
 def router(count=4):
-    return Router("chat", [Upstream(f"http://127.0.0.1:{i + 1}") for i in range(count)], ROUTING.index("least-loaded"), 0, BreakerRules())
+    return Router(
+        "chat",
+        [Upstream(f"http://127.0.0.1:{i + 1}") for i in range(count)],
+        ROUTING.index("least-loaded"),
+        0,
+        BreakerRules(),
+    )
 
 
 def served(count=4):

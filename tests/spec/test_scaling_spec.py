@@ -51,7 +51,7 @@ def test_what_does_not_fit_is_named(tmp_path, scaling, said):
 
 
 def test_one_router_domain(tmp_path):
-    with pytest.raises(SpecError, match="leave run.cells out"):
+    with pytest.raises(SpecError, match="leave run"):
         factory(tmp_path, run="cells: 2")
 
 
@@ -78,7 +78,9 @@ def test_a_fleet_that_fits(tmp_path):
 
 
 def test_pools_have_their_own(tmp_path):
-    text = FILE.replace("workers: 4, scaling: {SCALING}", "prefill: {tp: 1, workers: 2}, decode: {workers: 2, scaling: {min: 0}}")
+    text = FILE.replace(
+        "workers: 4, scaling: {SCALING}", "prefill: {tp: 1, workers: 2}, decode: {workers: 2, scaling: {min: 0}}"
+    )
     file = tmp_path / "split.yaml"
     file.write_text(text.replace("RUN", "seed: 1").replace("{SERVE}", "{}"))
     with pytest.raises(SpecError, match="a decode pool keeps a replica"):

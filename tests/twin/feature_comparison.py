@@ -68,7 +68,9 @@ def compare_workers(slow: BookedReference, fast: TwinResult, end: int, same: Sam
         same(name, ours[:, : mine.shape[1]] if mine.ndim == 2 else ours, mine)
     same("static", static_of(slow, end), fast.workers.static_uj)
     same("off", [slow.off_until(w, end) for w in range(len(slow.workers))], fast.workers.off_ticks)
-    life = fast.replicas and list(zip(*(getattr(fast.replicas, n).tolist() for n in ("tick", "worker", "state")), strict=True))
+    life = fast.replicas and list(
+        zip(*(getattr(fast.replicas, n).tolist() for n in ("tick", "worker", "state")), strict=True)
+    )
     same("replicas", sorted(slow.life, key=lambda row: row[:2]), life or [])
 
 

@@ -44,7 +44,9 @@ def scaling_case(seed: int) -> tuple[Cell, Requests, TwinOptions]:
     every = max(2, round(span / rng.integers(2, 30)), options.control_ticks // int(rng.choice([1, 2, 5])))
     if rng.random() < 0.2:
         every = options.control_ticks
-    models = tuple(replace(m, load_s=float(rng.choice([0, 1, every // 3, 2 * every])) / TICKS_PER_S) for m in cell.models)
+    models = tuple(
+        replace(m, load_s=float(rng.choice([0, 1, every // 3, 2 * every])) / TICKS_PER_S) for m in cell.models
+    )
     plans = []
     for s, service in enumerate(cell.services):
         pools = [(SERVE, service.workers), (PREFILL, service.prefill), (DECODE, service.decode)]

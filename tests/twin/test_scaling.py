@@ -64,7 +64,11 @@ class Watched(BookedReference):
         return ticks
 
     def _retire(self, w, now):
-        if self.state[w] == DRAINING and not self.workers[w].outstanding and any(m[2].place[0] == w for m in self.moving):
+        if (
+            self.state[w] == DRAINING
+            and not self.workers[w].outstanding
+            and any(m[2].place[0] == w for m in self.moving)
+        ):
             self.seen.add("waits for transfers")
         super()._retire(w, now)
 
@@ -87,7 +91,10 @@ def test_a_pool_that_never_changes_is_a_fixed_one():
     seen = 0
     for seed in range(40):
         cell, load, options = scaling_case(seed)
-        still = [replace(p, rules=p.rules._replace(least=n, most=n, start=n)) for p, n in zip(cell.scaling, sizes(cell), strict=True)]
+        still = [
+            replace(p, rules=p.rules._replace(least=n, most=n, start=n))
+            for p, n in zip(cell.scaling, sizes(cell), strict=True)
+        ]
         fixed = simulate(replace(cell, scaling=()), load, options)
         scaled = simulate(replace(cell, scaling=tuple(still)), load, options)
         assert disagreements(replace(scaled, replicas=None), fixed) == []

@@ -10,7 +10,7 @@ from tokenworks.control.scaling.predictors import PREDICTORS
 from tokenworks.events.results import Latency, Money, Scaled
 from tokenworks.physics.worker_model import MICROJOULES_PER_J, TICKS_PER_S
 from tokenworks.rehearsal.plant import Plant
-from tokenworks.twin.cell import LOADING, OFF, READY, ReplicaLog, ScalingPlan, TwinResult
+from tokenworks.twin.cell import LOADING, READY, ReplicaLog, ScalingPlan, TwinResult
 from tokenworks.twin.statistics import latency
 
 Floats = NDArray[np.float64]

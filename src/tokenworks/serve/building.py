@@ -36,10 +36,10 @@ def upstreams_of(factory: Factory) -> dict[str, list[Upstream]]:
     services = {s.name: s for s in factory.services}
     for fleet in rules.fleets:
         if fleet.processes:
-            service, first, model = services[fleet.service], fleet.processes.port, fleet.processes.model
-            count = replicas_of(service.workers, service.scaling and service.scaling.most)
-            made_here = (Upstream(f"http://127.0.0.1:{first + k}", model=model, patience=patience) for k in range(count))
-            found[fleet.service].extend(made_here)
+            first, model, count = fleet.processes.port, fleet.processes.model, replicas_of(services[fleet.service])
+            found[fleet.service] += [
+                Upstream(f"http://127.0.0.1:{first + k}", model=model, patience=patience) for k in range(count)
+            ]
     return found
 
 

@@ -12,7 +12,7 @@ from tokenworks.spec.part import Name, Part
 from tokenworks.spec.quantities import Patience
 
 if TYPE_CHECKING:
-    from tokenworks.spec.factory import Factory
+    from tokenworks.spec.factory import Factory, Service
 
 FILLED_IN = {"port", "replica"}
 
@@ -20,7 +20,9 @@ FILLED_IN = {"port", "replica"}
 class Processes(Part):
     """Replicas as processes of the gateway's machine."""
 
-    command: tuple[str, ...] = Field(min_length=1, description="words; {port} and {replica} are filled in, {{ is a brace")
+    command: tuple[str, ...] = Field(
+        min_length=1, description="words; {port} and {replica} are filled in, {{ is a brace"
+    )
     port: Annotated[int, Field(ge=1, le=65_535)] = Field(description="of replica 0; replica k listens k further on")
     health: str = Field("/health", pattern=r"^/[!-~]*$", description="path that answers 200 once it takes requests")
     patience_s: Patience = Field(600.0, alias="patience", description="for a start")
@@ -45,9 +47,13 @@ class Kubernetes(Part):
     version: Name = Field("v1", description="of the group")
     plural: Name = Field("deployments", description="kind, as in its path")
     name: Name = Field(description="of the resource")
-    field: str = Field("", description="dotted path of a count, e.g. spec.services.decode.replicas; empty: the scale subresource")
+    field: str = Field(
+        "", description="dotted path of a count, e.g. spec.services.decode.replicas; empty: the scale subresource"
+    )
     ready_field: str = Field("", description="… and of the ready ones in its status; empty: all are believed ready")
-    context: Name | None = Field(None, description="of the kubeconfig; none: the pod's own account, else the current one")
+    context: Name | None = Field(
+        None, description="of the kubeconfig; none: the pod's own account, else the current one"
+    )
 
 
 class FleetOf(Part):
@@ -82,10 +88,14 @@ def fleet_findings(factory: Factory) -> Iterator[tuple[tuple[Any, ...], str]]:
             yield (*place, "processes"), f"{fleet.service} has upstreams already: processes are upstreams of their own"
         if fleet.kubernetes and not listed:
             yield (*place, "kubernetes"), f"list the address of {fleet.service} under serve.upstreams"
-        if fleet.processes and not replicas_of(service.workers, service.scaling and service.scaling.most):
-            yield (*place, "processes"), f"say how many there may be: services[].workers or scaling.max of {fleet.service}"
+        if fleet.processes and not replicas_of(service):
+            yield (
+                (*place, "processes"),
+                f"say how many there may be: services[].workers or scaling.max of {fleet.service}",
+            )
 
 
-def replicas_of(workers: int | None, most: int | None) -> int:
+def replicas_of(service: Service) -> int:
     """The most processes of a service; 0: unknown."""
-    return min(workers or most or 0, most or workers or 0)
+    stated = [count for count in (service.workers, service.scaling and service.scaling.most) if isinstance(count, int)]
+    return min(stated, default=0)

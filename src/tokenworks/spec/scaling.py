@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 class Scaling(Part):
     """Replicas follow the demand. The workers of the pool are the most that there can be."""
 
-    least: int = Field(1, alias="min", ge=0, le=1_000_000, description="replicas at any time; 0: none while nobody asks")
+    least: int = Field(
+        1, alias="min", ge=0, le=1_000_000, description="replicas at any time; 0: none while nobody asks"
+    )
     most: Count | None = Field(None, alias="max", description="replicas at any time; none: all workers of the pool")
     start: int | None = Field(None, ge=0, le=1_000_000, description="replicas at the beginning; none: max")
     every_s: Look = Field(15.0, alias="every", description="between looks at the load")
@@ -26,9 +28,15 @@ class Scaling(Part):
     )
     season_s: Seconds = Field(0.0, alias="season", description="of holt-winters, e.g. 1 d; 0: none")
     target: SomePortion = Field(0.8, description="of what a replica carries within its objectives, to be used")
-    hysteresis: Portion = Field(0.1, description="fewer replicas only where they would be used so much below the target")
-    calm_s: Patience = Field(300.0, alias="calm", description="fewer replicas only after they would have been enough for so long")
-    idle_s: Patience = Field(600.0, alias="idle", description="without a request, before the last replica stops (min 0)")
+    hysteresis: Portion = Field(
+        0.1, description="fewer replicas only where they would be used so much below the target"
+    )
+    calm_s: Patience = Field(
+        300.0, alias="calm", description="fewer replicas only after they would have been enough for so long"
+    )
+    idle_s: Patience = Field(
+        600.0, alias="idle", description="without a request, before the last replica stops (min 0)"
+    )
     start_up_s: Patience = Field(
         0.0, alias="start_up", description="what a start takes besides loading the weights: container, engine, graphs"
     )
@@ -61,6 +69,9 @@ def scaling_findings(factory: Factory) -> Iterator[tuple[tuple[Any, ...], str]]:
                 if count is not None and value is not None and value > count:
                     yield (*place, field), f"{value} replicas, but the pool has {count} workers"
             if role == "decode" and scaling.least < 1:
-                yield (*place, "min"), "a decode pool keeps a replica: its KV caches have nowhere to wait; write at least 1"
+                yield (
+                    (*place, "min"),
+                    "a decode pool keeps a replica: its KV caches have nowhere to wait; write at least 1",
+                )
             if factory.run.cells > 1:
                 yield place, "replicas are scaled in one router domain: leave run.cells out"

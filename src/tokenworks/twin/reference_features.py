@@ -187,7 +187,7 @@ class FeatureReference(Reference):
             change = worker.level_ticks[k] - ticks[k]
             total += level.active_w * change * 1e-5
             busy += change
-        return total + model.idle_w * self._idle_ticks(w, busy) * 1e-5
+        return float(total + model.idle_w * self._idle_ticks(w, busy) * 1e-5)
 
     def _idle_ticks(self, w: int, busy: int) -> int:
         return self.options.control_ticks - busy

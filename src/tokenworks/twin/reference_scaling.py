@@ -60,7 +60,7 @@ class ScalingReference(FeatureReference):
     # ------------------------------------------------------------------ events
 
     def run(self) -> int:
-        tick = self.options.control_ticks if self.cell.caps else None
+        tick = self.options.control_ticks if self.cell.caps else 0  # of the power caps; 0: there are none
         while True:
             times = [w.end for w in self.workers if w.end is not None] + [m[0] for m in self.moving]
             times += [self.coming[0].arrival] if self.coming else []
@@ -68,7 +68,7 @@ class ScalingReference(FeatureReference):
             if not times and not self.held:
                 break
             scale = min([s.look for s in self.scaled] + self._loaded(), default=None)
-            now = min(times + [t for t in (tick, scale) if t is not None])
+            now = min(times + ([tick] if tick else []) + ([] if scale is None else [scale]))
             if self.options.horizon_ticks and now >= self.options.horizon_ticks:
                 break
             self.now = now
@@ -86,7 +86,8 @@ class ScalingReference(FeatureReference):
         return [self._ready_at(w) for w, state in enumerate(self.state) if state == LOADING]
 
     def _ready_at(self, w: int) -> int:
-        return self.since[w] + round(self.workers[w].model.load_s * TICKS_PER_S)
+        load: int = round(self.workers[w].model.load_s * TICKS_PER_S)
+        return self.since[w] + load
 
     def _handle(self, now: int) -> None:
         super()._handle(now)
@@ -95,7 +96,7 @@ class ScalingReference(FeatureReference):
 
     def _retire(self, w: int, now: int) -> None:
         """A draining worker at which nothing is left."""
-        moving = any(m[2].place[0] == w for m in self.moving)
+        moving = any(m[2].place is not None and m[2].place[0] == w for m in self.moving)
         if self.state[w] == DRAINING and not self.workers[w].outstanding and not moving:
             self._set(w, OFF, now)
 
@@ -138,12 +139,13 @@ class ScalingReference(FeatureReference):
         outstanding = sum(self.workers[w].outstanding for w in scaled.pool)
         held = 0 if role == DECODE else sum(r.service == s for r in self.held)
         states = [self.state[w] for w in scaled.pool]
-        return Seen(now / TICKS_PER_S, *fresh, outstanding, held, states.count(READY), states.count(LOADING))
+        return Seen._make((now / TICKS_PER_S, *fresh, outstanding, held, states.count(READY), states.count(LOADING)))
 
     # ------------------------------------------------------------------ routing
 
     def _waiting(self, s: int) -> int:
-        return super()._waiting(s) + sum(r.service == s for r in self.held)
+        queued = int(super()._waiting(s))
+        return queued + sum(r.service == s for r in self.held)
 
     def _send(self, request: Any, now: int) -> None:
         plan = self.cell.services[request.service]

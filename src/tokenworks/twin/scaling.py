@@ -105,7 +105,8 @@ class Scaler:
         fresh, part.counts = counts - part.counts, counts
         held = 0 if part.role == DECODE else int(service[c.HELD_S])
         ready, loading = (int((rows[:, c.LIFE] == state).sum()) for state in (READY, LOADING))
-        return Seen(now / TICKS_PER_S, *fresh.tolist(), int(rows[:, c.OUTSTANDING].sum()), held, ready, loading)
+        outstanding = int(rows[:, c.OUTSTANDING].sum())
+        return Seen._make((now / TICKS_PER_S, *fresh.tolist(), outstanding, held, ready, loading))
 
     def _gather(self, part: _Pool) -> None:
         """The pool anew: those that take requests first, in the order of the pool."""

@@ -110,9 +110,7 @@ def _workers(cell: Cell, st: State, end: int) -> WorkerStats:
     )
 
 
-def _timeline(
-    cell: Cell, tables: Tables, books: Books, options: TwinOptions, end: int, life: Life
-) -> TwinTimeline:
+def _timeline(cell: Cell, tables: Tables, books: Books, options: TwinOptions, end: int, life: Life) -> TwinTimeline:
     line = books.line
     static, idle = _static_and_idle(cell, tables, line, options, end, life)
     dynamic = line[c.T_JOULES].astype(object) * MICROWATTS_TICKS_PER_MICROJOULE

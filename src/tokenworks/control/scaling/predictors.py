@@ -29,7 +29,8 @@ def forecast(predictor: int, history: Floats, steps: int, season: int = 0) -> Fl
         found = kalman(history, steps)
     else:
         found = constant(history, steps)
-    return np.clip(found, 0.0, MOST_GROWTH * max(float(history.max()), 1.0))
+    ahead: Floats = np.clip(found, 0.0, MOST_GROWTH * max(float(history.max()), 1.0))
+    return ahead
 
 
 def constant(history: Floats, steps: int) -> Floats:

@@ -140,7 +140,9 @@ def client_of(context: str | None) -> Any:
     try:
         from kubernetes import client, config
     except ImportError:
-        raise InputError("fleets on Kubernetes need the extra kubernetes: pip install 'tokenworks[kubernetes]'") from None
+        raise InputError(
+            "fleets on Kubernetes need the extra kubernetes: pip install 'tokenworks[kubernetes]'"
+        ) from None
     try:
         if context is None:
             try:

@@ -30,7 +30,9 @@ def rules_by_service(factory: Factory) -> dict[str, Rules]:
     for plan in made.cell.scaling:
         if plan.rules.role != SERVE:
             name = made.cell.services[plan.service].name
-            raise UnsupportedError(f"{name}: prefill and decode pools are scaled in the twin only; give the service workers")
+            raise UnsupportedError(
+                f"{name}: prefill and decode pools are scaled in the twin only; give the service workers"
+            )
     return {made.cell.services[plan.service].name: plan.rules for plan in made.cell.scaling}
 
 
@@ -40,7 +42,9 @@ async def steered(factory: Factory, services: Sequence[Served], speed: float = 0
     be reached at all."""
     rules = rules_by_service(factory)
     fleets = _emulated(services, rules, speed) if speed else _real(factory, services)
-    pilots = [Pilot(s, rules[s.name], fleets[s.name], speed or 1.0) for s in services if s.name in rules and s.name in fleets]
+    pilots = [
+        Pilot(s, rules[s.name], fleets[s.name], speed or 1.0) for s in services if s.name in rules and s.name in fleets
+    ]
     tasks = [asyncio.get_running_loop().create_task(pilot.run()) for pilot in pilots]
     try:
         yield pilots

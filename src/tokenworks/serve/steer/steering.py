@@ -19,7 +19,12 @@ class Pilot:
     """Steers one service. ``speed``: of emulated time, in which the rules are written."""
 
     def __init__(
-        self, served: Served, rules: Rules, fleet: Fleet, speed: float = 1.0, clock: Callable[[], float] = time.monotonic
+        self,
+        served: Served,
+        rules: Rules,
+        fleet: Fleet,
+        speed: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
     ):
         self.served, self.rules, self._fleet, self._speed, self._clock = served, rules, fleet, speed, clock
         self.memory: Memory = begin(rules)
@@ -66,7 +71,7 @@ class Pilot:
         fresh = [now - then for now, then in zip(self._counts, before, strict=True)]
         held, self._refused = router.refused - self._refused, router.refused
         now_s = (self._clock() - self._began_s) * self._speed
-        return Seen(now_s, *fresh, sum(router.outstanding), held, counts.ready, counts.loading)
+        return Seen._make((now_s, *fresh, sum(router.outstanding), held, counts.ready, counts.loading))
 
     def _counted(self) -> tuple[int, int, int, int]:
         metrics = self.served.metrics
