@@ -39,8 +39,8 @@ def test_from_nothing_and_back_to_nothing(tmp_path):
             services = services_of(factory, upstreams)
             with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
                 async with (
-                    gateway(factory, services, ledger, None, "127.0.0.1", 0) as front,
                     steered(factory, services, SPEED),
+                    gateway(factory, services, ledger, None, "127.0.0.1", 0) as front,
                 ):
                     router = services[0].router
                     assert not any(router.up)

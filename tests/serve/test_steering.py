@@ -102,6 +102,15 @@ def test_a_fleet_that_fails_is_asked_again():
     assert fleet.told == [2]
 
 
+def test_what_somebody_else_has_undone_is_asked_for_again():
+    rules, fleet = recorded(0)[0][0]._replace(least=2, most=2, start=2), Notebook()
+    pilot = Pilot(served(), rules, fleet, clock=lambda: 0.0)
+    for now in (Counts(1, 1), Counts(2, 0), Counts(5, 0), Counts(2, 0)):
+        fleet.now = now
+        run(pilot.look())
+    assert fleet.told == [2, 2]
+
+
 class Scripted:
     """A starter whose replicas take requests when the test says so."""
 

@@ -80,8 +80,8 @@ async def _serve(args: argparse.Namespace, factory: Factory, ring: KeyRing | Non
             upstreams = upstreams_of(factory)
         services = services_of(factory, upstreams)
         ledger = stack.enter_context(opened(args))
+        await stack.enter_async_context(steered(factory, services, args.speed if args.emulate else 0.0))  # stops last
         listening = await stack.enter_async_context(gateway(factory, services, ledger, ring, args.host, args.port))
-        await stack.enter_async_context(steered(factory, services, args.speed if args.emulate else 0.0))
 
         def said() -> None:
             names = ", ".join(s.name for s in services)

@@ -144,8 +144,8 @@ class ScalingReference(FeatureReference):
     # ------------------------------------------------------------------ routing
 
     def _waiting(self, s: int) -> int:
-        queued = int(super()._waiting(s))
-        return queued + sum(r.service == s for r in self.held)
+        held = [r for r in self.held if r.service == s]
+        return int(super()._waiting(s)) + len(held)
 
     def _send(self, request: Any, now: int) -> None:
         plan = self.cell.services[request.service]

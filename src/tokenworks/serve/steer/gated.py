@@ -41,6 +41,7 @@ class GatedFleet:
         self._wanted: dict[str, int] = {}
         self._starts: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._stops: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._closing = False
         self._there: set[tuple[str, int]] = set()  # started, and not stopped since
 
     def add(self, service: str, router: Router, ready: int = 0) -> None:
@@ -95,7 +96,7 @@ class GatedFleet:
     async def _drain(self, service: str, place: int) -> None:
         key, router = (service, place), self._routers[service]
         try:
-            while router.outstanding[place]:
+            while router.outstanding[place] and not self._closing:
                 await asyncio.sleep(LOOK_S)
                 if router.up[place]:
                     return
@@ -107,11 +108,11 @@ class GatedFleet:
 
     async def close(self) -> None:
         """All replicas stop, whatever they are at."""
-        self._wanted = dict.fromkeys(self._wanted, 0)
-        tasks = [*self._starts.values(), *self._stops.values()]
-        for task in tasks:
+        self._wanted, self._closing = dict.fromkeys(self._wanted, 0), True
+        starts, stops = list(self._starts.values()), list(self._stops.values())
+        for task in starts:
             task.cancel()
-        for task in tasks:
+        for task in (*starts, *stops):
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await asyncio.gather(*(self._starter.stop(*key) for key in sorted(self._there)))

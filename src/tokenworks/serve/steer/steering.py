@@ -37,26 +37,25 @@ class Pilot:
     async def run(self) -> None:
         """Until cancelled. A look that comes late is not made up for."""
         await self._tell(self.rules.start)
-        looks = 0
+        every_s = self.rules.every_s / self._speed
+        due_s = self._clock()
         while True:
-            looks += 1
-            late = self._began_s + looks * self.rules.every_s / self._speed - self._clock()
-            await asyncio.sleep(max(0.0, late))
+            due_s = max(due_s + every_s, self._clock())
+            await asyncio.sleep(due_s - self._clock())
             await self.look()
 
     async def look(self) -> None:
-        """One look, one decision. What the fleet cannot do now it is asked for again at the next."""
+        """One look, one decision. What the fleet cannot do now, or somebody else has undone, is asked for again at the next."""
         try:
             counts = await self._fleet.counts(self.served.name)
         except FleetError as error:
             log.error("%s: its replicas cannot be counted: %s", self.served.name, error)
             return
         self.memory = decide(self.rules, self.memory, self.seen(counts))
-        await self._tell(self.memory.replicas)
+        if self.memory.replicas != self._told or sum(counts) != self._told:
+            await self._tell(self.memory.replicas)
 
     async def _tell(self, replicas: int) -> None:
-        if replicas == self._told:
-            return
         try:
             await self._fleet.scale(self.served.name, replicas)
         except FleetError as error:
