@@ -127,3 +127,21 @@ def test_impossible_numbers_of_replicas_are_named():
     plan = cell.scaling[0]
     with pytest.raises(InputError, match="do not fit a pool of"):
         simulate(replace(cell, scaling=(replace(plan, rules=plan.rules._replace(most=99)),)), load, options)
+
+
+def test_shares_of_requests_still_add_up():
+    """Per worker: ticks of requests, lost and idle are the run; joules of requests, lost and idle are what it drew, none while off."""
+    for seed in range(25):
+        cell, load, options = scaling_case(seed)
+        result = simulate(cell, load, replace(options, allocate=True))
+        shares, w = result.allocation, result.workers
+        ticks = np.zeros(len(cell.workers), np.int64)
+        for worker, own in (
+            (shares.prefill_worker, shares.prefill_ticks),
+            (shares.worker, shares.ticks - shares.prefill_ticks),
+        ):
+            np.add.at(ticks, worker[worker >= 0], own[worker >= 0])
+        assert (ticks + shares.lost_ticks + shares.idle_ticks == result.end_ticks).all()
+        total = int(shares.energy_uj.sum() + shares.lost_uj.sum() + shares.idle_uj.sum())
+        assert total == int(w.dynamic_uj.sum() + w.static_uj.sum())
+        assert (shares.idle_uj >= -1).all()
