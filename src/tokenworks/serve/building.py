@@ -15,6 +15,7 @@ from tokenworks.serve.routing import Router
 from tokenworks.serve.served import Served
 from tokenworks.serve.upstream import Credential, Upstream
 from tokenworks.spec.factory import ROUTING, Factory
+from tokenworks.spec.fleet import replicas_of
 
 
 def limits_of(factory: Factory) -> Limits:
@@ -32,6 +33,13 @@ def upstreams_of(factory: Factory) -> dict[str, list[Upstream]]:
             continuous_usage=one.continuous_usage, patience=patience,
         )  # fmt: skip
         found[one.service].append(made)
+    services = {s.name: s for s in factory.services}
+    for fleet in rules.fleets:
+        if fleet.processes:
+            first, model, count = fleet.processes.port, fleet.processes.model, replicas_of(services[fleet.service])
+            found[fleet.service] += [
+                Upstream(f"http://127.0.0.1:{first + k}", model=model, patience=patience) for k in range(count)
+            ]
     return found
 
 

@@ -129,7 +129,7 @@ class Gateway:
 
     def _ready(self, request: Request, connection: ServerConnection) -> None:
         """Ready where each service has an upstream that is believed to be well."""
-        lacking = [s.name for s in self.services if not any(b.closed for b in s.router.breakers)]
+        lacking = [s.name for s in self.services if not s.router.able]
         if self.draining or lacking:
             why = "draining" if self.draining else "services without an upstream"
             body = {"object": "health.response", "message": f"not ready: {why}"}

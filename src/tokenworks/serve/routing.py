@@ -42,13 +42,16 @@ class Router:
         self.breakers = tuple(Breaker(rules) for _ in upstreams)
         self.outstanding = [0] * len(upstreams)
         self._turn = self._number = 0
+        self.up = [True] * len(upstreams)  # replicas that take requests
+        self.starts_s = 1.0  # what the first of them takes to start
+        self.arrived = self.refused = 0  # requests; those of them that found no replica up
         self._gather()
         choose(policy, self._loads, self._tree, 0, seed, 0, 0)  # compiled before the first caller waits for it
         update(self._tree, self._loads, 0)
 
     def _gather(self) -> None:
         """The pool anew, out of those that are well: what the policy sees."""
-        self._members = [i for i, breaker in enumerate(self.breakers) if breaker.closed]
+        self._members = [i for i, breaker in enumerate(self.breakers) if breaker.closed and self.up[i]]
         self._place = {upstream: place for place, upstream in enumerate(self._members)}
         self._loads = np.array([self.outstanding[i] for i in self._members], np.int64)
         self._tree = tree_for(max(1, len(self._members)))
@@ -57,15 +60,20 @@ class Router:
     def take(self, session: int, now_s: float, tried: Collection[int] = ()) -> int:
         """Chooses an upstream and counts the request as outstanding there. Raises Refused: 503 where none is well, 429 where
         all are full."""
+        self.arrived += not tried
         i = self._chosen(session, now_s, tried)
         self._change(i, 1)
         return i
 
     def _chosen(self, session: int, now_s: float, tried: Collection[int]) -> int:
         for i, breaker in enumerate(self.breakers):
-            if breaker.may_try(now_s) and i not in tried:
+            if self.up[i] and breaker.may_try(now_s) and i not in tried:
                 breaker.trying = True
                 return i
+        if not any(self.up):
+            self.refused += not tried
+            said = f"{self.service}: no replica is up; the first one is asked for"
+            raise Refused(503, "starting", said, retry_after_s=self.starts_s)
         if not self._members:
             raise Refused(
                 503, "no_upstream", f"{self.service}: no upstream answers at present",
@@ -102,6 +110,16 @@ class Router:
         if place is not None:
             self._loads[place] += by
             update(self._tree, self._loads, place)
+
+    @property
+    def able(self) -> bool:
+        """Whether a request would be taken, or a replica started for it."""
+        return not any(self.up) or any(up and b.closed for up, b in zip(self.up, self.breakers, strict=True))
+
+    def open(self, i: int, up: bool) -> None:
+        """Whether a replica takes requests from now on; those that it works on go on."""
+        self.up[i] = up
+        self._gather()
 
     def well(self, i: int) -> None:
         """It answered."""

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tokenworks.spec.fleet import FleetOf
 from tokenworks.spec.part import Name, Part
 from tokenworks.spec.quantities import Bytes, Wait
 
@@ -58,6 +59,7 @@ class Serving(Part):
 
     upstreams: tuple[Upstream, ...] = Field((), description="engines that answer; none: only `serve --emulate`")
     aliases: dict[str, str] = Field({}, description="other names of services, e.g. gpt-4o: chat")
+    fleets: tuple[FleetOf, ...] = Field((), description="who starts and stops replicas of services that are scaled")
     retries: int = Field(2, ge=0, le=10, description="other upstreams that are tried before the first byte")
     connect_s: Wait = Field(5.0, alias="connect", description="time to connect to an upstream")
     first_byte_s: Wait = Field(600.0, alias="first_byte", description="time until an upstream begins to answer")

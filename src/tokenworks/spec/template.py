@@ -9,8 +9,10 @@ from pydantic import TypeAdapter
 from tokenworks.spec.agents import Answers
 from tokenworks.spec.demand import Arrivals, Lengths, Scale, Sessions, Workload
 from tokenworks.spec.factory import Own, Rent, Run, System
+from tokenworks.spec.fleet import FleetOf, Kubernetes, Processes
 from tokenworks.spec.part import Part
 from tokenworks.spec.pue import PueTable
+from tokenworks.spec.scaling import Scaling
 from tokenworks.spec.service import Lora, Pool, Service, Slo, Speculative, Tier
 from tokenworks.spec.serving import Serving, Upstream
 from tokenworks.spec.site import Curtailment, Hall, Power, Site, Stage
@@ -28,6 +30,7 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("services[]", Service),
     ("services[].slo", Slo),
     ("services[].prefill, .decode", Pool),
+    ("services[].scaling", Scaling),
     ("services[].kv_tiers[]", Tier),
     ("services[].speculative", Speculative),
     ("services[].lora", Lora),
@@ -39,6 +42,9 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("run", Run),
     ("serve", Serving),
     ("serve.upstreams[]", Upstream),
+    ("serve.fleets[]", FleetOf),
+    ("serve.fleets[].processes", Processes),
+    ("serve.fleets[].kubernetes", Kubernetes),
 )
 
 
