@@ -16,7 +16,7 @@ from typing import Any
 from tokenworks.errors import InputError
 from tokenworks.ledger import GroupCommit, Ledger
 from tokenworks.serve.access import Access
-from tokenworks.serve.building import limits_of, open_upstreams
+from tokenworks.serve.building import limits_of, open_upstreams, splits_of
 from tokenworks.serve.gateway import Gateway
 from tokenworks.serve.http.limits import Limits
 from tokenworks.serve.http.server import Application, ServerConnection
@@ -97,7 +97,8 @@ async def gateway(
     loop = asyncio.get_running_loop()
     async with GroupCommit(ledger) as group:
         meter = Meter(group, f"gateway/{factory.name}/{socket.gethostname()}/{os.getpid()}")
-        app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop)
+        splits = splits_of(factory, services)
+        app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop, splits)
         listening = await listen(app, limits_of(factory), host, port)
         upstream_sweep = Sweep(loop)
         upstream_sweep.start()

@@ -14,6 +14,7 @@ from tokenworks.spec.pue import PueTable
 from tokenworks.spec.service import Lora, Pool, Service, Slo, Speculative, Tier
 from tokenworks.spec.serving import Serving, Upstream
 from tokenworks.spec.site import Curtailment, Hall, Power, Site, Stage
+from tokenworks.spec.traffic import Hedging, Queue, Split
 
 PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("site", Site),
@@ -38,6 +39,9 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("workload[].input, .output", Lengths),
     ("run", Run),
     ("serve", Serving),
+    ("serve.splits.NAME", Split),
+    ("serve.queue", Queue),
+    ("serve.hedge", Hedging),
     ("serve.upstreams[]", Upstream),
 )
 

@@ -7,6 +7,7 @@ What is changed is the value of ``model`` (an alias, or a name that the upstream
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,6 +27,7 @@ class Known(msgspec.Struct):
 
     model: str
     stream: bool | None = None
+    n: Any = None
     stream_options: StreamOptions | None = None
     prompt_cache_key: str | None = None
     user: str | None = None
@@ -49,6 +51,11 @@ class Body:
     @property
     def streams(self) -> bool:
         return self.known.stream is True
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether its answer is a stream that another engine may be able to go on with."""
+        return self.streams and self.known.n in (None, 1)
 
     @property
     def wants_usage(self) -> bool:
