@@ -10,7 +10,7 @@ from tokenworks.control.routing import KV_AWARE
 from tokenworks.errors import InputError
 from tokenworks.serve.breaker import BreakerRules
 from tokenworks.serve.fair_queue import FairQueue, QueueRules
-from tokenworks.serve.hedging import Hedging, HedgeRules
+from tokenworks.serve.hedging import HedgeRules, Hedging
 from tokenworks.serve.http.limits import Limits
 from tokenworks.serve.http.pool import Patience
 from tokenworks.serve.http.sweep import Sweep

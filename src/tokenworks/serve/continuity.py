@@ -15,6 +15,7 @@ from tokenworks.serve.body.stream import DONE, END_OF_EVENT
 
 FOLD_BYTES = 4096  # of events that are kept before their text is taken out of them
 DATA = b"data: {"
+SHARED = ("id", "object", "created", "model")  # members that all events of a stream have in common
 _json = msgspec.json.encode
 
 
@@ -37,10 +38,6 @@ class _Usage(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
-    id: str = ""
-    object: str = ""
-    created: int = 0
-    model: str = ""
     choices: list[_Choice] = []
     usage: _Usage | None = None
 
@@ -87,7 +84,8 @@ class Continuity:
             self._plain = False
             return
         if self._first is None:
-            self._first = {n: getattr(event, n) for n in ("id", "object", "created", "model")}
+            said = msgspec.json.decode(text[6:])
+            self._first = {name: said[name] for name in SHARED if name in said}
         for choice in event.choices:
             delta = choice.delta or _Delta()
             if said := delta.content or choice.text:
@@ -101,6 +99,12 @@ class Continuity:
 
     # ------------------------------------------------------------------ another upstream
 
+    def exhausted(self, text: bytes) -> bool:
+        """Whether all tokens that the call allows are there, so that only the end is lacking."""
+        self._fold()
+        rest = left(text, self._made_before + self._made)
+        return self._plain and self._first is not None and rest is not None and rest <= 0
+
     def continuation(self, text: bytes) -> bytes | None:
         """The body of the call that goes on; None where the answer cannot be gone on with. Ends the present upstream's
         part."""
@@ -111,19 +115,14 @@ class Continuity:
             return None
         return continued(text, "".join(self._said), self._made_before) if self._first else text
 
-    def exhausted(self, text: bytes) -> bool:
-        """After `continuation`: whether all tokens that the call allows are there, so that only the end is lacking."""
-        rest = left(text, self._made_before)
-        return self._plain and self._first is not None and rest is not None and rest <= 0
-
     def end(self, wants_usage: bool) -> bytes:
         """The end of an exhausted answer, in the engine's place."""
         assert self._first is not None
-        said: dict[str, Any] = {"text": ""} if self._first["object"] == "text_completion" else {"delta": {}}
+        said: dict[str, Any] = {"text": ""} if self._first.get("object") == "text_completion" else {"delta": {}}
         choice = {"index": 0, **said, "finish_reason": "length"}
         events = [self._first | {"choices": [choice]}]
         if wants_usage and self._prompt is not None:
-            events.append(self._first | {"choices": [], "usage": self._sum(self._prompt, 0)})
+            events.append(self._first | {"choices": [], "usage": self._sum(self._prompt, self._made)})
         return b"".join(b"data: %b\n\n" % _json(event) for event in events) + DONE + END_OF_EVENT
 
     def _sum(self, prompt: int, completion: int) -> dict[str, int]:

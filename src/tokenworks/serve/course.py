@@ -16,7 +16,18 @@ from tokenworks.serve.upstream import Upstream
 class Course:
     """Of one call. ``position``: of the upstream among its service's; ``open``: while it works on the call."""
 
-    __slots__ = ("_asked", "_attempts", "_body", "_prompt", "_session", "_standby", "_tried", "open", "position", "served")
+    __slots__ = (
+        "_asked",
+        "_attempts",
+        "_body",
+        "_prompt",
+        "_session",
+        "_standby",
+        "_tried",
+        "open",
+        "position",
+        "served",
+    )
 
     def __init__(self, served: Served, body: Body, standby: Sequence[Served] = ()):
         """``standby``: services that stand in, in order."""

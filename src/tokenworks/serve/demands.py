@@ -19,7 +19,9 @@ def deadline_s(headers: dict[bytes, bytes]) -> float | None:
         return None
     wait_s = float(text) if _number(text) else 0.0
     if not 0 < wait_s <= LONGEST_S:
-        raise Refused(400, "header", f"X-Request-Timeout is a time in seconds, above 0 and up to {LONGEST_S:g}, e.g. 30")
+        raise Refused(
+            400, "header", f"X-Request-Timeout is a time in seconds, above 0 and up to {LONGEST_S:g}, e.g. 30"
+        )
     return wait_s
 
 

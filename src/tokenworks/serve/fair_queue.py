@@ -73,7 +73,9 @@ class FairQueue:
         if self.length >= rules.most:
             raise self._refused("the queue is full", wait_s)
         if wait_s > rules.longest_s:
-            raise self._refused(f"about {wait_s:.1f} s to wait, {rules.longest_s:g} s is the limit", wait_s - rules.longest_s)
+            raise self._refused(
+                f"about {wait_s:.1f} s to wait, {rules.longest_s:g} s is the limit", wait_s - rules.longest_s
+            )
         waiting = Waiting(tenant, start, refuse)
         waiting.timer = self._loop.call_later(rules.longest_s, self._late, waiting)
         if not line.heap:

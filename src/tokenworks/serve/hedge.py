@@ -30,7 +30,18 @@ class Asker(Exchange, Protocol):
 class Hedge:
     """Waits, asks, and takes over where it is the faster one. Only a stream that works is an answer."""
 
-    __slots__ = ("_asker", "_course", "_headers", "_hedging", "_leads", "_loop", "_timer", "attempt", "handle", "position")
+    __slots__ = (
+        "_asker",
+        "_course",
+        "_headers",
+        "_hedging",
+        "_leads",
+        "_loop",
+        "_timer",
+        "attempt",
+        "handle",
+        "position",
+    )
 
     def __init__(
         self, asker: Asker, course: Course, hedging: Hedging, delay_s: float, loop: asyncio.AbstractEventLoop

@@ -234,7 +234,9 @@ class Relay:
 
     def _begin_stream(self) -> None:
         self._started = True
-        self._tally.first_byte()
+        ttft_s, hedging = self._tally.first_byte(), self._course.served.hedging
+        if hedging:
+            hedging.observe(ttft_s)
         self._course.prefilled()
         self._connection.begin(200, self._type, self._more)
 
@@ -254,7 +256,9 @@ class Relay:
     def _pass_on_error(self) -> None:
         """An error of the upstream, in its own words; but its refusal of the gateway's own key is no matter of the caller's."""
         if self._status in (401, 403):
-            log.error("%s: upstream %d refuses the gateway's credential", self._course.served.name, self._course.position)
+            log.error(
+                "%s: upstream %d refuses the gateway's credential", self._course.served.name, self._course.position
+            )
             name = self._course.served.name
             self._fail(Refused(502, "upstream_credential", f"{name}: the upstream refuses the gateway"))
             return
@@ -291,14 +295,14 @@ class Relay:
     def _go_on(self, asked: bool) -> None:
         """The upstream of a stream that has begun is lost: another one goes on where it broke off, or the stream breaks off.
         ``asked``: it had the call, so what it made is metered."""
-        part, continuity, now = self._told(whole=False), self._continuity, self._loop.time()
-        text = continuity.continuation(self._body.text) if continuity else None
+        part, now = self._told(whole=False), self._loop.time()
         if end := self._all_but_end():
             self._leave_upstream()
             self._tally.write(part, partial(self._end_stream, rest=end))
             return
         if asked:
             self._tally.write(part, failed=part is MISSING)
+        text = self._continuity.continuation(self._body.text) if self._continuity else None
         progressed = self._stream is not None and self._stream.events > 0
         self._handle = None
         if text is not None and self._course.onward(now, progressed):
@@ -315,7 +319,7 @@ class Relay:
         if continuity is None:
             return b""
         if stream is not None and stream.held:
-            return continuity.forward(stream.rest()) + DONE + END_OF_EVENT
+            return continuity.forward(b"".join(stream.held)) + DONE + END_OF_EVENT
         return continuity.end(self._body.wants_usage) if continuity.exhausted(self._body.text) else b""
 
     # ------------------------------------------------------------------ the end
@@ -414,5 +418,3 @@ class Relay:
         self._held = False
         if self._handle:
             self._handle.resume()
-
-

@@ -70,7 +70,8 @@ class Router:
     def has_other(self, tried: Collection[int], now_s: float | None) -> bool:
         """Whether there is one that is well, or (``now_s`` given) due for a trial."""
         return any(
-            i not in tried and (b.closed or (now_s is not None and b.may_try(now_s))) for i, b in enumerate(self.breakers)
+            i not in tried and (b.closed or (now_s is not None and b.may_try(now_s)))
+            for i, b in enumerate(self.breakers)
         )
 
     def _chosen(

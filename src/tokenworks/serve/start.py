@@ -22,6 +22,7 @@ from tokenworks.serve.http.limits import Limits
 from tokenworks.serve.http.server import Application, ServerConnection
 from tokenworks.serve.http.sweep import Sweep
 from tokenworks.serve.keys import KeyRing
+from tokenworks.serve.lookout import Lookout
 from tokenworks.serve.metering import Meter
 from tokenworks.serve.served import Served
 from tokenworks.spec.factory import Factory
@@ -103,6 +104,8 @@ async def gateway(
         upstream_sweep = Sweep(loop)
         upstream_sweep.start()
         open_upstreams(services, upstream_sweep, loop)
+        lookout = Lookout(services, factory.serve.look_s)
+        lookout.start(upstream_sweep, loop)
         watch = loop.create_task(_watch(ring)) if ring else None
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it again
@@ -113,6 +116,7 @@ async def gateway(
             if cut:
                 log.warning("%d answers were cut off at the end of the drain", cut)
             await meter.settle()
+            lookout.stop()
             listening.sweep.stop()
             upstream_sweep.stop()
             for served in services:

@@ -38,9 +38,12 @@ class Tally:
         self._active = True
         self._metrics.active += 1
 
-    def first_byte(self) -> None:
+    def first_byte(self) -> float:
+        """Seconds since the request came."""
         self._attempt.ttft_us = self._since_us()
-        self._metrics.ttft.observe(self._attempt.ttft_us / 1e6)
+        ttft_s = self._attempt.ttft_us / 1e6
+        self._metrics.ttft.observe(ttft_s)
+        return ttft_s
 
     def _since_us(self) -> int:
         return round((time.perf_counter() - self._arrived_s) * 1e6)

@@ -62,7 +62,9 @@ class Upstream(Part):
         description="goes on with an answer that another began (vLLM, SGLang, llama.cpp): streams survive a lost engine",
     )
     kv_tokens: int = Field(262_144, ge=1, le=10**10, description="that its KV cache holds, for kv-aware routing")
-    metrics: Address | None = Field(None, description="its Prometheus page, whose loads routing then knows; none: not read")
+    metrics: Address | None = Field(
+        None, description="its Prometheus page, whose loads routing then knows; none: not read"
+    )
     kv_events: Annotated[str, AfterValidator(_endpoint)] | None = Field(
         None, description="where it publishes KV events (vLLM, SGLang), for kv-aware routing; none: not read"
     )

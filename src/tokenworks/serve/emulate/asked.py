@@ -44,13 +44,14 @@ class Call(msgspec.Struct):
     continue_final_message: bool = False
     state: int = msgspec.field(default=0, name=" state")  # of the text, where the answer begins or goes on
     begun: int = msgspec.field(default=0, name=" begun")  # words of the answer that were said before
+    begun_bytes: int = msgspec.field(default=0, name=" begun_bytes")  # of the message that holds them
 
     @property
     def input_tokens(self) -> int:
         if self.emulate and self.emulate.input_tokens:
-            return self.emulate.input_tokens
-        told = bytes(self.messages) or bytes(self.prompt)
-        return max(1, -(-len(told) // BYTES_PER_TOKEN))
+            return self.emulate.input_tokens + self.begun
+        told = len(bytes(self.messages) or bytes(self.prompt)) - self.begun_bytes
+        return max(1, -(-told // BYTES_PER_TOKEN)) + self.begun
 
     @property
     def output_tokens(self) -> int:
@@ -94,7 +95,11 @@ def read(body: bytes, chat: bool) -> Call:
 
 def _join_chat(call: Call) -> None:
     messages = _messages(call.messages)
-    begun: Any = messages.pop().content if call.continue_final_message and messages else None
-    if begun is not None and not isinstance(begun, str):
-        raise Refused(400, "continue_final_message", "the beginning of an answer is text")
-    call.state, call.begun = state_of_chat(messages, begun), len(begun or "") // WORD_BYTES
+    begun: Any = None
+    if call.continue_final_message and messages:
+        last = messages.pop()
+        begun = last.content
+        if not isinstance(begun, str):
+            raise Refused(400, "continue_final_message", "the beginning of an answer is text")
+        call.begun, call.begun_bytes = len(begun) // WORD_BYTES, len(msgspec.json.encode(last)) + 1
+    call.state = state_of_chat(messages, begun)
