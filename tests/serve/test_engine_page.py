@@ -39,7 +39,10 @@ vllm:num_requests_running_total{engine="1"} 999
         EngineState(4, 0, 0.125, 800.0),
     ),
     "llama.cpp": ("llamacpp:requests_processing 2\nllamacpp:requests_deferred 1\r\n", EngineState(2, None, None, None)),
-    "no figures": ("vllm:num_requests_running NaN\nvllm:num_requests_waiting -1\nx\n\n# {}", EngineState(None, None, None, None)),
+    "no figures": (
+        "vllm:num_requests_running NaN\nvllm:num_requests_waiting -1\nx\n\n# {}",
+        EngineState(None, None, None, None),
+    ),
     "nothing": ("", EngineState(None, None, None, None)),
 }
 

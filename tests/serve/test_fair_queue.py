@@ -121,9 +121,9 @@ def test_no_tenant_falls_behind_its_share(arrivals, weights, places):
         waiting = [t for t in left if left[t]]
         for a in waiting:
             for b in waiting:
-                assert abs(got[a] / weights.get(a, 1) - got[b] / weights.get(b, 1)) <= 1 / weights.get(a, 1) + 1 / weights.get(
-                    b, 1
-                )
+                assert abs(got[a] / weights.get(a, 1) - got[b] / weights.get(b, 1)) <= 1 / weights.get(
+                    a, 1
+                ) + 1 / weights.get(b, 1)
     assert hall.queue.length == sum(left.values())
 
 
@@ -138,7 +138,7 @@ def test_who_would_wait_too_long_is_told_when_to_come_again():
     assert hall.queue.expected_s("b") == pytest.approx(2 * 0.5)  # one of the others' comes before it
     for _ in range(7):
         hall.enter("a")
-    with pytest.raises(Refused, match="about 5.5 s to wait, 5 s is the limit") as refused:
+    with pytest.raises(Refused, match=r"about 5\.5 s to wait, 5 s is the limit") as refused:
         hall.enter("a")
     assert (refused.value.status, refused.value.retry_after_s) == (429, 1.0)
     hall.enter("b")  # whose own line is short

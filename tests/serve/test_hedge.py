@@ -49,17 +49,24 @@ def played(tmp_path, first, second, events, calls=1000):
 
 
 def test_the_faster_second_attempt_answers(tmp_path):
-    (status, headers, data), events, asked, outstanding, hedging = played(tmp_path, saying(CHUNK, 5.0), saying(OTHER), 2)
+    (status, headers, data), events, asked, outstanding, hedging = played(
+        tmp_path, saying(CHUNK, 5.0), saying(OTHER), 2
+    )
     assert (status, data) == (200, OTHER * 3 + DONE)
     assert asked == [(1, 1), (1, 0)]  # the slow one was told to stop
     assert outstanding == [0, 0]
-    assert sorted((e["attempt"], e["usage_status"], e["failed"]) for e in events) == [(1, "missing", True), (2, "final", False)]
+    assert sorted((e["attempt"], e["usage_status"], e["failed"]) for e in events) == [
+        (1, "missing", True),
+        (2, "final", False),
+    ]
     assert headers["x-request-id"] == next(e["id"] for e in events if e["attempt"] == 1)
     assert (hedging.hedged, hedging.won) == (1, 1)
 
 
 def test_the_faster_first_attempt_answers_and_the_second_is_metered(tmp_path):
-    (status, _, data), events, asked, outstanding, hedging = played(tmp_path, saying(CHUNK, 0.15), saying(OTHER, 5.0), 2)
+    (status, _, data), events, asked, outstanding, hedging = played(
+        tmp_path, saying(CHUNK, 0.15), saying(OTHER, 5.0), 2
+    )
     assert (status, data) == (200, CHUNK * 3 + DONE)
     assert asked == [(1, 0), (1, 1)]
     assert outstanding == [0, 0]
@@ -74,7 +81,9 @@ def test_a_quick_answer_is_asked_for_once(tmp_path):
 
 
 def test_no_more_than_the_share(tmp_path):
-    (status, _, data), events, asked, outstanding, hedging = played(tmp_path, saying(CHUNK, 0.15), saying(OTHER), 1, calls=5)
+    (status, _, data), events, asked, outstanding, hedging = played(
+        tmp_path, saying(CHUNK, 0.15), saying(OTHER), 1, calls=5
+    )
     assert (status, data, [n for n, _ in asked]) == (200, CHUNK * 3 + DONE, [1, 0])
     assert (hedging.hedged, outstanding) == (0, [0, 0])
 

@@ -111,7 +111,9 @@ def test_a_service_that_the_key_may_not_ask_for_does_not_stand_in(tmp_path):
 
     async def case():
         async with two(tmp_path, refusing(503), Engine(), ring=ring, **STANDBY) as gate:
-            return [(await gate.post(PLAIN, headers=[f"Authorization: Bearer {texts[n]}"]))[0] for n in ("chat", "both")]
+            return [
+                (await gate.post(PLAIN, headers=[f"Authorization: Bearer {texts[n]}"]))[0] for n in ("chat", "both")
+            ]
 
     assert run(case()) == [503, 200]
 
@@ -320,7 +322,9 @@ def test_an_answer_in_time_is_an_answer(tmp_path):
     async def case():
         async with front(tmp_path, Engine()) as gate:
             good = await gate.post(STREAM, headers=["X-Request-Timeout: 30"])
-            wrong = [(await gate.post(PLAIN, headers=[f"X-Request-Timeout: {t}"]))[0] for t in ("0", "-1", "soon", "1e9", "")]
+            wrong = [
+                (await gate.post(PLAIN, headers=[f"X-Request-Timeout: {t}"]))[0] for t in ("0", "-1", "soon", "1e9", "")
+            ]
             return good, wrong
 
     (status, _, body), wrong = run(case())

@@ -22,6 +22,7 @@ from tokenworks.serve.http.limits import Limits
 from tokenworks.serve.http.server import Application, ServerConnection
 from tokenworks.serve.http.sweep import Sweep
 from tokenworks.serve.keys import KeyRing
+from tokenworks.serve.kv_subscription import KvSubscription
 from tokenworks.serve.lookout import Lookout
 from tokenworks.serve.metering import Meter
 from tokenworks.serve.served import Served
@@ -95,7 +96,7 @@ async def gateway(
     factory: Factory, services: list[Served], ledger: Ledger, ring: KeyRing | None, host: str, port: int
 ) -> AsyncIterator[Listening]:
     """A gateway that takes traffic until the block ends; then it drains, and what was metered is durable."""
-    loop = asyncio.get_running_loop()
+    loop, kv_events = asyncio.get_running_loop(), KvSubscription(services)
     async with GroupCommit(ledger) as group:
         meter = Meter(group, f"gateway/{factory.name}/{socket.gethostname()}/{os.getpid()}")
         splits = splits_of(factory, services)
@@ -106,6 +107,7 @@ async def gateway(
         open_upstreams(services, upstream_sweep, loop)
         lookout = Lookout(services, factory.serve.look_s)
         lookout.start(upstream_sweep, loop)
+        kv_events.start(loop)
         watch = loop.create_task(_watch(ring)) if ring else None
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it again
@@ -117,6 +119,7 @@ async def gateway(
                 log.warning("%d answers were cut off at the end of the drain", cut)
             await meter.settle()
             lookout.stop()
+            kv_events.stop()
             listening.sweep.stop()
             upstream_sweep.stop()
             for served in services:
