@@ -125,9 +125,10 @@ def test_answers_have_openais_shape_and_the_tokens_that_were_asked_for(fast_mach
 def test_a_begun_answer_is_gone_on_with(fast_machine):
     """Chats by their last message, completions by the end of their prompt; an answer that was complete has no more words."""
     user = {"role": "user", "content": "hi"}
-    begun = lambda text, **more: chat(
-        messages=[user, {"role": "assistant", "content": text}], continue_final_message=True, **more
-    )  # noqa: E731
+
+    def begun(text, **more):
+        return chat(messages=[user, {"role": "assistant", "content": text}], continue_final_message=True, **more)
+
     whole = json.loads(asked_of_emulated(chat(max_tokens=30))[0][2])["choices"][0]["message"]["content"]
     half = whole[: 12 * WORD_BYTES]
     rest, stated, over, wrong = asked_of_emulated(

@@ -149,7 +149,7 @@ def test_killed_workers_cost_no_token_and_repeat_none(tmp_path):
 
 @pytest.mark.prove
 def test_two_hundred_killed_workers_cost_no_token_and_repeat_none(tmp_path, record_property):
-    with farm(5) as workers:
+    with farm(5, speed=8.0) as workers:
         streams, moved = look(*run(kills(tmp_path, workers, 200, 16, 2), 900))
         record_property("figure", f"{workers.killed} kills, {streams:,} streams whole, {moved:,} of them moved")
         assert workers.killed == 200

@@ -19,6 +19,7 @@ from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.keys import Key
 from tokenworks.serve.metering import Attempt, Meter, run_of, uuid7
+from tokenworks.serve.question import Question
 from tokenworks.serve.relay import Relay
 from tokenworks.serve.served import Served
 from tokenworks.serve.split import Split
@@ -88,7 +89,8 @@ class Gateway:
         tally = Tally(attempt, self.meter, served.metrics, request.arrived_s)
         try:
             standby = [s for s in served.standby if may_ask(key, s.name)] if served.standby else ()
-            Relay(Course(served, body, standby), request, body, tally, connection, self._loop).start()
+            course = Course(served, body, standby)
+            Relay(course, Question(request, body, course), tally, connection, self._loop).start(request.headers)
         except Refused as refused:
             served.metrics.answered(refused.status)
             raise

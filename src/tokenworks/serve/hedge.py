@@ -9,48 +9,37 @@ from tokenworks.serve.course import Course
 from tokenworks.serve.hedging import Hedging
 from tokenworks.serve.http.client import Broken, Exchange
 from tokenworks.serve.http.pool import Handle
+from tokenworks.serve.incoming import EVENT_STREAM
 from tokenworks.serve.metering import Attempt
-
-EVENT_STREAM = b"text/event-stream"
+from tokenworks.serve.question import Question
+from tokenworks.serve.tally import Tally
 
 
 class Asker(Exchange, Protocol):
-    """The relay that it works for; from its victory on it hands everything on to it."""
+    """The relay that it works for; once it leads it hands everything on to it."""
 
-    def ask_beside(self, hedge: Hedge) -> Attempt:
-        """Sends the same call to the upstream at ``hedge.position``, with ``hedge`` as its exchange."""
-
-    def adopt(self, hedge: Hedge, spoils: bool) -> None:
+    def adopt(self, position: int, handle: Handle | None, attempt: Attempt, spoils: bool) -> None:
         """It takes the first attempt's place. ``spoils``: that one is under way, and is given up."""
-
-    def spoiled(self, attempt: Attempt) -> None:
-        """An upstream had the call, and nobody knows what it did with it."""
 
 
 class Hedge:
     """Waits, asks, and takes over where it is the faster one. Only a stream that works is an answer."""
 
     __slots__ = (
-        "_asker",
-        "_course",
-        "_headers",
-        "_hedging",
-        "_leads",
-        "_loop",
-        "_timer",
-        "attempt",
-        "handle",
-        "position",
-    )
+        "_asker", "_attempt", "_course", "_handle", "_headers", "_hedging", "_leads", "_loop", "_position", "_question",
+        "_tally", "_timer",
+    )  # fmt: skip
 
     def __init__(
-        self, asker: Asker, course: Course, hedging: Hedging, delay_s: float, loop: asyncio.AbstractEventLoop
+        self, asker: Asker, course: Course, question: Question, tally: Tally, hedging: Hedging, delay_s: float,
+        loop: asyncio.AbstractEventLoop,
     ):  # fmt: skip
-        self._asker, self._course, self._hedging, self._loop = asker, course, hedging, loop
-        self.handle: Handle | None = None
-        self.attempt: Attempt | None = None
+        self._asker, self._course, self._question, self._tally = asker, course, question, tally
+        self._hedging, self._loop = hedging, loop
+        self._handle: Handle | None = None
+        self._attempt: Attempt | None = None  # while it is under way
         self._headers: dict[bytes, bytes] | None = None
-        self.position, self._leads = -1, False
+        self._position, self._leads = -1, False
         self._timer = loop.call_later(delay_s, self._launch)
 
     def _launch(self) -> None:
@@ -60,41 +49,44 @@ class Hedge:
         if not self._hedging.may():
             self._course.give_back(position)
             return
-        self.position = position
-        self.attempt = self._asker.ask_beside(self)
+        self._position, self._attempt = position, self._tally.beside()
+        upstream = self._course.served.router.upstreams[position]
+        upstream.pool.ask(self._question.payload(upstream, self._attempt.id), self, self._taken)
 
-    def taken(self, handle: Handle) -> None:
-        self.handle = handle
+    def _taken(self, handle: Handle) -> None:
+        self._handle = handle
 
     def take_over(self) -> bool:
         """The first attempt has failed: whether this one stands in for it."""
-        if self.position < 0:
-            self._timer.cancel()
+        self._timer.cancel()
+        if self._attempt is None:
             return False
         self._lead(False)
         return True
 
     def _lead(self, spoils: bool) -> None:
+        assert self._attempt is not None
         self._leads = True
-        self._asker.adopt(self, spoils)
+        self._asker.adopt(self._position, self._handle, self._attempt, spoils)
         if self._headers is not None:
             self._asker.answer_head(200, self._headers)
 
     def cancel(self) -> None:
         """The first attempt answers, or nobody wants an answer any more."""
         self._timer.cancel()
-        if self.position >= 0 and not self._leads:
-            self._course.served.router.undecided(self.position)
+        if self._attempt is not None and not self._leads:
+            self._course.served.router.undecided(self._position)
             self._drop(True)
 
     def _drop(self, sent: bool) -> None:
-        handle, self.handle = self.handle, None
+        """``sent``: the upstream had the call, and nobody knows what it did with it."""
+        attempt, self._attempt = self._attempt, None
+        handle, self._handle = self._handle, None
         if handle:
             handle.abandon()
-        self._course.give_back(self.position)
-        self.position = -1
-        if sent and self.attempt:
-            self._asker.spoiled(self.attempt)
+        self._course.give_back(self._position)
+        if sent and attempt:
+            self._tally.spoiled(attempt)
 
     # ------------------------------------------------------------------ the upstream's answer
 
@@ -123,6 +115,6 @@ class Hedge:
             self._asker.answer_broken(reason, kind)
             return
         if kind != "stale":
-            self._course.served.router.failed(self.position, self._loop.time())
-        self.handle = None
+            self._course.served.router.failed(self._position, self._loop.time())
+        self._handle = None
         self._drop(kind == "broken")
