@@ -29,13 +29,14 @@ class Ending:
         "_over", "_question", "_started", "_tally", "_timer",
     )  # fmt: skip
 
+    _incoming: Incoming  # of the present attempt
+
     def __init__(
         self, course: Course, question: Question, tally: Tally, connection: ServerConnection,
         loop: asyncio.AbstractEventLoop,
     ):  # fmt: skip
         self._course, self._question, self._tally = course, question, tally
         self._connection, self._loop = connection, loop
-        self._incoming = Incoming()
         self._handle: Handle | None = None
         self._continuity: Continuity | None = None
         self._admission: Admission | None = None

@@ -60,11 +60,11 @@ class Relay(Ending):
         self._ask(False)
 
     def _ask(self, fresh: bool) -> None:
-        course = self._course
-        self._tally.serves(course.served.name, course.served.model)
+        served, upstream = self._course.served, self._course.upstream
+        self._tally.serves(served.name, served.model)
         self._incoming = Incoming()
-        payload = self._question.payload(course.upstream, self._tally.attempt_id)
-        course.upstream.pool.ask(payload, self, self._taken, fresh)
+        payload = self._question.payload(upstream, self._tally.attempt_id)
+        upstream.pool.ask(payload, self, self._taken, fresh)
 
     def _taken(self, handle: Handle) -> None:
         self._handle = handle
