@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenworks.serve.admission import Admission
 from tokenworks.serve.fair_queue import FairQueue, QueueRules
 from tokenworks.serve.http.request import Refused
 
@@ -88,6 +89,32 @@ def test_a_flood_delays_only_itself():
     hall.give(2)
     assert "q" in hall.served
     assert [n for n in hall.served if n != "q"] == [f"f{i}" for i in range(11)]
+
+
+def test_who_comes_later_is_owed_nothing_for_the_time_before():
+    hall = Hall()
+    for i in range(60):
+        hall.enter("early", f"e{i}")
+    hall.give(30)
+    for i in range(20):
+        hall.enter("late", f"l{i}")
+    hall.give(20)
+    late = [n[0] == "l" for n in hall.served[30:]]
+    assert all(abs(sum(late[:n]) - n / 2) <= 1 for n in range(1, 21))
+
+
+def test_nobody_overtakes_who_waits():
+    """Not even where a place is free by now: those who wait are about to be called."""
+    hall = Hall(places=1)
+    hall.enter("a", "first")
+
+    class Course:
+        begin = pytest.fail
+
+    admission = Admission(Course(), hall.queue, hall.clock.time, lambda: None, lambda refused: None)
+    assert not admission.enter("b", {})
+    assert hall.queue.length == 2
+    assert admission.leave()
 
 
 def test_priorities_order_a_tenants_own_and_nobody_elses():

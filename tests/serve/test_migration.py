@@ -259,6 +259,17 @@ def test_thoughts_are_not_gone_on_with(tmp_path):
     assert (status, asked[1]) == (0, [])
 
 
+def test_a_role_that_comes_with_text_is_said_once(tmp_path):
+    """SGLang and others put both into one event; the text of the second engine's stays."""
+    both = CHUNK.replace(b'"delta":{', b'"delta":{"role":"assistant",')
+    ends = CHUNK.replace(b'"delta":{"content":"w"}', b'"delta":{},"finish_reason":"stop"') + DONE
+    (status, _, data), _, _, _ = played(
+        tmp_path, PLAIN, Engine(breaking(0, both)), Engine(breaking(0, both + CHUNK, ends)), events=2
+    )
+    assert (status, text_of(events_of(data))) == (200, "www")
+    assert data.count(b'"role"') == 1
+
+
 def test_an_error_only_where_no_worker_is_left(tmp_path):
     """Every engine dies; each is tried once as long as none adds to the answer."""
     silent = Engine(breaking(0))
