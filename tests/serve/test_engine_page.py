@@ -107,7 +107,7 @@ def test_what_is_stale_is_forgotten():
     for failures in range(1, STALE + 1):
         assert (gateway.elsewhere, gateway.crowded) == ([9, 0], [True, False])
         told(look, b"", 503) if failures == 1 else look.answer_broken("closed the connection", "broken")
-    assert (gateway.elsewhere, gateway.crowded, look.state) == ([0, 0], [False, False], None)
+    assert (gateway.elsewhere, gateway.crowded, gateway.engines[0]) == ([0, 0], [False, False], None)
     told(look, page(2))
     assert gateway.elsewhere == [2, 0]
 
@@ -132,6 +132,10 @@ def test_pages_are_asked_for_again_and_again(tmp_path):
                 while router.elsewhere != [wanted]:
                     await asyncio.sleep(0.005)
                 seen.append(wanted)
-            return seen
+            return seen, (await gate.get("/v1/metrics"))[2].decode()
 
-    assert run(case()) == [5, 1]
+    seen, metrics = run(case())
+    assert seen == [5, 1]
+    assert 'tokenworks_upstream_elsewhere{service="chat",upstream="0"} 1\n' in metrics
+    assert 'tokenworks_upstream_kv_used_ratio{service="chat",upstream="0"} 0\n' in metrics
+    assert "# TYPE tokenworks_upstream_kv_used_ratio gauge" in metrics

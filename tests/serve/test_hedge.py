@@ -43,6 +43,8 @@ def played(tmp_path, first, second, events, calls=1000):
             answer = await gate.post(STREAM)
             found = await gate.events(events)
             await asyncio.sleep(0.05)
+            metrics = (await gate.get("/v1/metrics"))[2].decode()
+            assert f'tokenworks_hedges_total{{service="chat",outcome="asked"}} {hedging.hedged}' in metrics
             return answer, found, [(len(e.asked), e.gone) for e in engines], gate.served[0].router.outstanding, hedging
 
     return run(case())

@@ -23,6 +23,8 @@ from tokenworks.serve.question import Question
 from tokenworks.serve.relay import Relay
 from tokenworks.serve.served import Served
 from tokenworks.serve.split import Split
+from tokenworks.serve.steering_metrics import HELP as STEERING_HELP
+from tokenworks.serve.steering_metrics import steering_lines
 from tokenworks.serve.tally import Tally
 
 log = logging.getLogger("tokenworks.serve")
@@ -157,9 +159,10 @@ class Gateway:
         self.access.of(request, "metrics")
         parts = [metrics.service_lines(s.name, s.metrics) for s in self.services]
         parts += [_upstream_lines(s) for s in self.services]
+        parts += [steering_lines(s) for s in self.services]
         parts.append({"tokenworks_events_lost_total": [f"tokenworks_events_lost_total {self.meter.lost}"]})
         parts.append(metrics.process_lines())
-        connection.respond(200, metrics.page(parts), metrics.TEXT)
+        connection.respond(200, metrics.page(parts, STEERING_HELP), metrics.TEXT)
 
 
 def _model(name: str, served: Served) -> dict[str, object]:

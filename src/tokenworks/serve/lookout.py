@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from tokenworks.serve.engine_page import EngineState, state_of
+from tokenworks.serve.engine_page import state_of
 from tokenworks.serve.http.client import Broken
 from tokenworks.serve.http.pool import Address, Handle, Patience, Pool
 from tokenworks.serve.http.sweep import Sweep
@@ -34,7 +34,6 @@ class Look:
         self._handle: Handle | None = None
         self._own = 0  # requests that this gateway had there when it asked
         self._failures, self._status, self._asked = 0, 0, False
-        self.state: EngineState | None = None
 
     def open(self, sweep: Sweep, loop: asyncio.AbstractEventLoop, patience_s: float) -> None:
         self._pool = Pool(self._address, Patience(patience_s, patience_s, patience_s, 1), sweep, loop)
@@ -45,9 +44,8 @@ class Look:
         self._pool.close()
 
     def ask(self, fresh: bool = False) -> None:
-        """One that has not come yet counts as failed."""
+        """The one before it comes to its end first, which the pool's patience bounds."""
         if self._asked:
-            self._failed()
             return
         self._pieces, self._status, self._asked = [], 0, True
         self._own = self._router.outstanding[self._position]
@@ -71,9 +69,10 @@ class Look:
         if state is None or state.requests is None:
             self._failed()
             return
-        self._failures, self.state = 0, state
+        self._failures = 0
         own = max(self._own, self._router.outstanding[self._position])  # what came or left meanwhile is nobody else's
-        self._report(max(0, state.requests - own), (state.kv_used or 0.0) >= CROWDED)
+        crowded = (state.kv_used or 0.0) >= CROWDED
+        self._router.reported(self._position, max(0, state.requests - own), crowded, state)
 
     def answer_broken(self, reason: str, kind: Broken) -> None:
         self._asked, self._handle = False, None
@@ -86,11 +85,7 @@ class Look:
         self._failures += 1
         if self._failures == STALE:
             log.warning("%s: upstream %d shows no metrics of its engine", self._router.service, self._position)
-            self.state = None
-            self._report(0, False)
-
-    def _report(self, elsewhere: int, crowded: bool) -> None:
-        self._router.reported(self._position, elsewhere, crowded)
+            self._router.reported(self._position, 0, False, None)
 
 
 def _path(url: str) -> str:

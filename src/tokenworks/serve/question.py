@@ -8,6 +8,7 @@ from tokenworks.serve.http.request import Request
 from tokenworks.serve.upstream import Upstream
 
 EMBEDDINGS = b"/v1/embeddings"
+GO_ON = (b"/v1/chat/completions", b"/v1/completions")
 LONGEST_PARENT = 100  # bytes of a traceparent; the standard's has 55
 
 
@@ -21,6 +22,11 @@ class Question:
         self._path, self._course = request.path, course
         parent = request.headers.get(b"traceparent", b"")
         self._trace = b"traceparent: %b\r\n" % parent if parent and len(parent) < LONGEST_PARENT else b""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether its answer is a stream that another engine may be able to go on with."""
+        return self.said.streams and self._path in GO_ON and self.said.known.n in (None, 1)
 
     def payload(self, upstream: Upstream, attempt: str) -> bytes:
         """The request as it is sent. Of the caller's headers those that join traces go on."""

@@ -106,10 +106,10 @@ class Relay(Ending):
         if status in TRY_ANOTHER and not self._started and self._another():
             return
         if self._incoming.head(status, headers):
-            said = self._question.said
-            if self._continuity is None and self._course.upstream.continues and said.goes_on:
+            question = self._question
+            if self._continuity is None and self._course.upstream.continues and question.goes_on:
                 self._continuity = Continuity()
-            self._incoming.stream = Stream(not said.wants_usage, self._continuity is not None)
+            self._incoming.stream = Stream(not question.said.wants_usage, self._continuity is not None)
         elif self._started:
             self._drop_upstream()
             self._go_on(asked=status < 400)

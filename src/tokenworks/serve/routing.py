@@ -14,6 +14,7 @@ from tokenworks.serve.breaker import Breaker, BreakerRules
 from tokenworks.serve.http.request import Refused
 
 if TYPE_CHECKING:
+    from tokenworks.serve.engine_page import EngineState
     from tokenworks.serve.prompt import Prompt
     from tokenworks.serve.upstream import Upstream
 
@@ -40,6 +41,7 @@ class Router:
         self.breakers = tuple(Breaker(rules) for _ in upstreams)
         self.outstanding, self.elsewhere = [0] * len(upstreams), [0] * len(upstreams)
         self.crowded = [False] * len(upstreams)  # its KV cache is full: passed over while others' are not
+        self.engines: list[EngineState | None] = [None] * len(upstreams)  # as they say of themselves
         self.freed: Callable[[], None] | None = None
         self._turn = self._number = 0
         self._gather()
@@ -130,9 +132,9 @@ class Router:
             self._loads[place] = self._load(i)
             update(self._tree, self._loads, place)
 
-    def reported(self, i: int, elsewhere: int, crowded: bool) -> None:
-        """By the engine's own metrics."""
-        self.elsewhere[i], self.crowded[i] = elsewhere, crowded
+    def reported(self, i: int, elsewhere: int, crowded: bool, state: EngineState | None) -> None:
+        """By the engine's own metrics; ``state`` None: there are none any more."""
+        self.elsewhere[i], self.crowded[i], self.engines[i] = elsewhere, crowded, state
         self._follow(i)
 
     def well(self, i: int) -> None:

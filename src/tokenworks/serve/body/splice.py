@@ -53,11 +53,6 @@ class Body:
         return self.known.stream is True
 
     @property
-    def goes_on(self) -> bool:
-        """Whether its answer is a stream that another engine may be able to go on with."""
-        return self.streams and self.known.n in (None, 1)
-
-    @property
     def wants_usage(self) -> bool:
         """Whether the caller asked for the chunk that holds the usage."""
         options = self.known.stream_options
