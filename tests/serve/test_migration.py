@@ -230,6 +230,17 @@ def test_an_engine_that_ends_before_the_end_has_broken_off(tmp_path):
     assert asked[1][0]["messages"][-1]["content"] == "www"
 
 
+def test_an_engine_that_says_that_it_failed_is_left(tmp_path):
+    """As vLLM does where its engine has died and its server has not: an error among the events, and [DONE]."""
+    error = b'data: {"error":{"message":"EngineCore died","code":500}}\n\n'
+    (status, _, data), asked, events, _ = played(
+        tmp_path, PLAIN, Engine(breaking(2, CHUNK + error, DONE)), Engine(), events=2
+    )
+    assert (status, data) == (200, CHUNK * 6 + DONE)
+    assert asked[1][0]["messages"][-1]["content"] == "www"
+    assert [e["usage_status"] for e in events] == ["partial", "final"]
+
+
 UNABLE = {
     "no engine that can": (PLAIN, {}),
     "several answers": ({**PLAIN, "n": 2}, ABLE),

@@ -15,6 +15,7 @@ from tokenworks.serve.body.stream import DONE, END_OF_EVENT
 
 FOLD_BYTES = 4096  # of events that are kept before their text is taken out of them
 DATA = b"data: {"
+ERROR = b'data: {"error":'  # how vLLM and SGLang say in a stream that they cannot go on
 SHARED = ("id", "object", "created", "model")  # members that all events of a stream have in common
 _json = msgspec.json.encode
 
@@ -84,8 +85,8 @@ class Continuity:
             self._plain = False
             return
         if self._first is None:
-            said = msgspec.json.decode(text[6:])
-            self._first = {name: said[name] for name in SHARED if name in said}
+            whole = msgspec.json.decode(text[6:])
+            self._first = {name: whole[name] for name in SHARED if name in whole}
         for choice in event.choices:
             delta = choice.delta or _Delta()
             if said := delta.content or choice.text:

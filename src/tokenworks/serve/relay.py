@@ -14,7 +14,7 @@ from tokenworks.serve.admission import Admission
 from tokenworks.serve.body.splice import read
 from tokenworks.serve.body.stream import DONE, END_OF_EVENT, Stream
 from tokenworks.serve.body.usage import MISSING
-from tokenworks.serve.continuity import Continuity
+from tokenworks.serve.continuity import ERROR, Continuity
 from tokenworks.serve.demands import deadline_s
 from tokenworks.serve.ending import Ending
 from tokenworks.serve.hedge import Hedge
@@ -123,14 +123,17 @@ class Relay(Ending):
         if self._hedge:
             self._hedge.cancel()
             self._hedge = None
-        out = stream.feed(data)
+        failed = -1 if self._continuity is None else data.find(ERROR)
+        out = stream.feed(data if failed < 0 else data[:failed])
         if self._continuity is not None:
             out = self._continuity.forward(out)
         if out and not self._gone and not self._over:
             if not self._started:
                 self._begin_stream()
             self._connection.chunk(out)
-        if stream.done and not self._tally.written:
+        if failed >= 0:
+            self._give_up_upstream("says in its stream that it has failed")
+        elif stream.done and not self._tally.written:
             self._tally.write(self._incoming.told(whole=True), self._end_stream)
 
     def answer_end(self) -> None:
