@@ -16,6 +16,7 @@ from tokenworks.spec.scaling import Scaling
 from tokenworks.spec.service import Lora, Pool, Service, Slo, Speculative, Tier
 from tokenworks.spec.serving import Serving, Upstream
 from tokenworks.spec.site import Curtailment, Hall, Power, Site, Stage
+from tokenworks.spec.traffic import Hedging, Queue, Split
 
 PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("site", Site),
@@ -41,6 +42,9 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("workload[].input, .output", Lengths),
     ("run", Run),
     ("serve", Serving),
+    ("serve.splits.NAME", Split),
+    ("serve.queue", Queue),
+    ("serve.hedge", Hedging),
     ("serve.upstreams[]", Upstream),
     ("serve.fleets[]", FleetOf),
     ("serve.fleets[].processes", Processes),
