@@ -55,6 +55,8 @@ def services_of(factory: Factory, upstreams: Mapping[str, Sequence[Upstream]]) -
 
 
 def open_upstreams(services: Sequence[Served], sweep: Sweep, loop: asyncio.AbstractEventLoop) -> None:
+    """Those that are not open yet."""
     for served in services:
-        for upstream in served.router.upstreams:
-            upstream.open(sweep, loop)
+        for upstream in served.router.listed:
+            if not upstream.opened:
+                upstream.open(sweep, loop)

@@ -97,7 +97,7 @@ class Relay:
         if self._tally.attempts > served.retries:
             return False
         tried = [*self._tried, self._upstream]
-        if not any(b.closed and i not in tried for i, b in enumerate(router.breakers)):
+        if not any(router.breakers[i].closed and i not in tried for i in router.positions):
             return False
         try:
             chosen = router.take(self._session, self._loop.time(), tried)

@@ -37,18 +37,42 @@ class Router:
                 f"{service}: kv-aware routing needs the engines' KV events, which the gateway does not read yet; "
                 "choose session, least-loaded or power-of-two"
             )
-        self.service, self.upstreams = service, tuple(upstreams)
-        self._policy, self._seed = policy, seed
-        self.breakers = tuple(Breaker(rules) for _ in upstreams)
+        self.service, self.upstreams = service, list(upstreams)
+        self._policy, self._seed, self._rules = policy, seed, rules
+        self.breakers = [Breaker(rules) for _ in upstreams]
         self.outstanding = [0] * len(upstreams)
+        self.positions = list(range(len(upstreams)))  # of those that take calls, in the order of the file
         self._turn = self._number = 0
         self._gather()
         choose(policy, self._loads, self._tree, 0, seed, 0, 0)  # compiled before the first caller waits for it
         update(self._tree, self._loads, 0)
 
+    @property
+    def listed(self) -> list[Upstream]:
+        """Those that take calls."""
+        return [self.upstreams[i] for i in self.positions]
+
+    def take_over(self, fresh: Router) -> list[Upstream]:
+        """Upstreams, policy and rules of another router; returns the upstreams that are gone. Their positions stay, for the
+        calls that are under way there."""
+        gone = {self.upstreams[i].identity: i for i in reversed(self.positions)}
+        before, self.positions = self.positions, []
+        for new in fresh.upstreams:
+            place = gone.pop(new.identity, len(self.upstreams))
+            if place == len(self.upstreams):
+                self.upstreams.append(new)
+                self.breakers.append(Breaker(fresh._rules))
+                self.outstanding.append(0)
+            self.upstreams[place].most = new.most
+            self.breakers[place].rules = fresh._rules
+            self.positions.append(place)
+        self._policy, self._seed, self._rules = fresh._policy, fresh._seed, fresh._rules
+        self._gather()
+        return [self.upstreams[i] for i in before if i not in self.positions]
+
     def _gather(self) -> None:
         """The pool anew, out of those that are well: what the policy sees."""
-        self._members = [i for i, breaker in enumerate(self.breakers) if breaker.closed]
+        self._members = [i for i in self.positions if self.breakers[i].closed]
         self._place = {upstream: place for place, upstream in enumerate(self._members)}
         self._loads = np.array([self.outstanding[i] for i in self._members], np.int64)
         self._tree = tree_for(max(1, len(self._members)))
@@ -62,14 +86,15 @@ class Router:
         return i
 
     def _chosen(self, session: int, now_s: float, tried: Collection[int]) -> int:
-        for i, breaker in enumerate(self.breakers):
+        for i in self.positions:
+            breaker = self.breakers[i]
             if breaker.may_try(now_s) and i not in tried:
                 breaker.trying = True
                 return i
         if not self._members:
             raise Refused(
                 503, "no_upstream", f"{self.service}: no upstream answers at present",
-                retry_after_s=max(1.0, min(b.retry_s for b in self.breakers) - now_s),
+                retry_after_s=max(1.0, min(self.breakers[i].retry_s for i in self.positions) - now_s),
             )  # fmt: skip
         number, turn = self._number, self._turn
         self._number += 1

@@ -1,4 +1,4 @@
-"""Starts the gateway, keeps it running, lets it go: sockets, ledger, sweep, drain."""
+"""Starts the gateway, keeps it running, lets it go: ledger, port, upstreams, what is read again, drain."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import gc
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from tokenworks.errors import InputError
 from tokenworks.ledger import GroupCommit, Ledger
 from tokenworks.serve.access import Access
 from tokenworks.serve.building import limits_of, open_upstreams
 from tokenworks.serve.gateway import Gateway
-from tokenworks.serve.http.limits import Limits
-from tokenworks.serve.http.server import Application, ServerConnection
+from tokenworks.serve.http.listening import Listening, listen
 from tokenworks.serve.http.sweep import Sweep
 from tokenworks.serve.keys import KeyRing
-from tokenworks.serve.metering import Meter
+from tokenworks.serve.metering import Commits, Meter
+from tokenworks.serve.processes.board import Board
+from tokenworks.serve.reloading import take_over_each
 from tokenworks.serve.served import Served
+from tokenworks.serve.tls import Certificate
 from tokenworks.spec.factory import Factory
 
 log = logging.getLogger("tokenworks.serve")
-BACKLOG = 4096
-KEYS_INTERVAL_S = 1.0
+LOOK_S = 1.0  # between looks at files that may have changed
 
 
 def run_loop(main: Any) -> Any:
@@ -41,52 +41,16 @@ def run_loop(main: Any) -> Any:
         return runner.run(main)
 
 
-@dataclass
-class Listening:
-    """An HTTP server that takes connections."""
+@dataclass(frozen=True)
+class Door:
+    """Where callers come in, and what may change while they do."""
 
-    server: asyncio.Server
-    sweep: Sweep
-    app: Application
-    port: int
-
-    async def drain(self, patience_s: float) -> int:
-        """Takes no more connections, lets answers in progress end; returns how many had to be cut off."""
-        self.app.draining = True
-        self.server.close()
-        loop = asyncio.get_running_loop()
-        end_s = loop.time() + patience_s
-        for connection in self._connections():
-            connection.shut()
-        while self._busy() and loop.time() < end_s:
-            await asyncio.sleep(0.02)
-        left = self._busy()
-        for connection in self._connections():
-            connection.abort()
-        return left
-
-    def _connections(self) -> list[ServerConnection]:
-        return [m for m in self.sweep.members if isinstance(m, ServerConnection)]
-
-    def _busy(self) -> int:
-        return sum(c.busy for c in self._connections())
-
-
-async def listen(app: Application, limits: Limits, host: str, port: int) -> Listening:
-    """Opens the port (0: any). Raises InputError where it cannot be had."""
-    if not 0 <= port <= 65_535:
-        raise InputError(f"cannot listen at {host}:{port}: a port is a number from 0 to 65535")
-    loop = asyncio.get_running_loop()
-    sweep = Sweep(loop)
-    try:
-        server = await loop.create_server(
-            lambda: ServerConnection(app, limits, sweep, loop), host, port, backlog=BACKLOG, reuse_address=True
-        )
-    except OSError as error:
-        raise InputError(f"cannot listen at {host}:{port}: {error}") from None
-    sweep.start()
-    bound: socket.socket = server.sockets[0]
-    return Listening(server, sweep, app, bound.getsockname()[1])
+    host: str = "127.0.0.1"
+    port: int = 0
+    opened: socket.socket | None = None  # listens already, in place of host and port
+    certificate: Certificate | None = None
+    factories: asyncio.Queue[Factory] | None = None  # that take the place of the present one
+    board: Board | None = None  # of several processes, for their counters
 
 
 @asynccontextmanager
@@ -94,54 +58,89 @@ async def gateway(
     factory: Factory, services: list[Served], ledger: Ledger, ring: KeyRing | None, host: str, port: int
 ) -> AsyncIterator[Listening]:
     """A gateway that takes traffic until the block ends; then it drains, and what was metered is durable."""
+    async with GroupCommit(ledger) as group, front(factory, services, group, ring, Door(host, port)) as listening:
+        yield listening
+
+
+@asynccontextmanager
+async def front(
+    factory: Factory, services: list[Served], group: Commits, ring: KeyRing | None, door: Door
+) -> AsyncIterator[Listening]:
+    """The same over any way into a ledger, which must outlive the block."""
     loop = asyncio.get_running_loop()
-    async with GroupCommit(ledger) as group:
-        meter = Meter(group, f"gateway/{factory.name}/{socket.gethostname()}/{os.getpid()}")
-        app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop)
-        listening = await listen(app, limits_of(factory), host, port)
-        upstream_sweep = Sweep(loop)
-        upstream_sweep.start()
-        open_upstreams(services, upstream_sweep, loop)
-        watch = loop.create_task(_watch(ring)) if ring else None
-        gc.collect()
-        gc.freeze()  # what is there now stays: the collector need not look at it again
-        try:
-            yield listening
-        finally:
-            cut = await listening.drain(factory.serve.drain_s)
-            if cut:
-                log.warning("%d answers were cut off at the end of the drain", cut)
-            await meter.settle()
-            listening.sweep.stop()
-            upstream_sweep.stop()
-            for served in services:
-                for upstream in served.router.upstreams:
-                    upstream.close()
-            if watch:
-                watch.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await watch
-            gc.unfreeze()
+    meter = Meter(group, f"gateway/{factory.name}/{socket.gethostname()}/{os.getpid()}")
+    app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop, door.board)
+    tls = door.certificate.context if door.certificate else None
+    listening = await listen(app, limits_of(factory), door.host, door.port, opened=door.opened, tls=tls)
+    upstream_sweep = Sweep(loop)
+    upstream_sweep.start()
+    open_upstreams(services, upstream_sweep, loop)
+    beside = [loop.create_task(work) for work in _beside(door, ring, listening, app, upstream_sweep)]
+    gc.collect()
+    gc.freeze()  # what is there now stays: the collector need not look at it again
+    try:
+        yield listening
+    finally:
+        cut = await listening.drain(factory.serve.drain_s)
+        if cut:
+            log.warning("%d answers were cut off at the end of the drain", cut)
+        await meter.settle()
+        listening.sweep.stop()
+        upstream_sweep.stop()
+        for served in app.services:
+            for upstream in served.router.upstreams:
+                upstream.close()
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+        gc.unfreeze()
 
 
-async def _watch(ring: KeyRing) -> None:
-    """Keys that are added or revoked hold within a second or so."""
+class Changing(Protocol):
+    """Something from a file that may change."""
+
+    def refresh(self) -> str:
+        """The reason, where a changed file could not be taken over."""
+
+
+def _beside(
+    door: Door, ring: KeyRing | None, listening: Listening, app: Gateway, upstream_sweep: Sweep
+) -> list[Awaitable[None]]:
+    """What goes on beside the traffic."""
+    works: list[Any] = []
+    changing = [one for one in (ring, door.certificate) if one is not None]
+    if changing:
+        works.append(_watch(changing))
+    if door.factories is not None:
+        works.append(take_over_each(door.factories, listening, app, upstream_sweep))
+    if door.board is not None:
+        works.append(door.board.keep(app.lines))
+    return works
+
+
+async def _watch(changing: Sequence[Changing]) -> None:
+    """Keys and certificates that change hold within a second or so."""
     while True:
-        await asyncio.sleep(KEYS_INTERVAL_S)
-        if why := ring.refresh():
-            log.error("the key file cannot be read, the keys known so far stay in force: %s", why)
+        await asyncio.sleep(LOOK_S)
+        for one in changing:
+            if why := one.refresh():
+                log.error("a changed file cannot be read, what was known so far stays in force: %s", why)
 
 
-async def until_asked(said: Callable[[], None]) -> None:
-    """Until Ctrl-C or SIGTERM."""
+async def until_asked(said: Callable[[], None], again: Callable[[], None] | None = None) -> None:
+    """Until Ctrl-C or SIGTERM. ``again``: called for every SIGHUP."""
     import signal
 
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked.set)
+    handlers = {signal.SIGINT: asked.set, signal.SIGTERM: asked.set}
+    if again:
+        handlers[signal.SIGHUP] = again
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
     said()
     try:
         await asked.wait()
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+        for number in handlers:
+            with contextlib.suppress(ValueError):
+                loop.remove_signal_handler(number)

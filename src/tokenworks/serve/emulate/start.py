@@ -14,7 +14,7 @@ from tokenworks.serve.emulate.clock import Clock
 from tokenworks.serve.emulate.pace import chunks_s, most_tokens_s, require_pace
 from tokenworks.serve.emulate.worker import EmulatedWorker
 from tokenworks.serve.http.limits import Limits
-from tokenworks.serve.start import listen
+from tokenworks.serve.http.listening import listen
 from tokenworks.serve.upstream import Upstream
 from tokenworks.spec.factory import Factory
 
