@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from pathlib import Path
 
 from tokenworks.errors import InputError
 from tokenworks.serve.building import limits_of, open_upstreams, services_of, upstreams_of
 from tokenworks.serve.gateway import Gateway
 from tokenworks.serve.http.listening import Listening
 from tokenworks.serve.http.sweep import Sweep
+from tokenworks.serve.stamp import stamp
 from tokenworks.spec.factory import Factory
 
+LOOK_S = 1.0
+GONE = (0, 0, 0)  # for a moment, while an editor puts another file in its place
 log = logging.getLogger("tokenworks.serve")
 
 
@@ -27,6 +32,27 @@ async def take_over_each(
             log.error("the factory is not taken over, the old one stays in force: %s", error)
         else:
             log.warning("took over %s", factory.source_file or factory.name)
+
+
+def checked(load: Callable[[], Factory]) -> Factory | None:
+    """What ``load`` reads, where a gateway can work with it; otherwise says why not."""
+    try:
+        factory = load()
+        services_of(factory, upstreams_of(factory))
+    except InputError as error:
+        log.error("the factory is not taken over, the old one stays in force: %s", error)
+        return None
+    return factory
+
+
+async def watch(path: Path, changed: Callable[[], None]) -> None:
+    """Calls ``changed`` whenever a file is another one than before."""
+    seen = stamp(path)
+    while True:
+        await asyncio.sleep(LOOK_S)
+        if stamp(path) not in (seen, GONE):
+            seen = stamp(path)
+            changed()
 
 
 def take_over(factory: Factory, listening: Listening, app: Gateway, upstream_sweep: Sweep) -> None:

@@ -8,7 +8,7 @@ import gc
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -75,7 +75,9 @@ async def front(
     upstream_sweep = Sweep(loop)
     upstream_sweep.start()
     open_upstreams(services, upstream_sweep, loop)
-    beside = [loop.create_task(work) for work in _beside(door, ring, listening, app, upstream_sweep)]
+    beside: list[asyncio.Task[None]] = [
+        loop.create_task(work) for work in _beside(door, ring, listening, app, upstream_sweep)
+    ]
     gc.collect()
     gc.freeze()  # what is there now stays: the collector need not look at it again
     try:
@@ -105,9 +107,9 @@ class Changing(Protocol):
 
 def _beside(
     door: Door, ring: KeyRing | None, listening: Listening, app: Gateway, upstream_sweep: Sweep
-) -> list[Awaitable[None]]:
+) -> list[Coroutine[Any, Any, None]]:
     """What goes on beside the traffic."""
-    works: list[Any] = []
+    works: list[Coroutine[Any, Any, None]] = []
     changing = [one for one in (ring, door.certificate) if one is not None]
     if changing:
         works.append(_watch(changing))
@@ -127,8 +129,10 @@ async def _watch(changing: Sequence[Changing]) -> None:
                 log.error("a changed file cannot be read, what was known so far stays in force: %s", why)
 
 
-async def until_asked(said: Callable[[], None], again: Callable[[], None] | None = None) -> None:
-    """Until Ctrl-C or SIGTERM. ``again``: called for every SIGHUP."""
+async def until_asked(
+    said: Callable[[], None], again: Callable[[], None] | None = None, ended: asyncio.Future[None] | None = None
+) -> None:
+    """Until Ctrl-C or SIGTERM. ``again``: called for every SIGHUP. ``ended``: over before anybody asks; raises what it does."""
     import signal
 
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
@@ -139,7 +143,12 @@ async def until_asked(said: Callable[[], None], again: Callable[[], None] | None
         loop.add_signal_handler(number, handler)
     said()
     try:
-        await asked.wait()
+        asking = loop.create_task(asked.wait())
+        waits: list[asyncio.Future[Any]] = [asking, *([ended] if ended else [])]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        asking.cancel()
+        if ended and ended.done():
+            ended.result()
     finally:
         for number in handlers:
             with contextlib.suppress(ValueError):

@@ -67,12 +67,13 @@ async def listen(
     def made() -> ServerConnection:
         return ServerConnection(app, listening.limits, sweep, loop)
 
-    options = {"ssl": tls, "ssl_handshake_timeout": HANDSHAKE_S, "ssl_shutdown_timeout": TLS_CLOSE_S} if tls else {}
     where: dict[str, Any] = {"sock": opened} if opened else {"host": host, "port": port, "reuse_address": True}
+    if tls:
+        where |= {"ssl": tls, "ssl_handshake_timeout": HANDSHAKE_S, "ssl_shutdown_timeout": TLS_CLOSE_S}
     if not opened:
         require_port(host, port)
     try:
-        server = await loop.create_server(made, backlog=BACKLOG, start_serving=False, **where, **options)
+        server = await loop.create_server(made, backlog=BACKLOG, start_serving=False, **where)
         listening = Listening(server, sweep, app, 0, limits)
         await server.start_serving()
     except OSError as error:
