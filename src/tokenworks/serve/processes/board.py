@@ -17,7 +17,7 @@ import msgspec
 from tokenworks.serve.metrics import HELP
 
 Lines: TypeAlias = dict[str, list[str]]  # of a page, by the name of their metric
-INTERVAL_S = 0.25
+INTERVAL_S = 0.5
 LEAST = ("tokenworks_upstream_up", "process_start_time_seconds")  # of all processes; other metrics add up
 _decode = msgspec.msgpack.Decoder(Lines).decode
 
