@@ -27,7 +27,9 @@ class Processes:
         """Of the children whose name begins so."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in children}
-        names = {pid: words[-2].decode() for pid, words in commands.items() if len(words) > 1}  # not those that are dead
+        names = {
+            pid: words[-2].decode() for pid, words in commands.items() if len(words) > 1
+        }  # not those that are dead
         return [pid for pid, found in sorted(names.items(), key=lambda item: item[1]) if found.startswith(name)]
 
     def kill(self, name):

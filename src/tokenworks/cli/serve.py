@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         import httptools  # noqa: F401
     except ImportError:
         raise InputError("`tokenworks serve` needs the extra serve: pip install 'tokenworks[serve]'") from None
-    from tokenworks.serve.start import run_loop
+    from tokenworks.serve.loop import run_loop
 
     factory = load(args.file)
     if not _keys(args) and args.host not in LOOPBACK:
@@ -148,8 +148,8 @@ async def _until_asked(
     from pathlib import Path
 
     from tokenworks.api import load
+    from tokenworks.serve.loop import until_asked
     from tokenworks.serve.reloading import checked, watch
-    from tokenworks.serve.start import until_asked
 
     def again() -> None:
         if args.emulate:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -29,16 +28,6 @@ from tokenworks.spec.factory import Factory
 
 log = logging.getLogger("tokenworks.serve")
 LOOK_S = 1.0  # between looks at files that may have changed
-
-
-def run_loop(main: Any) -> Any:
-    """Runs a coroutine to its end, on uvloop where it is installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
 
 
 @dataclass(frozen=True)
@@ -127,29 +116,3 @@ async def _watch(changing: Sequence[Changing]) -> None:
         for one in changing:
             if why := one.refresh():
                 log.error("a changed file cannot be read, what was known so far stays in force: %s", why)
-
-
-async def until_asked(
-    said: Callable[[], None], again: Callable[[], None] | None = None, ended: asyncio.Future[None] | None = None
-) -> None:
-    """Until Ctrl-C or SIGTERM. ``again``: called for every SIGHUP. ``ended``: over before anybody asks; raises what it does."""
-    import signal
-
-    loop, asked = asyncio.get_running_loop(), asyncio.Event()
-    handlers = {signal.SIGINT: asked.set, signal.SIGTERM: asked.set}
-    if again:
-        handlers[signal.SIGHUP] = again
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
-    said()
-    try:
-        asking = loop.create_task(asked.wait())
-        waits: list[asyncio.Future[Any]] = [asking, *([ended] if ended else [])]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        asking.cancel()
-        if ended and ended.done():
-            ended.result()
-    finally:
-        for number in handlers:
-            with contextlib.suppress(ValueError):
-                loop.remove_signal_handler(number)

@@ -7,9 +7,8 @@ import sys
 from asyncio.subprocess import PIPE, Process
 
 from tokenworks.errors import InputError
-from tokenworks.serve.processes.settings import Again, Failed, Ready, Settings, from_child, to_line
+from tokenworks.serve.processes.settings import LONGEST_LINE, Again, Failed, Ready, Settings, from_child, to_line
 
-LONGEST_LINE = 16 << 20
 COMMAND = (sys.executable, "-m", "tokenworks.serve.processes.roles")  # and a name, for who lists processes
 
 

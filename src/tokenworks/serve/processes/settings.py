@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
+
+LONGEST_LINE = 16 << 20
 
 
 class FactoryText(msgspec.Struct):
@@ -69,5 +73,5 @@ Settings = LedgerSettings | EngineSettings | GatewaySettings
 ToChild = LedgerSettings | EngineSettings | GatewaySettings | Again
 FromChild = Ready | Failed
 to_line = msgspec.json.Encoder().encode
-to_child = msgspec.json.Decoder(ToChild).decode
-from_child = msgspec.json.Decoder(FromChild).decode
+to_child: Callable[[bytes], ToChild] = msgspec.json.Decoder(ToChild).decode
+from_child: Callable[[bytes], FromChild] = msgspec.json.Decoder(FromChild).decode

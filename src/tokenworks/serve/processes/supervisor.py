@@ -75,8 +75,10 @@ class Supervisor:
             Keeper(f"gateway-{place}", lambda place=place: self._gateway_settings(place))  # type: ignore[misc]
             for place in range(wanted.processes)
         ]
-        for keeper in self._gateways:
-            await keeper.start()
+        began = await asyncio.gather(*(keeper.start() for keeper in self._gateways), return_exceptions=True)
+        for failure in began:
+            if isinstance(failure, BaseException):
+                raise failure
 
     async def _start_first(self, name: str, settings: Settings) -> dict[str, list[str]]:
         keeper = Keeper(name, lambda: settings)
