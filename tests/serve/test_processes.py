@@ -12,8 +12,10 @@ import pytest
 from live_gateway import CHUNK, DONE, Engine, run
 from live_processes import SOURCE, desk, processes, require_booked, until
 
+from tokenworks.api import load
 from tokenworks.errors import InputError
 from tokenworks.serve.processes.doors import doors, meeting_place
+from tokenworks.serve.processes.supervisor import Supervisor, Wanted, supervised
 
 PLAIN = {"model": "chat", "messages": []}
 
@@ -22,7 +24,7 @@ def counted(page):
     return int(re.search(rb'requests_total\{service="chat",status="200"\} (\d+)', page)[1])
 
 
-def test_they_share_port_ledger_and_counters_and_end_together(tmp_path):
+def test_they_share_port_ledger_and_counters_and_do_not_outlive_their_supervisor(tmp_path):
     async def case():
         async with processes(tmp_path, Engine()) as gate:
             for _ in range(40):
@@ -34,13 +36,14 @@ def test_they_share_port_ledger_and_counters_and_end_together(tmp_path):
             after = counted((await gate.get("/v1/metrics"))[2])
             await gate.post(PLAIN)
             children = gate.pids("")
-            return pages, after, await gate.stop(), children
+            gate.process.kill()
+            await gate.process.wait()
+            await until(lambda: not [pid for pid in children if alive(pid)])  # without their supervisor nothing stays
+            return pages, after
 
-    pages, after, code, children = run(case())
+    pages, after = run(case())
     assert set(pages) == {40}
     assert after == 40  # those of the killed one stay counted
-    assert code == 0
-    assert not [pid for pid in children if alive(pid)]
     assert require_booked(tmp_path, []) == 41
     rows = sources(tmp_path)
     assert len(rows) >= 2, "one process answered them all"
@@ -61,40 +64,15 @@ def sources(folder):
         return {row["source"] for row in ledger.usage_table().to_pylist()}
 
 
-def test_sigterm_lets_streams_end_and_takes_no_new_callers(tmp_path):
-    async def slow(request, connection):
-        connection.begin(200, b"text/event-stream")
-        for _ in range(8):
-            connection.chunk(CHUNK)
-            await asyncio.sleep(0.1)
-        connection.finish(DONE)
-
-    async def case():
-        async with processes(tmp_path, Engine(slow)) as gate:
-            asking = asyncio.ensure_future(gate.post({**PLAIN, "stream": True}))
-            await asyncio.sleep(0.3)
-            code = await gate.stop()
-            return code, await asking
-
-    code, (status, _, body) = run(case())
-    assert (code, status, body) == (0, 200, CHUNK * 8 + DONE)
-    assert require_booked(tmp_path, []) == 1
+async def slow(request, connection):
+    connection.begin(200, b"text/event-stream")
+    for _ in range(8):
+        connection.chunk(CHUNK)
+        await asyncio.sleep(0.1)
+    connection.finish(DONE)
 
 
-def test_without_its_supervisor_nothing_stays(tmp_path):
-    async def case():
-        async with processes(tmp_path, Engine()) as gate:
-            assert (await gate.post(PLAIN))[0] == 200
-            children = gate.pids("")
-            gate.process.kill()
-            await gate.process.wait()
-            await until(lambda: not [pid for pid in children if alive(pid)])
-
-    run(case())
-    assert require_booked(tmp_path, []) == 1
-
-
-def test_a_changed_file_is_taken_over_by_all_and_a_bad_one_by_none(tmp_path):
+def test_a_changed_file_is_taken_over_by_all_a_bad_one_by_none_and_sigterm_lets_streams_end(tmp_path):
     async def case():
         old, new = Engine(), Engine()
         async with processes(tmp_path, old, new) as gate:
@@ -110,9 +88,14 @@ def test_a_changed_file_is_taken_over_by_all_and_a_bad_one_by_none(tmp_path):
             victim = gate.kill("gateway-1")  # the one in its place gets the factory in force, not the file's
             await gate.until_new("gateway-1", victim)
             statuses |= {(await gate.post({**PLAIN, "model": "gpt"}))[0] for _ in range(12)}
-            return statuses, len(old.asked) - asked, len(new.asked), await gate.stop()
+            counts = len(old.asked) - asked, len(new.asked)
+            new.script = slow
+            asking = asyncio.ensure_future(gate.post({**PLAIN, "stream": True}))
+            await asyncio.sleep(0.3)
+            return statuses, *counts, await gate.stop(), await asking
 
-    statuses, asked_old, asked_new, code = run(case())
+    statuses, asked_old, asked_new, code, (status, _, body) = run(case())
+    assert (status, body) == (200, CHUNK * 8 + DONE)
     assert (statuses, asked_old, asked_new, code) == ({200}, 0, 24, 0)
     said = (tmp_path / "err.txt").read_text()
     assert "not taken over" in said
@@ -146,6 +129,25 @@ def test_a_port_that_another_server_shares_is_not_joined():
         other.listen()
         with pytest.raises(InputError, match="cannot listen"):
             doors("127.0.0.1", other.getsockname()[1], 2)
+
+
+def test_the_ledgers_socket_is_for_its_user_alone(tmp_path, monkeypatch):
+    made = []
+
+    async def start(supervisor):
+        made.append(supervisor._folder.stat().st_mode & 0o777)
+        raise InputError("far enough")
+
+    monkeypatch.setattr(Supervisor, "start", start)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+    async def case():
+        async with supervised(Wanted(load("laptop"), 1, "127.0.0.1", 0, "ledger.db")):
+            raise AssertionError
+
+    with pytest.raises(InputError, match="far enough"):
+        run(case())
+    assert made == [0o700]
 
 
 def test_a_path_that_no_socket_can_have_is_named(tmp_path):
