@@ -33,15 +33,19 @@ class Processes:
         return [pid for pid, found in sorted(names.items(), key=lambda item: item[1]) if found.startswith(name)]
 
     def kill(self, name):
-        """kill −9 of the first of that name; None where it is not there at the moment."""
-        found = self.pids(name)
-        if found:
-            os.kill(found[0], signal.SIGKILL)
-        return found[0] if found else None
+        """kill −9."""
+        (pid,) = self.pids(name)
+        os.kill(pid, signal.SIGKILL)
 
-    async def until_new(self, name, old):
-        """Until another process has the place of a killed one."""
-        await until(lambda: self.pids(name) and old not in self.pids(name))
+    def said(self, words):
+        """How often, on standard error."""
+        return (self.folder / "err.txt").read_text().count(words)
+
+    async def kill_and_wait(self, name):
+        """… until another process does its work."""
+        before = self.said(f"{name} works again")
+        self.kill(name)
+        await until(lambda: self.said(f"{name} works again") > before)
 
     async def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)

@@ -31,8 +31,7 @@ def test_they_share_port_ledger_and_counters_and_do_not_outlive_their_supervisor
                 assert (await gate.post(PLAIN))[0] == 200
             await asyncio.sleep(0.8)  # their pages are put down every half a second
             pages = [counted((await gate.get("/v1/metrics"))[2]) for _ in range(12)]
-            victim = gate.kill("gateway-0")
-            await gate.until_new("gateway-0", victim)
+            await gate.kill_and_wait("gateway-0")
             after = counted((await gate.get("/v1/metrics"))[2])
             await gate.post(PLAIN)
             children = gate.pids("")
@@ -85,8 +84,7 @@ def test_a_changed_file_is_taken_over_by_all_a_bad_one_by_none_and_sigterm_lets_
             gate.file.write_text(good.replace("gpt: chat", "gpt: chatt"))
             gate.process.send_signal(signal.SIGHUP)
             await asyncio.sleep(0.7)
-            victim = gate.kill("gateway-1")  # the one in its place gets the factory in force, not the file's
-            await gate.until_new("gateway-1", victim)
+            await gate.kill_and_wait("gateway-1")  # the one in its place gets the factory in force, not the file's
             statuses |= {(await gate.post({**PLAIN, "model": "gpt"}))[0] for _ in range(12)}
             counts = len(old.asked) - asked, len(new.asked)
             new.script = slow

@@ -48,12 +48,13 @@ class Keeper:
         why = ""
         for attempt in range(ATTEMPTS):
             try:
-                await self.start()
+                child = await self.start()
             except InputError as error:
                 why = str(error)
                 log.error("%s cannot be started: %s", self.name, why)
                 await asyncio.sleep(PAUSE_S * 2**attempt)
             else:
+                log.warning("%s works again (process %d)", self.name, child.pid)
                 return
         raise OutputError(f"{self.name} cannot be started again: {why}")
 
