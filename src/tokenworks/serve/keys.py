@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from tokenworks.errors import InputError, OutputError
+from tokenworks.serve.stamp import stamp
 
 SCOPES = ("infer", "metrics")
 
@@ -130,7 +131,7 @@ class KeyRing:
     def __init__(self, path: Path):
         """Raises InputError."""
         self._path = path
-        self._stamp = _stamp(path)
+        self._stamp = stamp(path)
         self._take(load(path))
 
     def _take(self, keys: list[Key]) -> None:
@@ -138,10 +139,10 @@ class KeyRing:
 
     def refresh(self) -> str:
         """Takes over a changed file; the reason, where it could not: the old keys then stay in force."""
-        stamp = _stamp(self._path)
-        if stamp == self._stamp:
+        seen = stamp(self._path)
+        if seen == self._stamp:
             return ""
-        self._stamp = stamp
+        self._stamp = seen
         try:
             self._take(load(self._path))
         except (InputError, ValueError) as error:
@@ -159,11 +160,3 @@ class KeyRing:
 
 
 NOBODY = bytes(32)
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return (0, 0, 0)
-    return (found.st_mtime_ns, found.st_ino, found.st_size)

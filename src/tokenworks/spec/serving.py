@@ -98,6 +98,14 @@ class Serving(Part):
     failures: int = Field(3, ge=1, le=1000, description="of an upstream in a row that open its circuit breaker")
     pause_s: Wait = Field(2.0, alias="pause", description="before it is tried again; doubles with every failed trial")
     drain_s: Wait = Field(30.0, alias="drain", description="time for requests in progress when the gateway stops")
+    tls_cert: Name | None = Field(None, description="file of a certificate chain (PEM), read again as it changes")
+    tls_key: Name | None = Field(None, description="file of its key (PEM)")
+
+    @model_validator(mode="after")
+    def _whole_certificate(self) -> Serving:
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ValueError("tls_cert and tls_key go together")
+        return self
 
 
 def serving_findings(factory: Factory) -> Iterator[tuple[tuple[Any, ...], str]]:
