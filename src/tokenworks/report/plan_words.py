@@ -16,6 +16,7 @@ OBJECTIVES = {
 }
 CAUSES = {
     "hardware_usd_h": "hardware",
+    "network_usd_h": "network",
     "rent_usd_h": "rent",
     "space_usd_h": "space and cooling plant",
     "energy_usd_h": "energy",

@@ -1,0 +1,81 @@
+"""What joins the systems of a plan, in dollars and watts: a network for callers, and one between GPUs where something crosses.
+
+*Frontend*: every host has its way to callers and storage, whatever it serves; so much a host (assumptions of the catalogue's
+site). *Scale-out*: the tree of `plan.topology` over all systems of a kind, not oversubscribed, where a worker is
+larger than what one host or scale-up domain joins, or where prefill and decode pools need more than one such place. All
+systems of the kind are then on it, spares too: which of them serve what is not fixed. Kinds of systems pass nothing to
+each other. Storage has no network of its own here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenworks import catalog
+from tokenworks.errors import UnsupportedError
+from tokenworks.plan.ask import Array
+from tokenworks.plan.topology import topology
+from tokenworks.plan.topology.scale_up import domain
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Networks of numbers of systems: purchase in dollars and watts at their inlets, both (n,)."""
+
+    usd: Array
+    watts: Array
+
+
+def joined_gpus(system: str) -> int:
+    """GPUs that reach each other without the network: those of a host or of a scale-up domain, whichever is more."""
+    entry = catalog.load("systems", system)
+    return max(domain(entry).gpus, _host_gpus(entry))
+
+
+def crosses(system: str, systems: Array, worker_gpus: Array, apart: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether fleets of so many systems need a scale-out network; ``apart``: prefill and decode in pools of their own."""
+    alone = joined_gpus(system)
+    gpus = systems * int(catalog.load("systems", system)["gpus"])
+    return np.asarray((worker_gpus > alone) | (apart & (gpus > alone)))
+
+
+def joined(system: str, systems: Array, crossed: NDArray[np.bool_]) -> Joined:
+    """Networks of fleets of one kind of system; ``crossed``: with a scale-out network."""
+    site, entry = catalog.load("sites", "default"), catalog.load("systems", system)
+    hosts = int(entry["gpus"]) / _host_gpus(entry)
+    gb_s = systems * hosts * min(float(site["frontend_gb_s"]), float(entry["nic_gb_s"]))
+    counts, places = np.unique(np.where(crossed, systems, 0.0), return_inverse=True)
+    found = np.array([scale_out(system, int(n)) for n in counts]).reshape(-1, 2)[places.ravel()]
+    return Joined(
+        gb_s * float(site["frontend_usd_gb_s"]) + found[:, 0], gb_s * float(site["frontend_w_gb_s"]) + found[:, 1]
+    )
+
+
+@lru_cache(maxsize=1 << 16)
+def scale_out(system: str, systems: int) -> tuple[float, float]:
+    """(dollars, watts) of the network between so many systems. Nothing for none of them, and for systems whose network the
+    catalogue does not know (`unknown` says which)."""
+    if not systems:
+        return 0.0, 0.0
+    try:
+        found = topology(system, systems * int(catalog.load("systems", system)["gpus"]))
+    except UnsupportedError:
+        return 0.0, 0.0
+    return found.usd, found.network_w
+
+
+def unknown(system: str) -> str:
+    """Why the network between systems of a kind is not known; "" where it is."""
+    try:
+        topology(system, int(catalog.load("systems", system)["gpus"]))
+    except UnsupportedError as error:
+        return str(error)
+    return ""
+
+
+def _host_gpus(entry: catalog.Entry) -> int:
+    return int(entry.get("node_gpus") or entry["gpus"])
