@@ -47,12 +47,11 @@ def joined(system: str, systems: Array, crossed: NDArray[np.bool_]) -> Joined:
     """Networks of fleets of one kind of system; ``crossed``: with a scale-out network."""
     site, entry = catalog.load("sites", "default"), catalog.load("systems", system)
     hosts = int(entry["gpus"]) / _host_gpus(entry)
-    gb_s = systems * hosts * min(float(site["frontend_gb_s"]), float(entry["nic_gb_s"]))
+    frontends = systems * hosts * min(1.0, float(entry["nic_gb_s"]) / float(site["frontend_gb_s"]))
     counts, places = np.unique(np.where(crossed, systems, 0.0), return_inverse=True)
     found = np.array([scale_out(system, int(n)) for n in counts]).reshape(-1, 2)[places.ravel()]
-    return Joined(
-        gb_s * float(site["frontend_usd_gb_s"]) + found[:, 0], gb_s * float(site["frontend_w_gb_s"]) + found[:, 1]
-    )
+    usd, watts = frontends * float(site["frontend_usd"]), frontends * float(site["frontend_w"])
+    return Joined(usd + found[:, 0], watts + found[:, 1])
 
 
 @lru_cache(maxsize=1 << 16)
