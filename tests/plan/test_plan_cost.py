@@ -68,7 +68,6 @@ def test_a_fleet_costs_what_the_books_of_a_run_say(system, region, path, pay, ha
     truth = books_of(demand, kind, count, board_w, activity, joins)
     assert said.network_usd_s[0] * HORIZON_S == pytest.approx(part(truth, "network"), rel=1e-9, abs=1e-12)
     assert said.space_usd_s[0] * HORIZON_S == pytest.approx(part(truth, "space and cooling plant"), rel=1e-9)
-    assert said.nameplate_w[0] == pytest.approx(truth.nameplate_w, rel=1e-9)
     assert said.usd_s[0] * HORIZON_S == pytest.approx(truth.money.total_usd, rel=1e-9)
     assert said.facility_w[0] == pytest.approx(truth.mean_w["facility"], rel=1e-9)
     assert said.it_w[0] == pytest.approx(truth.mean_w["it"], rel=1e-9)

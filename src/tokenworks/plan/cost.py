@@ -109,9 +109,10 @@ def between(of: Prices, systems: Array, crossed: NDArray[np.bool_]) -> Between:
     have theirs, of the same kind; that of rented ones is in the rent."""
     counted = crossed & of.scale_out
     whole = joined(of.kind.system, systems, counted)
-    there = joined(of.kind.system, np.minimum(systems, of.kind.have), counted)
-    bought = np.maximum(0.0, whole.usd - there.usd) * of.facts.owned * of.network_factor
-    return Between(bought, whole.watts)
+    new_usd = whole.usd
+    if of.kind.have:
+        new_usd = new_usd - joined(of.kind.system, np.minimum(systems, of.kind.have), counted).usd
+    return Between(new_usd * (of.facts.owned * of.network_factor), whole.watts)
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,6 @@ class Fleet:
 
     systems: Array
     gpus: Array
-    nameplate_w: Array  # IT, the network in it
-    owned_w: Array  # of it
     board_w: Array
     it_w: Array
     facility_w: Array
@@ -161,8 +160,6 @@ def fleet(of: Prices, systems: Array, board_w: Array, activity: Array, joins: Be
     return Fleet(
         systems=count,
         gpus=count * of.kind.gpus,
-        nameplate_w=provisioned * of.facts.nameplate_w,
-        owned_w=provisioned * of.facts.nameplate_w * owned,
         board_w=np.asarray(board_w, float),
         it_w=it,
         facility_w=facility,

@@ -13,7 +13,7 @@ from tokenworks.plan.candidates import NONE, Ints, Space, Table
 from tokenworks.plan.cost import Fleet, Prices, between, fleet
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.limits import Mask, Need, Tails, all_kept, service_needs, shared_needs
-from tokenworks.plan.network import crosses
+from tokenworks.plan.network import crosses, joined_gpus
 from tokenworks.plan.spares import spares_of
 from tokenworks.plan.table import table
 
@@ -145,7 +145,9 @@ def _of_kind(market: Market, of: Prices, number: int, parts: Sequence[Table]) ->
 
 def crossing(of: Prices, t: Table, systems: Array) -> Mask:
     """(n,) which configurations need a scale-out network among so many systems of a kind. Workers of an aggregated one are
-    the largest there are; what has pools apart needs one wherever a large worker of it would."""
+    all alike; what has pools apart needs one wherever a large worker of it would. No worker is larger than its system."""
+    if of.kind.gpus <= joined_gpus(of.kind.system):
+        return crosses(of.kind.system, systems, np.zeros(1), t.prefill != NONE)
     return crosses(of.kind.system, systems, t.gpus / (t.workers + t.prefill_workers), t.prefill != NONE)
 
 

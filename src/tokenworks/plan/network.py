@@ -21,6 +21,8 @@ from tokenworks.plan.ask import Array
 from tokenworks.plan.topology import topology
 from tokenworks.plan.topology.scale_up import domain
 
+LOOKED_UP = 1 << 20  # systems: beyond them a table by number would be larger than the fleets
+
 
 @dataclass(frozen=True)
 class Joined:
@@ -30,6 +32,7 @@ class Joined:
     watts: Array
 
 
+@lru_cache
 def joined_gpus(system: str) -> int:
     """GPUs that reach each other without the network: those of a host or of a scale-up domain, whichever is more."""
     entry = catalog.load("systems", system)
@@ -48,10 +51,22 @@ def joined(system: str, systems: Array, crossed: NDArray[np.bool_]) -> Joined:
     site, entry = catalog.load("sites", "default"), catalog.load("systems", system)
     hosts = int(entry["gpus"]) / _host_gpus(entry)
     frontends = systems * hosts * min(1.0, float(entry["nic_gb_s"]) / float(site["frontend_gb_s"]))
-    counts, places = np.unique(np.where(crossed, systems, 0.0), return_inverse=True)
-    found = np.array([scale_out(system, int(n)) for n in counts]).reshape(-1, 2)[places.ravel()]
+    trees_usd, trees_w = _trees(system, np.where(crossed, systems, 0.0).astype(np.int64))
     usd, watts = frontends * float(site["frontend_usd"]), frontends * float(site["frontend_w"])
-    return Joined(usd + found[:, 0], watts + found[:, 1])
+    return Joined(usd + trees_usd, watts + trees_w)
+
+
+def _trees(system: str, counts: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Dollars and watts of scale-out networks. Every number of systems is counted once; millions of fleets look it up."""
+    most = int(counts.max(initial=0))
+    if most > LOOKED_UP:
+        distinct, places = np.unique(counts, return_inverse=True)
+        usd, watts = np.array([scale_out(system, int(n)) for n in distinct]).T
+        return usd[places.ravel()], watts[places.ravel()]
+    usd, watts = np.zeros(most + 1), np.zeros(most + 1)
+    for n in np.flatnonzero(np.bincount(counts)):
+        usd[n], watts[n] = scale_out(system, int(n))
+    return usd[counts], watts[counts]
 
 
 @lru_cache(maxsize=1 << 16)

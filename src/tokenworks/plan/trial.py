@@ -87,9 +87,9 @@ def uncapped(market: Market, layouts: Sequence[Layout], factory: Factory) -> Fac
     """Without a power budget that even nameplates keep: nothing would be capped, and one clock level compiles faster."""
     budget_w = lowest_budget_w(market.demand)
     top = 0.0
-    for of, idle in stock(market, layouts):
-        one_w = np.array([of.facts.nameplate_w])
-        top += float((idle.nameplate_w / one_w * of.site.facility_w(one_w))[0])
+    for of, systems in stock(market, layouts):
+        one_w = of.facts.nameplate_w
+        top += nameplate_w(of, systems) / one_w * float(of.site.facility_w(np.array([one_w]))[0])
     if not budget_w or top > budget_w:
         return factory
     site = factory.site.model_copy(
@@ -107,6 +107,11 @@ def stock(market: Market, layouts: Sequence[Layout]) -> list[tuple[Prices, Fleet
     return found
 
 
+def nameplate_w(of: Prices, systems: Fleet) -> float:
+    """IT watts provisioned for systems of one kind and their network."""
+    return float(systems.systems[0]) * of.facts.nameplate_w + float(systems.network_w[0])
+
+
 def _figures(market: Market, layouts: Sequence[Layout], factory: Factory, result: RunResult) -> dict[str, float]:
     """Of the time after the warm-up; tokens are those that are asked for, all of which are served where objectives hold."""
     line = result.timeline
@@ -116,9 +121,12 @@ def _figures(market: Market, layouts: Sequence[Layout], factory: Factory, result
     asked = [market.spaces[one.service].asked for one in layouts]
     tokens_s = sum(one.rate_s * a.output_tokens for one, a in zip(layouts, asked, strict=True))
     paid_s = sum(one.rate_s / a.peak * a.output_tokens for one, a in zip(layouts, asked, strict=True))
-    kinds = [fleet for _, fleet in stock(market, layouts)]
-    total, of = sum(kinds[1:], kinds[0]), market.prices[layouts[0].kind]
-    share = float(total.owned_w[0] / total.nameplate_w[0])  # electricity of rented systems is in their rent
+    kinds = stock(market, layouts)
+    total, of = sum((k for _, k in kinds[1:]), kinds[0][1]), market.prices[layouts[0].kind]
+    owned_w, rented_w = (
+        sum(nameplate_w(each, k) for each, k in kinds if each.facts.owned == own) for own in (True, False)
+    )
+    share = owned_w / (owned_w + rented_w)  # electricity of rented systems is in their rent
     fixed = {
         "hardware_usd_h": total.hardware_usd_s, "network_usd_h": total.network_usd_s,
         "rent_usd_h": total.rent_usd_s, "space_usd_h": total.space_usd_s,
