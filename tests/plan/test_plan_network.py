@@ -76,6 +76,20 @@ def test_more_systems_never_need_less(system, n):
     assert all(a <= b for a, b in zip(scale_out(system, n), scale_out(system, n + 1), strict=True))
 
 
+@pytest.mark.parametrize("systems", [511, 512, 513, 3001, 99_999])
+def test_many_systems_are_rounded_up_a_little(systems):
+    exact, found = topology("hgx-h100", 8 * systems), scale_out("hgx-h100", systems)
+    assert 1.0 <= found[0] / exact.usd < (1.0 + 1e-12 if systems <= 512 else 1.005)
+    assert 1.0 <= found[1] / exact.network_w < 1.005
+
+
+def test_no_number_of_systems_is_too_large():
+    """A search for goodput without limits looks at them, and no plan has them."""
+    usd, watts = scale_out("gb200-nvl72", 2**24)
+    assert usd / scale_out("gb200-nvl72", 2**23)[0] == pytest.approx(2.0, rel=0.3)
+    assert watts > 0
+
+
 @given(have=st.integers(0, 30), more=st.integers(0, 30), crossed=st.booleans(), factor=st.floats(0.5, 2.0))
 @settings(max_examples=40)
 def test_what_is_there_is_not_bought_again_and_draws_all_the_same(have, more, crossed, factor):

@@ -96,9 +96,16 @@ def _cards(best: Option) -> str:
     )
     cards = (
         ("$/Mtok output", usd(f["usd_per_mtok"]), band),
-        ("dollars an hour", usd(f["usd_h"]), f"capex ${short(f['capex_usd'])}"),
-        ("power at the meter", unit(f["facility_w"], "W"), f"boards {unit(f['board_w'], 'W')}"),
-        ("network", unit(f["network_w"], "W"), f"${short(f['network_usd'])} of capex"),
+        (
+            "dollars an hour",
+            usd(f["usd_h"]),
+            f"capex ${short(f['capex_usd'])}, network ${short(f['network_usd'])} of it",
+        ),
+        (
+            "power at the meter",
+            unit(f["facility_w"], "W"),
+            f"boards {unit(f['board_w'], 'W')}, network {unit(f['network_w'], 'W')}",
+        ),
         ("tokens/J at the meter", short(f["tokens_per_joule"]), f"{short(f['carbon'])} g CO2/Mtok"),
         ("output tokens/s", short(f["tokens_s"]), f"{short(sum(s.rate_s for s in best.setups))} req/s"),
         ("objectives hold", percent(best.held_share), "of draws of the model's error"),
