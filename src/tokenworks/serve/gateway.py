@@ -21,6 +21,7 @@ from tokenworks.serve.metering import Attempt, Meter, run_of, uuid7
 from tokenworks.serve.relay import Relay
 from tokenworks.serve.served import Served
 from tokenworks.serve.tally import Tally
+from tokenworks.serve.telemetry.trace import Tracing
 
 log = logging.getLogger("tokenworks.serve")
 OPERATIONS = {
@@ -39,6 +40,7 @@ class Gateway:
     ):  # fmt: skip
         self.factory, self.services, self.access, self.meter = factory, tuple(services), access, meter
         self.draining = False
+        self.tracing: Tracing | None = None
         self._loop = loop
         read(b'{"model":""}')  # compiled before the first caller waits for it
         by_name = {s.name: s for s in services}
@@ -82,6 +84,8 @@ class Gateway:
             time.time_ns() // 1000,
             run_of(request.headers),
         )
+        if self.tracing:
+            attempt.trace = self.tracing.joined(request.headers, attempt.id)
         tally = Tally(attempt, self.meter, served.metrics, request.arrived_s)
         try:
             Relay(served, request, body, tally, connection, self._loop).start()

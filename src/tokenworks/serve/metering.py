@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from tokenworks.errors import InputError
 from tokenworks.events.ledger_events import UsageEvent
 from tokenworks.ledger import GroupCommit, Receipt
 from tokenworks.serve.body.usage import Told
 from tokenworks.serve.http.request import Refused
+from tokenworks.serve.telemetry.trace import Trace
 
 log = logging.getLogger("tokenworks.serve")
 FEW, LINGER_S = 4, 0.01  # events of a group after which nobody waits; how long others wait for company
@@ -94,9 +96,16 @@ class Attempt:
     ttft_us: int | None = None
     duration_us: int | None = None
     failed: bool = False
+    trace: Trace | None = None  # None: spans are off
 
 
 Then = Callable[[bool], None]  # told whether the event is durable
+
+
+class Observer(Protocol):
+    """Hears of every event as it is handed to the ledger, on the event loop."""
+
+    def observe(self, event: UsageEvent, trace: Trace | None) -> None: ...
 
 
 class Meter:
@@ -108,10 +117,14 @@ class Meter:
         self._waiting: list[tuple[UsageEvent, Then]] = []
         self._under_way = self._last = 0
         self.lost = 0  # events that the ledger did not take
+        self.observers: tuple[Observer, ...] = ()
 
     def write(self, attempt: Attempt, told: Told, then: Then) -> None:
         """``then`` is called once, never from in here."""
-        self._waiting.append((self._event(attempt, told), then))
+        event = self._event(attempt, told)
+        self._waiting.append((event, then))
+        for observer in self.observers:
+            observer.observe(event, attempt.trace)
         if not self._under_way:
             self._later()
 

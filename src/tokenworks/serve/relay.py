@@ -76,6 +76,8 @@ class Relay:
     def _forwarded(self) -> bytes:
         """Of the caller's headers those that join traces."""
         parent = self._request.headers.get(b"traceparent", b"")
+        if self._tally.trace:
+            parent = self._tally.trace.line(self._tally.attempt_id)
         trace = b"traceparent: %b\r\n" % parent if parent and len(parent) < 100 else b""
         return b"%bX-Request-Id: %b\r\n" % (trace, self._tally.attempt_id.encode())
 

@@ -24,6 +24,7 @@ from tokenworks.serve.http.sweep import Sweep
 from tokenworks.serve.keys import KeyRing
 from tokenworks.serve.metering import Meter
 from tokenworks.serve.served import Served
+from tokenworks.serve.telemetry.start import Observing
 from tokenworks.spec.factory import Factory
 
 log = logging.getLogger("tokenworks.serve")
@@ -98,6 +99,7 @@ async def gateway(
     async with GroupCommit(ledger) as group:
         meter = Meter(group, f"gateway/{factory.name}/{socket.gethostname()}/{os.getpid()}")
         app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop)
+        observing = Observing(factory, app)
         listening = await listen(app, limits_of(factory), host, port)
         upstream_sweep = Sweep(loop)
         upstream_sweep.start()
@@ -112,6 +114,7 @@ async def gateway(
             if cut:
                 log.warning("%d answers were cut off at the end of the drain", cut)
             await meter.settle()
+            await observing.close()
             listening.sweep.stop()
             upstream_sweep.stop()
             for served in services:

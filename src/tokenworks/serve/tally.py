@@ -7,6 +7,7 @@ import time
 from tokenworks.serve.body.usage import Told
 from tokenworks.serve.metering import Attempt, Meter, Then, nobody, uuid7
 from tokenworks.serve.metrics import ServiceMetrics
+from tokenworks.serve.telemetry.trace import Trace
 
 
 class Tally:
@@ -27,6 +28,10 @@ class Tally:
     @property
     def attempt_id(self) -> str:
         return self._attempt.id
+
+    @property
+    def trace(self) -> Trace | None:
+        return self._attempt.trace
 
     @property
     def attempts(self) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tokenworks.spec.address import address
 from tokenworks.spec.part import Name, Part
 from tokenworks.spec.quantities import Bytes, Wait
+from tokenworks.spec.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from tokenworks.spec.factory import Factory
@@ -17,26 +18,11 @@ if TYPE_CHECKING:
 Requests = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
-def _address(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        known = False
-    if not known or not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError(f"{text!r} is no address; write for example http://10.0.0.5:8000")
-    if parts.username or parts.password:
-        raise ValueError("an address holds no user or password: name a variable in key_env or a file in key_file")
-    if parts.query or parts.fragment:
-        raise ValueError(f"{text!r}: an address ends before ? and #")
-    return text
-
-
 class Upstream(Part):
     """One engine behind the gateway, or a provider's API: whatever speaks OpenAI's dialect."""
 
     service: str = Field(description="whose requests it takes")
-    url: Annotated[str, AfterValidator(_address)] = Field(description="with or without /v1 at its end")
+    url: Annotated[str, AfterValidator(address)] = Field(description="with or without /v1 at its end")
     model: Name | None = Field(None, description="what it calls the model; none: what the caller wrote")
     key_env: Name | None = Field(None, description="environment variable that holds its key; none: no key")
     key_file: Name | None = Field(None, description="file that holds its key, read again as it changes")
@@ -66,6 +52,9 @@ class Serving(Part):
     failures: int = Field(3, ge=1, le=1000, description="of an upstream in a row that open its circuit breaker")
     pause_s: Wait = Field(2.0, alias="pause", description="before it is tried again; doubles with every failed trial")
     drain_s: Wait = Field(30.0, alias="drain", description="time for requests in progress when the gateway stops")
+    telemetry: Telemetry = Field(Telemetry(), description="OpenTelemetry, a log of calls")  # type: ignore[call-arg]
+    admin: bool = Field(False, description="answer /admin, for keys of the scope admin")
+    audit: Name | None = Field(None, description="file of admin actions; none: beside the key file")
 
 
 def serving_findings(factory: Factory) -> Iterator[tuple[tuple[Any, ...], str]]:

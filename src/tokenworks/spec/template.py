@@ -14,6 +14,7 @@ from tokenworks.spec.pue import PueTable
 from tokenworks.spec.service import Lora, Pool, Service, Slo, Speculative, Tier
 from tokenworks.spec.serving import Serving, Upstream
 from tokenworks.spec.site import Curtailment, Hall, Power, Site, Stage
+from tokenworks.spec.telemetry import Telemetry
 
 PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("site", Site),
@@ -39,6 +40,7 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("run", Run),
     ("serve", Serving),
     ("serve.upstreams[]", Upstream),
+    ("serve.telemetry", Telemetry),
 )
 
 
