@@ -19,8 +19,9 @@ from pathlib import Path
 import msgspec
 
 from tokenworks.errors import InputError, OutputError
+from tokenworks.serve import audit
 
-SCOPES = ("infer", "metrics")
+SCOPES = ("infer", "metrics", "admin")
 
 
 class Key(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -83,6 +84,7 @@ def add(
     )
     with _changing(path) as keys:
         keys.append(key)
+        audit.record(audit.beside(path), audit.user(), "keys.add", number, tenant=tenant, scopes=list(scopes))
     return key, text
 
 
@@ -92,6 +94,7 @@ def revoke(path: Path, number: str) -> Key:
     with _changing(path) as keys:
         for place, key in enumerate(keys):
             if key.id == number:
+                audit.record(audit.beside(path), audit.user(), "keys.revoke", number, tenant=key.tenant)
                 keys[place] = key if key.revoked_s else msgspec.structs.replace(key, revoked_s=int(time.time()))
                 return keys[place]
         raise InputError(f"no key {number!r} in {path}; known are {', '.join(key.id for key in keys) or 'none'}")
