@@ -12,6 +12,7 @@ import msgspec
 
 from tokenworks.serve import metrics
 from tokenworks.serve.access import Access, may_ask
+from tokenworks.serve.admin import PREFIX, Admin
 from tokenworks.serve.body.splice import read
 from tokenworks.serve.http.replies import JSON
 from tokenworks.serve.http.request import Refused, Request
@@ -41,6 +42,7 @@ class Gateway:
         self.factory, self.services, self.access, self.meter = factory, tuple(services), access, meter
         self.draining = False
         self.tracing: Tracing | None = None
+        self.admin: Admin | None = None
         self._loop = loop
         read(b'{"model":""}')  # compiled before the first caller waits for it
         by_name = {s.name: s for s in services}
@@ -103,6 +105,9 @@ class Gateway:
     # ------------------------------------------------------------------ what can be looked at
 
     def _get(self, request: Request, connection: ServerConnection) -> None:
+        if self.admin and request.path.startswith(PREFIX):
+            self.admin.handle(request, connection, self)
+            return
         page = self._gets.get(request.path)
         if page is None:
             if request.path.startswith(b"/v1/models/") and request.method == b"GET":

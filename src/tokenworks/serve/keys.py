@@ -132,21 +132,25 @@ class KeyRing:
 
     def __init__(self, path: Path):
         """Raises InputError."""
-        self._path = path
+        self.path = path
         self._stamp = _stamp(path)
         self._take(load(path))
+
+    @property
+    def keys(self) -> list[Key]:
+        return [key for key, _ in self._keys.values()]
 
     def _take(self, keys: list[Key]) -> None:
         self._keys = {key.id.encode(): (key, bytes.fromhex(key.sha256)) for key in keys}
 
     def refresh(self) -> str:
         """Takes over a changed file; the reason, where it could not: the old keys then stay in force."""
-        stamp = _stamp(self._path)
+        stamp = _stamp(self.path)
         if stamp == self._stamp:
             return ""
         self._stamp = stamp
         try:
-            self._take(load(self._path))
+            self._take(load(self.path))
         except (InputError, ValueError) as error:
             return str(error)
         return ""

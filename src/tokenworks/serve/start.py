@@ -16,6 +16,7 @@ from typing import Any
 from tokenworks.errors import InputError
 from tokenworks.ledger import GroupCommit, Ledger
 from tokenworks.serve.access import Access
+from tokenworks.serve.admin import admin_of
 from tokenworks.serve.building import limits_of, open_upstreams
 from tokenworks.serve.gateway import Gateway
 from tokenworks.serve.http.limits import Limits
@@ -99,6 +100,7 @@ async def gateway(
     async with GroupCommit(ledger) as group:
         meter = Meter(group, f"gateway/{factory.name}/{socket.gethostname()}/{os.getpid()}")
         app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop)
+        app.admin = admin_of(factory, ring)
         observing = Observing(factory, app)
         listening = await listen(app, limits_of(factory), host, port)
         upstream_sweep = Sweep(loop)
