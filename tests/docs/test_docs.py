@@ -48,6 +48,10 @@ def kind(page, language, content):
         return "guide"  # tests/docs/test_billing_page.py
     if page.name == "serve.md" and (language == "yaml" or all(line.startswith("tokenworks ") for line in lines)):
         return "guide"  # tests/docs/test_serve_page.py
+    if page.name == "scaling.md" and (language == "yaml" or all(line.startswith("tokenworks ") for line in lines)):
+        return "guide"  # tests/docs/test_scaling_page.py
+    if page.name == "steering.md" and language == "yaml":
+        return "guide"  # tests/docs/test_steering_page.py
     drawn = "►" in content or lines[0].endswith("/")  # a picture or a folder's tree
     return "diagram" if page.name != "README.md" and not language and drawn else "unknown"
 

@@ -24,8 +24,8 @@ ANSWER = {
 CHAT = "/v1/chat/completions"
 
 
-def run(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, 60))
+def run(coroutine, most_s=60):
+    return asyncio.run(asyncio.wait_for(coroutine, most_s))
 
 
 class Engine:
@@ -91,9 +91,10 @@ class Front:
 
 @asynccontextmanager
 async def front(tmp_path, *engines, ring=None, upstream=None, **serve):
-    """Each engine becomes an upstream of the service ``chat``."""
+    """Each engine becomes an upstream of the service ``chat``. ``upstream``: more of them, or a function of the address."""
+    more = upstream if callable(upstream) else lambda url: upstream or {}
     async with several(engines) as ports:
-        rows = [{"service": "chat", "url": f"http://127.0.0.1:{p}", **(upstream or {})} for p in ports]
+        rows = [{"service": "chat", "url": url, **more(url)} for url in (f"http://127.0.0.1:{p}" for p in ports)]
         routing = serve.pop("routing", "round-robin")
         factory = load("laptop").replace_all(
             {"serve": {"upstreams": rows, "drain": "200 ms", **serve}, "services.chat.routing": routing}

@@ -10,7 +10,12 @@ from tokenworks.errors import InputError
 from tokenworks.serve.audit import verified
 from tokenworks.serve.keys import KeyRing, add
 
-PATHS = [("GET", "upstreams"), ("GET", "keys"), ("POST", "upstreams/chat/0/drain"), ("POST", "upstreams/chat/0/undrain")]
+PATHS = [
+    ("GET", "upstreams"),
+    ("GET", "keys"),
+    ("POST", "upstreams/chat/0/drain"),
+    ("POST", "upstreams/chat/0/undrain"),
+]
 CALL = {"model": "chat", "messages": []}
 
 
@@ -21,7 +26,11 @@ def keys(tmp_path):
 
 
 def actions(tmp_path):
-    return [a for line in (tmp_path / "keys.json.audit").read_text().splitlines() if (a := json.loads(line))["action"].startswith("upstream")]
+    return [
+        a
+        for line in (tmp_path / "keys.json.audit").read_text().splitlines()
+        if (a := json.loads(line))["action"].startswith("upstream")
+    ]
 
 
 async def ask(f, method, path, headers):
@@ -88,7 +97,10 @@ def test_a_drained_upstream_ends_its_work_and_gets_no_more_until_it_is_taken_bac
             assert (await f.post(CALL | {"stream": True}, headers=bearer["infer"]))[0] == 200
             assert len(first.asked) == 2
             _, found = await ask(f, "GET", "upstreams", bearer["admin"])
-            assert [(u["upstream"], u["drained"], u["outstanding"]) for u in found["upstreams"]] == [(0, False, 0), (1, True, 0)]
+            assert [(u["upstream"], u["drained"], u["outstanding"]) for u in found["upstreams"]] == [
+                (0, False, 0),
+                (1, True, 0),
+            ]
 
     run(calls())
     assert [(a["action"], a["subject"]) for a in actions(tmp_path)] == [

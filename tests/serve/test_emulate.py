@@ -14,6 +14,7 @@ from tokenworks.events.requests import Requests
 from tokenworks.serve.emulate import start as emulate_start
 from tokenworks.serve.emulate.pace import most_tokens_s, require_pace
 from tokenworks.serve.emulate.start import emulated
+from tokenworks.serve.emulate.text import WORD_BYTES
 from tokenworks.twin.cell import FINISHED, Cell, ServicePlan, TwinOptions
 from tokenworks.twin.live import LiveWorker
 from tokenworks.twin.simulate import simulate
@@ -107,17 +108,46 @@ def test_answers_have_openais_shape_and_the_tokens_that_were_asked_for(fast_mach
     )
     answer = json.loads(whole[2])
     assert answer["object"] == "chat.completion"
-    assert answer["choices"][0]["message"] == {"role": "assistant", "content": " token" * 7}
+    said = answer["choices"][0]["message"]["content"]
+    assert len(set(said.split())) == 7
     assert answer["choices"][0]["finish_reason"] == "length"
     assert answer["usage"]["completion_tokens"] == 7
     events = [json.loads(e[6:]) for e in stream[2].decode().split("\n\n") if e.startswith("data: {")]
     assert events[0]["choices"][0]["delta"]["role"] == "assistant"
-    assert "".join(c["delta"].get("content", "") for e in events for c in e["choices"]) == " token" * 5
+    assert "".join(c["delta"].get("content", "") for e in events for c in e["choices"]) == said[: 5 * WORD_BYTES]
     assert events[-1]["usage"]["completion_tokens"] == 5
     assert stream[2].endswith(b"data: [DONE]\n\n")
     told = json.loads(stated[2])
     assert told["usage"] == {"prompt_tokens": 100, "completion_tokens": 3, "total_tokens": 103}
     assert told["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_begun_answer_is_gone_on_with(fast_machine):
+    """Chats by their last message, completions by the end of their prompt; an answer that was complete has no more words."""
+    user = {"role": "user", "content": "hi"}
+
+    def begun(text, **more):
+        return chat(messages=[user, {"role": "assistant", "content": text}], continue_final_message=True, **more)
+
+    whole = json.loads(asked_of_emulated(chat(max_tokens=30))[0][2])["choices"][0]["message"]["content"]
+    half = whole[: 12 * WORD_BYTES]
+    rest, stated, over, wrong = asked_of_emulated(
+        begun(half, max_tokens=18),
+        begun(half, emulate={"output_tokens": 14}),
+        begun(half, emulate={"output_tokens": 12}),
+        begun([{"type": "text", "text": "x"}]),
+    )
+    told = [json.loads(a[2]) for a in (rest, stated, over)]
+    assert [half + t["choices"][0]["message"]["content"] for t in told] == [whole, whole[: 14 * WORD_BYTES], half]
+    assert [t["usage"]["completion_tokens"] for t in told] == [18, 2, 0]
+    assert wrong[0] == 400
+    once = json.dumps({"model": "chat", "prompt": "once", "max_tokens": 9}).encode()
+    first = json.loads(asked_of_emulated(once, path="/v1/completions")[0][2])["choices"][0]["text"]
+    more = json.dumps({"model": "chat", "prompt": "once" + first[: 4 * WORD_BYTES], "max_tokens": 5}).encode()
+    assert (
+        json.loads(asked_of_emulated(more, path="/v1/completions")[0][2])["choices"][0]["text"]
+        == first[4 * WORD_BYTES :]
+    )
 
 
 def test_what_is_not_emulated_is_refused(fast_machine):

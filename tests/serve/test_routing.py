@@ -1,15 +1,23 @@
 """The gateway decides as the twin does; what is ill or full is passed over; breakers open, try and close."""
 
+import json
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tokenworks.api import load
-from tokenworks.errors import UnsupportedError
+from tokenworks.control.routing import KV_AWARE
 from tokenworks.events.requests import Requests
 from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.fleet import fleet
+from tokenworks.serve.body.splice import read
 from tokenworks.serve.breaker import Breaker, BreakerRules
 from tokenworks.serve.http.request import Refused
+from tokenworks.serve.prefix_index import PrefixIndex
+from tokenworks.serve.prefix_router import PrefixRouter
+from tokenworks.serve.prompt import BLOCK_BYTES, Prompt
 from tokenworks.serve.routing import Router, session_number
 from tokenworks.serve.upstream import Upstream
 from tokenworks.spec.factory import ROUTING
@@ -21,13 +29,11 @@ POLICIES = [ROUTING.index(name) for name in ("round-robin", "random", "least-loa
 
 
 def router(policy, count=WORKERS, seed=0, rules=None, most=0):
-    return Router(
-        "chat",
-        [Upstream(f"http://127.0.0.1:{i + 1}", most=most) for i in range(count)],
-        policy,
-        seed,
-        rules or BreakerRules(),
-    )
+    return Router("chat", upstreams(count, most=most), policy, seed, rules or BreakerRules())
+
+
+def upstreams(count, **more):
+    return [Upstream(f"http://127.0.0.1:{i + 1}", **more) for i in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +125,121 @@ def test_a_full_upstream_is_passed_over_and_all_full_is_429():
     assert gateway.take(session_number("a"), 0.0) == 1
 
 
-def test_kv_aware_routing_is_refused_where_it_would_be_something_else():
-    with pytest.raises(UnsupportedError, match="kv-aware"):
-        router(ROUTING.index("kv-aware"))
-    assert router(ROUTING.index("kv-aware"), 1).take(-1, 0.0) == 0
+def prefix_requests(seed, unit):
+    """Of conversations: each prompt begins as one before it did, and goes on in its own way."""
+    dice = np.random.default_rng(seed)
+    count, talks = REQUESTS, 25
+    hashes = [[] for _ in range(count)]
+    stems = [[] for _ in range(talks)]
+    tokens = dice.integers(1, 2500, count)
+    for i in range(count):
+        stem = stems[int(dice.integers(talks))]
+        kept = stem[: int(dice.integers(0, len(stem) + 1))] if dice.random() < 0.3 else list(stem)
+        hashes[i] = (kept + [int(dice.integers(1, 2**62)) for _ in range(40)])[: int(tokens[i]) // unit]
+        stem[:] = hashes[i] or stem
+    lengths = [len(h) for h in hashes]
+    return Requests(
+        arrival=np.sort(dice.integers(0, 30 * 10**11, count)), input_tokens=tokens.astype(np.int32),
+        output_tokens=dice.integers(1, 300, count).astype(np.int32), service=np.zeros(count, np.int16),
+        tenant=np.zeros(count, np.int32), session=np.full(count, -1), priority=np.zeros(count, np.int8),
+        timeout=np.zeros(count, np.int64), think=np.zeros(count, np.int64),
+        block_start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        block_hash=np.array([x for h in hashes for x in h], np.uint64), hash_block_tokens=unit,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("seed", "weight"), [(0, 1.0), (1, 4.0), (2, 0.3), (3, 0.0)])
+def test_kv_aware_decisions_are_the_twins(seed, weight):
+    """The twin plays conversations; the gateway is told prompts as they come, first tokens and ends, and decides the same."""
+    model = compile_worker(fleet(load("laptop").replace("services.chat.prefix_cache", True))[0].deployment)
+    unit = 2 * model.block_tokens
+    asked = prefix_requests(seed, unit)
+    plan = ServicePlan("chat", workers=tuple(range(WORKERS)), policy=KV_AWARE, kv_weight_256=round(256 * weight))
+    log = simulate(Cell((model,), (0,) * WORKERS, (plan,), seed=3), asked, TwinOptions(record=True)).log
+    assert (log.status == FINISHED).all()
+    gateway = PrefixRouter(
+        "chat", upstreams(WORKERS, kv_tokens=10**9), 0, BreakerRules(), weight, model.block_tokens, unit
+    )
+    prompts, chosen, helped = [], {}, 0
+    for i in range(REQUESTS):
+        own = asked.block_hash[asked.block_start[i] : asked.block_start[i + 1]].tolist()
+        prompts.append(Prompt(tuple(own), int(asked.input_tokens[i] + asked.output_tokens[i])))
+    moments = [(int(t), 2, i) for i, t in enumerate(log.arrival)]
+    moments += [(int(t), 0, i) for i, t in enumerate(log.first_token)] + [
+        (int(t), 1, i) for i, t in enumerate(log.finish)
+    ]
+    for _, what, i in sorted(moments):
+        if what == 2:
+            usable = prompts[i].hashes[: (int(asked.input_tokens[i]) - 1) // unit]  # one token at least is computed
+            least = gateway._place_for(-1, None)
+            chosen[i] = gateway.take(-1, 0.0, (), Prompt(usable, prompts[i].tokens))
+            helped += chosen[i] != least
+        elif what == 0:
+            gateway.prefilled(chosen[i], prompts[i])
+        else:
+            gateway.release(chosen[i], prompts[i])
+    assert [chosen[i] for i in range(REQUESTS)] == log.worker.tolist()
+    assert (helped > 10) == (weight > 0)  # caches had their say
+    assert gateway.outstanding == [0] * WORKERS
+    assert gateway._tokens == [0] * WORKERS
+
+
+def test_kv_aware_routing_of_one_upstream_reads_no_prompts():
+    assert not router(KV_AWARE, 1).reads_prompts
+    assert router(KV_AWARE, 1).take(-1, 0.0) == 0
+
+
+def call_of(text, **more):
+    return read(json.dumps({"model": "m", "messages": [{"role": "user", "content": text}], **more}).encode())
+
+
+def test_equal_beginnings_have_equal_blocks_however_they_are_written():
+    long = "word " * 400
+    one, two = Prompt.of(call_of(long + "a" * 300)), Prompt.of(call_of(long + "b" * 300))
+    same = sum(a == b for a, b in zip(one.hashes, two.hashes, strict=True))
+    assert same == len(long) // BLOCK_BYTES  # by the text alone: the role before it does not fill another block
+    assert not set(one.hashes[same:]) & set(two.hashes)
+    body = call_of(long).text
+    spaced = read(json.dumps(json.loads(body), indent=3).encode())
+    assert Prompt.of(spaced) == Prompt.of(read(body))
+    assert Prompt.of(call_of(long, tools=[{"type": "function"}])).hashes[0] != one.hashes[0]
+    assert Prompt.of(call_of(long, max_tokens=77)).tokens == (len(long) + len("\0user\1")) // 4 + 77
+    assert Prompt.of(read(b'{"model":"m","messages":7}')).hashes == ()
+    assert Prompt.of(read(b'{"model":"m","prompt":"%b"}' % (b"x" * 1000))).hashes != ()
+
+
+class PlainIndex:
+    """The caches of the index, one list an upstream, oldest first."""
+
+    def __init__(self, capacities):
+        self.capacities, self.held = capacities, [[] for _ in capacities]
+
+    def touch(self, i, hashes):
+        self.held[i] = [h for h in self.held[i] if h not in hashes] + list(dict.fromkeys(reversed(hashes)))
+        self.held[i] = self.held[i][max(0, len(self.held[i]) - self.capacities[i]) :]
+
+    def runs(self, hashes):
+        return [next((n for n, h in enumerate(hashes) if h not in held), len(hashes)) for held in self.held]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.lists(st.integers(0, 12), max_size=6, unique=True), st.integers(0, 9)),
+        max_size=40,
+    )
+)
+def test_the_index_is_a_cache_per_upstream_that_forgets_the_oldest(steps):
+    index, plain = PrefixIndex([3, 5, 8]), PlainIndex([3, 5, 8])
+    for i, hashes, what in steps:
+        if what == 0:
+            index.clear(i)
+            plain.held[i] = []
+        elif what == 1:
+            index.shrink(i, len(hashes))
+            plain.held[i] = plain.held[i][max(0, len(plain.held[i]) - len(hashes)) :]
+        elif what < 7:
+            index.touch(i, hashes)
+            plain.touch(i, hashes)
+        assert index.runs(hashes).tolist() == plain.runs(hashes)
+    assert [index.size(i) for i in range(3)] == [len(h) for h in plain.held]
+    assert set(index._holders) == {h for held in plain.held for h in held}  # nothing is kept for nobody

@@ -1,6 +1,5 @@
 """Spans, metrics and the log of calls: what a collector gets, and that none of it holds what was said."""
 
-import asyncio
 import json
 
 import pytest
@@ -21,7 +20,6 @@ TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = f"00-{TRACE}-{SPAN}-01"
 
 
-
 def told(collector):
     return {"telemetry": {"otlp": collector.url}}
 
@@ -31,7 +29,9 @@ def test_a_collector_gets_a_span_for_each_attempt_under_the_callers_and_above_th
 
     async def calls():
         async with front(tmp_path, dead, engine, **told(collector)) as f:
-            status, _, _ = await f.post({**BODY, "stream": True}, headers=[f"traceparent: {PARENT}", "X-Tokenworks-Run: r1"])
+            status, _, _ = await f.post(
+                {**BODY, "stream": True}, headers=[f"traceparent: {PARENT}", "X-Tokenworks-Run: r1"]
+            )
             assert status == 200
             return await f.events(2)
 
@@ -117,7 +117,9 @@ def test_the_log_has_a_line_for_each_attempt_that_names_its_span(tmp_path):
     (event,) = run(calls())
     (line,) = map(json.loads, log.read_text().splitlines())
     assert line["type"] == "call"
-    assert [line.get(n, 0) for n in ("id", "time_us", "input_fresh", "output_visible")] == [event[n] for n in ("id", "time_us", "input_fresh", "output_visible")]
+    assert [line.get(n, 0) for n in ("id", "time_us", "input_fresh", "output_visible")] == [
+        event[n] for n in ("id", "time_us", "input_fresh", "output_visible")
+    ]
     assert "trace_id" not in line
     with Collector() as collector:
         run(calls(otlp=collector.url))

@@ -10,6 +10,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def running(model):
+    with started(model) as engine:
+        yield engine.address
+
+
+@contextmanager
+def started(model):
+    """The process, with its ``address``."""
     process = subprocess.Popen(
         [sys.executable, __file__, str(model)],
         stdin=subprocess.PIPE,
@@ -20,9 +27,9 @@ def running(model):
     killer = threading.Timer(120, process.kill)
     killer.start()
     try:
-        address = process.stdout.readline().strip()
-        assert address.startswith("http://"), "the engine did not start"
-        yield address
+        process.address = process.stdout.readline().strip()
+        assert process.address.startswith("http://"), "the engine did not start"
+        yield process
     finally:
         killer.cancel()
         process.kill()

@@ -67,6 +67,11 @@ def compare_workers(slow: BookedReference, fast: TwinResult, end: int, same: Sam
         mine = getattr(fast.workers, KERNEL_NAMES.get(name, name))
         same(name, ours[:, : mine.shape[1]] if mine.ndim == 2 else ours, mine)
     same("static", static_of(slow, end), fast.workers.static_uj)
+    same("off", [slow.off_until(w, end) for w in range(len(slow.workers))], fast.workers.off_ticks)
+    life = fast.replicas and list(
+        zip(*(getattr(fast.replicas, n).tolist() for n in ("tick", "worker", "state")), strict=True)
+    )
+    same("replicas", sorted(slow.life, key=lambda row: row[:2]), life or [])
 
 
 def compare_services(slow: BookedReference, fast: TwinResult, same: Same) -> None:

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from tokenworks.twin import cell as c
-from tokenworks.twin.reference_features import FeatureReference
+from tokenworks.twin.reference_scaling import ScalingReference
 from tokenworks.twin.statistics import BINS, EDGES
 
 COUNTS = ("finished", "in_system", "within_slo", "input_tokens", "cached_tokens", "output_tokens", "preemptions")
 SAMPLED = ("waiting", "running", "blocks")
 
 
-class BookedReference(FeatureReference):
+class BookedReference(ScalingReference):
     """Keeps what each step was and the state at the ends of buckets."""
 
     def __init__(self, *case: Any):
@@ -29,9 +29,16 @@ class BookedReference(FeatureReference):
         return end
 
     def _handle(self, now: int) -> None:
+        self._sample(now)
+        super()._handle(now)
+
+    def _scale(self, now: int) -> None:
+        self._sample(now)
+        super()._scale(now)
+
+    def _sample(self, now: int) -> None:
         while len(self.samples) < self.options.buckets and (len(self.samples) + 1) * self.options.bucket_ticks <= now:
             self.samples.append(self._state())
-        super()._handle(now)
 
     def _state(self) -> dict[str, list[int]]:
         found = {name: [0] * len(self.cell.services) for name in SAMPLED}
@@ -41,6 +48,8 @@ class BookedReference(FeatureReference):
                 found["waiting"][worker.service] += len(rank.queue)
                 found["running"][worker.service] += len(rank.running)
                 found["blocks"][worker.service] += worker.model.kv_blocks - unused
+        for request in self.held:
+            found["waiting"][request.service] += 1
         return found
 
     def _end_step(self, worker: Any, now: int) -> None:
@@ -139,7 +148,7 @@ def joule_buckets(slow: BookedReference, end: int) -> np.ndarray:
         model = worker.model
         for b in range(buckets):
             ticks = [level[b] for level in busy[w]]
-            idle = min(max(end - b * size, 0), size) - sum(ticks)
+            idle = min(max(end - b * size, 0), size) - sum(ticks) - off_in(slow, w, b * size, (b + 1) * size, end)
             drawn = zip(model.levels, ticks, strict=True)
             total[worker.service][b] += microwatts(model.idle_w) * idle + sum(
                 microwatts(level.active_w) * x for level, x in drawn
@@ -147,12 +156,19 @@ def joule_buckets(slow: BookedReference, end: int) -> np.ndarray:
     return np.array([[x / 10**17 for x in row] for row in total])
 
 
+def off_in(slow: BookedReference, w: int, start: int, stop: int, end: int) -> int:
+    """Ticks between ``start`` and ``stop`` that a worker was off, by its life."""
+    states = [(tick, state) for tick, who, state in slow.life if who == w]
+    spans = zip(states, [*(tick for tick, _ in states[1:]), end], strict=False)
+    return sum(max(0, min(until, stop) - max(tick, start)) for (tick, state), until in spans if state == c.OFF)
+
+
 def static_of(slow: BookedReference, end: int) -> list[int]:
     """Static microjoules of every worker over the run."""
     found = []
-    for worker in slow.workers:
+    for w, worker in enumerate(slow.workers):
         model = worker.model
         ticks = worker.level_ticks[: len(model.levels)]
         drawn = sum(microwatts(level.active_w) * x for level, x in zip(model.levels, ticks, strict=True))
-        found.append((drawn + microwatts(model.idle_w) * (end - worker.busy)) // 10**11)
+        found.append((drawn + microwatts(model.idle_w) * (end - worker.busy - slow.off_until(w, end))) // 10**11)
     return found

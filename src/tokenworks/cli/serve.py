@@ -69,6 +69,7 @@ async def _serve(args: argparse.Namespace, factory: Factory, ring: KeyRing | Non
 
     from tokenworks.serve.building import services_of, upstreams_of
     from tokenworks.serve.start import gateway, until_asked
+    from tokenworks.serve.steer.start import steered
 
     async with AsyncExitStack() as stack:
         if args.emulate:
@@ -79,6 +80,7 @@ async def _serve(args: argparse.Namespace, factory: Factory, ring: KeyRing | Non
             upstreams = upstreams_of(factory)
         services = services_of(factory, upstreams)
         ledger = stack.enter_context(opened(args))
+        await stack.enter_async_context(steered(factory, services, args.speed if args.emulate else 0.0))  # stops last
         listening = await stack.enter_async_context(gateway(factory, services, ledger, ring, args.host, args.port))
 
         def said() -> None:

@@ -144,6 +144,33 @@ class WhatIf:
 
 
 @dataclass(frozen=True)
+class Scaled:
+    """A pool whose replicas followed the demand, beside the same run with all of them up (``fixed_…``)."""
+
+    service: str
+    pool: str  # workers, prefill, decode
+    predictor: str
+    least: int
+    most: int
+    cold_start_s: float
+    cold_starts: int
+    ready: NDArray[np.float64]  # (buckets,) mean replicas that took requests
+    loading: NDArray[np.float64]  # (buckets,)
+    mean_up: float  # replicas that were not off
+    gpu_hours_up: float
+    gpu_hours: float  # of all replicas: what is owned costs anyway
+    usd_up: float  # for the hours up, at the price of an hour in this run
+    usd: float
+    off_j: float  # what the GPUs that are off would draw if they stayed powered; in no other figure
+    board_j: float  # of replicas that are up
+    fixed_board_j: float
+    ttft_p99_s: float  # at the engine
+    fixed_ttft_p99_s: float
+    within_slo: float  # of the requests that arrived
+    fixed_within_slo: float
+
+
+@dataclass(frozen=True)
 class RunResult:
     """Everything about one run of one factory."""
 
@@ -186,3 +213,4 @@ class RunResult:
     mean_power_band: Interval | None = None  # in the scope of the budget
     tokens_per_j_it_band: Interval | None = None
     tokens_per_j_facility_band: Interval | None = None
+    scaled: tuple[Scaled, ...] = ()  # pools whose replicas follow the demand

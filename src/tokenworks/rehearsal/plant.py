@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,10 +12,11 @@ from tokenworks import catalog
 from tokenworks.economics.facts import facts_of
 from tokenworks.errors import InputError
 from tokenworks.physics.compile import compile_worker
-from tokenworks.physics.fleet import Replicas, fleet
+from tokenworks.physics.fleet import Group, Replicas, fleet
 from tokenworks.physics.terms import resolve
 from tokenworks.physics.worker_model import TICKS_PER_S, WorkerModel
-from tokenworks.spec.factory import ROUTING, Factory, System
+from tokenworks.rehearsal.scaling import scaling_of, scaling_plans
+from tokenworks.spec.factory import ROUTING, Factory, Service, System
 from tokenworks.twin.cell import Cell, PowerCap, ServicePlan
 
 BUCKETS = 240  # of a timeline: enough for a chart, few enough for a file
@@ -45,10 +46,7 @@ def plant(factory: Factory) -> Plant:
     replicas = fleet(factory)
     groups = [(r, group) for r in replicas for group in r.groups]
     budgets = site_budgets(factory, replicas)
-    models = tuple(
-        compile_worker(group.deployment, name=f"{r.service.name} {group.role}", all_clocks=bool(budgets))
-        for r, group in groups
-    )
+    models = tuple(_model(r.service, group, bool(budgets)) for r, group in groups)
     workers = tuple(i for i, (_, group) in enumerate(groups) for _ in range(group.count))
     ingress = tuple(resolve(r.deployment).ingress_s for r in replicas)
     plans, start = [], 0
@@ -56,7 +54,16 @@ def plant(factory: Factory) -> Plant:
         plans.append(_plan(r, start, way_s))
         start += r.count
     caps = (PowerCap("site", tuple(range(len(workers))), budgets[0][1], steps=budgets[1:]),) if budgets else ()
-    return Plant(factory, replicas, models, Cell(models, workers, tuple(plans), caps, factory.run.seed), ingress)
+    scaling = scaling_plans(factory, replicas, models)
+    cell = Cell(models, workers, tuple(plans), caps, factory.run.seed, scaling)
+    return Plant(factory, replicas, models, cell, ingress)
+
+
+def _model(service: Service, group: Group, all_clocks: bool) -> WorkerModel:
+    """A start of a pool that is scaled takes what the file says besides loading the weights."""
+    model = compile_worker(group.deployment, name=f"{service.name} {group.role}", all_clocks=all_clocks)
+    scaling = scaling_of(service, group.role)
+    return replace(model, load_s=model.load_s + scaling.start_up_s) if scaling else model
 
 
 def site_budgets(factory: Factory, replicas: Sequence[Replicas]) -> tuple[tuple[int, float], ...]:

@@ -8,7 +8,7 @@ from functools import partial
 
 from tokenworks.economics.account import account
 from tokenworks.events.requests import Requests
-from tokenworks.events.results import RunResult
+from tokenworks.events.results import Money, RunResult, Scaled
 from tokenworks.physics.worker_model import TICKS_PER_S
 from tokenworks.rehearsal.agents import AgentDemand, agent_demand, has_agents
 from tokenworks.rehearsal.demand import Source, as_one, demands, rate_of, stream_of
@@ -16,6 +16,7 @@ from tokenworks.rehearsal.handover import Handover
 from tokenworks.rehearsal.metering import Metered, Unpriced, metered, usage_of
 from tokenworks.rehearsal.plant import BUCKETS, Plant, plant, ticks
 from tokenworks.rehearsal.play import NothingDoneError, Stop, outcome, play
+from tokenworks.rehearsal.scaled import scaled
 from tokenworks.rehearsal.use import physical_run
 from tokenworks.spec.factory import Factory, Run
 from tokenworks.twin.cell import RequestLog, StepLog, TwinResult
@@ -74,12 +75,25 @@ def rehearse(
     result = outcome(done, twin, kept, sustainable, notes)
     if done is not made:
         result = replace(result, interrupted=True)
+    if made.cell.scaling and not stop():
+        progress("running the twin with all replicas up")
+        result = replace(result, scaled=_beside_fixed(done, twin, demand, sources, result.money, stop))
     idle = "" if stop() or not idleness else _price_of_idleness(made, progress, stop)
     result = replace(result, trace_note="; ".join(filter(None, [result.trace_note, idle])))
     services = tuple(s.name for s in factory.services)
     meters = metered(made, twin, events, result.money) if events else None
     log = twin.log if factory.run.record_requests else None
     return Rehearsal(result, kept, log, services, _worker_names(made), twin.steps, made, tuple(sustainable), meters)
+
+
+def _beside_fixed(
+    made: Plant, twin: TwinResult, demand: AgentDemand | None, sources: list[Source], money: Money, stop: Stop
+) -> tuple[Scaled, ...]:
+    """What scaling did, beside a play of the same requests without it; nothing where that was stopped."""
+    whole = replace(made, cell=replace(made.cell, scaling=()))
+    requests = demand.requests if demand else _offered(sources, made.factory.run)[0]
+    fixed = play(whole, requests, stop)
+    return () if stop() else scaled(made, twin, fixed, money)
 
 
 def _offered(sources: list[Source], run: Run) -> tuple[Requests | Iterator[Requests] | Source, Requests]:

@@ -106,4 +106,5 @@ def _counts(twin: TwinResult, ids: list[int]) -> Counts:
 def _idle_j(made: Plant, twin: TwinResult, ids: list[int], horizon_s: float) -> float:
     busy_s = twin.workers.busy_ticks[ids] / ticks(1.0)
     watts = np.array([made.models[made.cell.workers[i]].idle_w for i in ids])
-    return float(watts @ np.maximum(0.0, horizon_s - busy_s))
+    off_s = twin.workers.off_ticks[ids] / ticks(1.0)
+    return float(watts @ np.maximum(0.0, horizon_s - busy_s - off_s))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tokenworks.events.results import RunResult, ServiceResult, WhatIf
 from tokenworks.report.bars import Part, labels, leaves, stacked
 from tokenworks.report.figures import Figure, percent, short, six_figures, triple, unit, usd
+from tokenworks.report.scaled import lines as scaled_lines
 from tokenworks.report.tried import advice_note, advice_title, mark, tried
 from tokenworks.report.verdict import service_lines, state, verdict
 
@@ -49,6 +50,7 @@ def _parts(result: RunResult, width: int) -> list[RenderableType]:
         Text(),
         *_figures(result, width),
         _services(result, width),
+        *(Text(line) for of in result.scaled for line in scaled_lines(of)),
         *_what_ifs(result),
         *_bar("Where a dollar goes", _dollars(result), width),
         *_bar("Where a joule goes", _joules(result), width),

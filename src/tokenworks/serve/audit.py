@@ -55,9 +55,9 @@ def _hash_of_last(path: Path, file: int) -> str:
         tail = os.pread(file, block, max(0, size - block))
         if not tail.endswith(b"\n"):
             raise InputError(f"{path}: the last line of the audit log has no end; see `tokenworks keys audit`")
-        before, end, line = tail[:-1].rpartition(b"\n")
+        *_, end, line = tail[:-1].rpartition(b"\n")
         if end or size <= block:
-            return sha256(line if end else tail[:-1]).hexdigest()
+            return sha256(line).hexdigest()
         block *= 2
 
 

@@ -6,15 +6,22 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
+from tokenworks.control.routing import KV_AWARE
 from tokenworks.errors import InputError
 from tokenworks.serve.breaker import BreakerRules
+from tokenworks.serve.fair_queue import FairQueue, QueueRules
+from tokenworks.serve.hedging import HedgeRules, Hedging
 from tokenworks.serve.http.limits import Limits
 from tokenworks.serve.http.pool import Patience
 from tokenworks.serve.http.sweep import Sweep
+from tokenworks.serve.prefix_router import PrefixRouter
 from tokenworks.serve.routing import Router
 from tokenworks.serve.served import Served
+from tokenworks.serve.split import Split
 from tokenworks.serve.upstream import Credential, Upstream
-from tokenworks.spec.factory import ROUTING, Factory
+from tokenworks.spec.factory import ROUTING, Factory, Service
+from tokenworks.spec.fleet import replicas_of
+from tokenworks.spec.serving import Serving
 
 
 def limits_of(factory: Factory) -> Limits:
@@ -29,9 +36,17 @@ def upstreams_of(factory: Factory) -> dict[str, list[Upstream]]:
     for one in rules.upstreams:
         made = Upstream(
             one.url, model=one.model, credential=Credential(one.key_env, one.key_file), most=one.max_requests,
-            continuous_usage=one.continuous_usage, patience=patience,
+            continuous_usage=one.continuous_usage, continues=one.continues, kv_tokens=one.kv_tokens,
+            metrics=one.metrics, kv_events=one.kv_events, patience=patience,
         )  # fmt: skip
         found[one.service].append(made)
+    services = {s.name: s for s in factory.services}
+    for fleet in rules.fleets:
+        if fleet.processes:
+            first, model, count = fleet.processes.port, fleet.processes.model, replicas_of(services[fleet.service])
+            found[fleet.service] += [
+                Upstream(f"http://127.0.0.1:{first + k}", model=model, patience=patience) for k in range(count)
+            ]
     return found
 
 
@@ -43,15 +58,46 @@ def services_of(factory: Factory, upstreams: Mapping[str, Sequence[Upstream]]) -
     for service in factory.services:
         mine = upstreams.get(service.name, ())
         if mine:
-            policy = ROUTING.index(service.routing)
-            router = Router(service.name, mine, policy, factory.run.seed, breaker)
+            router = _router(service, mine, factory.run.seed, breaker)
             served.append(Served(service.name, service.model, router, rules.retries, now))
+            _equip(served[-1], rules)
     if not served:
         raise InputError(
             f"{factory.source_file or factory.name}: no service has an upstream; list engines under serve.upstreams, or "
             "start with --emulate"
         )
+    by_name = {one.name: one for one in served}
+    for one in served:
+        one.standby = tuple(by_name[name] for name in rules.fallbacks.get(one.name, ()) if name in by_name)
     return served
+
+
+def _equip(served: Served, rules: Serving) -> None:
+    """With what is switched on for all services."""
+    if rules.queue:
+        served.queue = FairQueue(served.name, QueueRules(rules.queue.most, rules.queue.longest_s, rules.queue.weights))
+        served.router.freed = served.queue.freed
+    if rules.hedge:
+        served.hedging = Hedging(HedgeRules(rules.hedge.share, rules.hedge.quantile))
+
+
+def splits_of(factory: Factory, services: Sequence[Served]) -> dict[str, Split]:
+    """Names that several services share. A service without an upstream has no part."""
+    by_name = {one.name: one for one in services}
+    found = {}
+    for name, rule in factory.serve.splits.items():
+        parts = [(by_name[s], weight) for s, weight in rule.weights.items() if s in by_name and weight]
+        if not parts:
+            raise InputError(f"serve.splits.{name}: none of its services has an upstream")
+        found[name] = Split(name, parts, rule.by)
+    return found
+
+
+def _router(service: Service, upstreams: Sequence[Upstream], seed: int, rules: BreakerRules) -> Router:
+    policy = ROUTING.index(service.routing)
+    if policy == KV_AWARE and len(upstreams) > 1:
+        return PrefixRouter(service.name, upstreams, seed, rules, service.kv_weight)
+    return Router(service.name, upstreams, policy, seed, rules)
 
 
 def open_upstreams(services: Sequence[Served], sweep: Sweep, loop: asyncio.AbstractEventLoop) -> None:

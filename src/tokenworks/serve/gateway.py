@@ -14,13 +14,18 @@ from tokenworks.serve import metrics
 from tokenworks.serve.access import Access, may_ask
 from tokenworks.serve.admin import PREFIX, Admin
 from tokenworks.serve.body.splice import read
+from tokenworks.serve.course import Course
 from tokenworks.serve.http.replies import JSON
 from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.keys import Key
 from tokenworks.serve.metering import Attempt, Meter, run_of, uuid7
+from tokenworks.serve.question import Question
 from tokenworks.serve.relay import Relay
 from tokenworks.serve.served import Served
+from tokenworks.serve.split import Split
+from tokenworks.serve.steering_metrics import HELP as STEERING_HELP
+from tokenworks.serve.steering_metrics import steering_lines
 from tokenworks.serve.tally import Tally
 from tokenworks.serve.telemetry.trace import Tracing
 
@@ -37,13 +42,13 @@ class Gateway:
 
     def __init__(
         self, factory: str, services: Sequence[Served], aliases: Mapping[str, str], access: Access, meter: Meter,
-        loop: asyncio.AbstractEventLoop,
+        loop: asyncio.AbstractEventLoop, splits: Mapping[str, Split] = {},
     ):  # fmt: skip
         self.factory, self.services, self.access, self.meter = factory, tuple(services), access, meter
         self.draining = False
         self.tracing: Tracing | None = None
         self.admin: Admin | None = None
-        self._loop = loop
+        self._loop, self._splits = loop, splits
         read(b'{"model":""}')  # compiled before the first caller waits for it
         by_name = {s.name: s for s in services}
         once = {m: [s for s in services if s.model == m] for m in {s.model for s in services}}
@@ -74,7 +79,8 @@ class Gateway:
             raise Refused(405, "method", f"{request.path.decode()} takes POST")
         key = self.access.of(request, "infer")
         body = read(request.body)
-        served = self._service(body.known.model, key)
+        split = self._splits.get(body.known.model)
+        served = self._service(split.service(body.session, key.tenant) if split else body.known.model, key)
         operation = OPERATIONS[request.path]
         attempt = Attempt(
             uuid7(),
@@ -90,7 +96,11 @@ class Gateway:
             attempt.trace = self.tracing.joined(request.headers, attempt.id)
         tally = Tally(attempt, self.meter, served.metrics, request.arrived_s)
         try:
-            Relay(served, request, body, tally, connection, self._loop).start()
+            standby = [s for s in served.standby if may_ask(key, s.name)] if served.standby else ()
+            course = Course(served, body, standby)
+            Relay(course, Question(request, body, course, attempt.trace), tally, connection, self._loop).start(
+                request.headers
+            )
         except Refused as refused:
             served.metrics.answered(refused.status)
             raise
@@ -119,7 +129,8 @@ class Gateway:
         page(request, connection)
 
     def _names(self, key: Key) -> list[tuple[str, Served]]:
-        return [(name, served) for name, served in sorted(self._known.items()) if may_ask(key, served.name)]
+        known = self._known | {name: split.first for name, split in self._splits.items()}
+        return [(name, served) for name, served in sorted(known.items()) if may_ask(key, served.name)]
 
     def _models(self, request: Request, connection: ServerConnection) -> None:
         key = self.access.of(request, "infer")
@@ -138,7 +149,7 @@ class Gateway:
 
     def _ready(self, request: Request, connection: ServerConnection) -> None:
         """Ready where each service has an upstream that is believed to be well."""
-        lacking = [s.name for s in self.services if not any(b.closed for b in s.router.breakers)]
+        lacking = [s.name for s in self.services if not s.router.able]
         if self.draining or lacking:
             why = "draining" if self.draining else "services without an upstream"
             body = {"object": "health.response", "message": f"not ready: {why}"}
@@ -159,9 +170,10 @@ class Gateway:
         self.access.of(request, "metrics")
         parts = [metrics.service_lines(s.name, s.metrics) for s in self.services]
         parts += [_upstream_lines(s) for s in self.services]
+        parts += [steering_lines(s) for s in self.services]
         parts.append({"tokenworks_events_lost_total": [f"tokenworks_events_lost_total {self.meter.lost}"]})
         parts.append(metrics.process_lines())
-        connection.respond(200, metrics.page(parts), metrics.TEXT)
+        connection.respond(200, metrics.page(parts, STEERING_HELP), metrics.TEXT)
 
 
 def _model(name: str, served: Served) -> dict[str, object]:

@@ -6,6 +6,7 @@ import os
 import resource
 import time
 from bisect import bisect_left
+from collections.abc import Mapping
 from pathlib import Path
 
 SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0)
@@ -100,10 +101,10 @@ def service_lines(name: str, of: ServiceMetrics) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
-def page(parts: list[dict[str, list[str]]]) -> bytes:
-    """The page: each name once, with its help, and all its lines."""
+def page(parts: list[dict[str, list[str]]], more: Mapping[str, tuple[str, str]] | None = None) -> bytes:
+    """The page: each name once, with its help, and all its lines. ``more``: names beyond those of this file."""
     out: list[str] = []
-    for name, (kind, text) in HELP.items():
+    for name, (kind, text) in (HELP | dict(more or {})).items():
         lines = [line for part in parts for line in part.get(name, ())]
         if lines:
             out += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", *lines]

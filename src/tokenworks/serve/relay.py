@@ -1,268 +1,215 @@
 """The life of one call of a model: routed, asked, forwarded, metered.
 
-Another upstream is tried only while the caller has got nothing. A stream's end, and a whole answer, wait until the event is
-durable. A caller who leaves ends the upstream's work, and what was produced is metered.
+Another upstream is tried while the caller has got nothing; a stream that has begun goes on at an upstream that can continue
+it. A stream's end, and a whole answer, wait until the event is durable. A caller who leaves, and a deadline that passes, end
+the upstream's work, and what was produced is metered.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from functools import partial
 
-from tokenworks.serve.body.splice import Body, spliced
-from tokenworks.serve.body.stream import Stream
-from tokenworks.serve.body.usage import MISSING, Told, told, usage_of_answer
+from tokenworks.serve.admission import Admission
+from tokenworks.serve.body.splice import read
+from tokenworks.serve.body.stream import DONE, END_OF_EVENT, Stream
+from tokenworks.serve.body.usage import MISSING
+from tokenworks.serve.continuity import ERROR, Continuity
+from tokenworks.serve.demands import deadline_s
+from tokenworks.serve.ending import Ending
+from tokenworks.serve.hedge import Hedge
 from tokenworks.serve.http.client import Broken
 from tokenworks.serve.http.pool import Handle
-from tokenworks.serve.http.replies import JSON, error_body
-from tokenworks.serve.http.request import Refused, Request
-from tokenworks.serve.http.server import ServerConnection
-from tokenworks.serve.routing import session_number
-from tokenworks.serve.served import Served
-from tokenworks.serve.tally import Tally
+from tokenworks.serve.http.request import Refused
+from tokenworks.serve.incoming import Incoming
+from tokenworks.serve.metering import Attempt
 
 log = logging.getLogger("tokenworks.serve")
-EVENT_STREAM = b"text/event-stream"
-EMBEDDINGS = b"/v1/embeddings"
 TRY_ANOTHER = (429, 502, 503, 504)
-MOST_ANSWER_BYTES = 256 << 20  # of an answer that is no stream
-CLIENT_LEFT = 499  # nginx's number for it
-BROKE_OFF = (
-    b"data: " + error_body(502, "upstream_failed", "the upstream broke off in the middle of its answer") + b"\n\n"
-)
-"""What the SDKs raise as an error in the middle of a stream."""
+BROKE_OFF = Refused(502, "upstream_failed", "the upstream broke off in the middle of its answer")
 
 
-class Relay:
+class Relay(Ending):
     """One call. Callbacks come from the caller's connection, the upstream's and the ledger, all on one loop."""
 
-    __slots__ = (
-        "_body", "_connection", "_gone", "_handle", "_held", "_loop", "_more", "_open", "_over", "_pieces", "_request",
-        "_served", "_session", "_size", "_started", "_status", "_stream", "_tally", "_tried", "_type", "_upstream",
-    )  # fmt: skip
-
-    def __init__(
-        self, served: Served, request: Request, body: Body, tally: Tally, connection: ServerConnection,
-        loop: asyncio.AbstractEventLoop,
-    ):  # fmt: skip
-        self._served, self._request, self._body, self._tally = served, request, body, tally
-        self._connection, self._loop = connection, loop
-        self._session = session_number(body.session)
-        self._tried: list[int] = []
-        self._upstream = -1  # position of the one that works on it
-        self._open = False  # … while it does
-        self._handle: Handle | None = None
-        self._started = self._over = self._gone = self._held = False
+    __slots__ = ()
 
     # ------------------------------------------------------------------ asking
 
-    def start(self) -> None:
-        """Raises Refused where no upstream can take it."""
-        self._upstream = self._served.router.take(self._session, self._loop.time(), self._tried)
-        self._open = True
+    def start(self, headers: dict[bytes, bytes]) -> None:
+        """Raises Refused where no upstream can take it, now or soon."""
+        wait_s, queue, placed = deadline_s(headers), self._course.served.queue, True
+        if queue is None:
+            self._course.begin(self._loop.time())
+        else:
+            self._admission = Admission(self._course, queue, self._loop.time, self._ask_first, self._fail)
+            placed = self._admission.enter(self._tally.tenant, headers)
         self._connection.listener = self
         self._tally.begin()
+        if wait_s is not None:
+            self._timer = self._loop.call_later(wait_s, self._expire)
+        if placed:
+            self._ask_first()
+
+    def _ask_first(self) -> None:
+        course, hedging = self._course, self._course.served.hedging
+        if hedging and self._question.said.streams:
+            delay_s = hedging.delay_s()
+            if delay_s is not None:
+                self._hedge = Hedge(self, course, self._question, self._tally, hedging, delay_s, self._loop)
         self._ask(False)
 
     def _ask(self, fresh: bool) -> None:
-        upstream = self._served.router.upstreams[self._upstream]
-        text = spliced(self._body, upstream.model, self._request.path != EMBEDDINGS, upstream.continuous_usage)
-        self._stream: Stream | None = None
-        self._pieces: list[bytes] = []
-        self._size = self._status = 0
-        self._type, self._more = JSON, b""
-        upstream.pool.ask(upstream.payload(self._request.path, text, self._forwarded()), self, self._taken, fresh)
-
-    def _forwarded(self) -> bytes:
-        """Of the caller's headers those that join traces."""
-        parent = self._request.headers.get(b"traceparent", b"")
-        if self._tally.trace:
-            parent = self._tally.trace.line(self._tally.attempt_id)
-        trace = b"traceparent: %b\r\n" % parent if parent and len(parent) < 100 else b""
-        return b"%bX-Request-Id: %b\r\n" % (trace, self._tally.attempt_id.encode())
+        served, upstream = self._course.served, self._course.upstream
+        self._tally.serves(served.name, served.model)
+        self._incoming = Incoming()
+        payload = self._question.payload(upstream, self._tally.attempt_id)
+        upstream.pool.ask(payload, self, self._taken, fresh)
 
     def _taken(self, handle: Handle) -> None:
         self._handle = handle
         if self._held:
             handle.hold()
 
-    def _leave_upstream(self) -> None:
-        """The upstream is done with it, one way or the other."""
-        self._handle = None
-        if self._open:
-            self._open = False
-            self._served.router.release(self._upstream)
-
     def _another(self) -> bool:
         """Tries another upstream, where there is one and patience for it. Otherwise nothing has changed."""
-        served, router = self._served, self._served.router
-        if self._tally.attempts > served.retries:
-            return False
-        tried = [*self._tried, self._upstream]
-        if not any(b.closed and i not in tried for i, b in enumerate(router.breakers)):
-            return False
-        try:
-            chosen = router.take(self._session, self._loop.time(), tried)
-        except Refused:
-            return False
+        if self._hedge and self._hedge.take_over():
+            return True
         handle = self._handle
-        self._leave_upstream()
+        if not self._course.another(self._loop.time()):
+            return False
         if handle:
             handle.abandon()
-        self._upstream, self._open, self._tried = chosen, True, tried
         self._tally.next_attempt()
         self._ask(False)
         return True
 
+    def adopt(self, position: int, handle: Handle | None, attempt: Attempt, spoils: bool) -> None:
+        """The hedge's attempt is the one that counts from here on."""
+        if spoils:
+            self._tally.write(MISSING, failed=True)
+        self._hedge = None
+        self._drop_upstream()
+        self._course.move(position)
+        self._tally.turn_to(attempt)
+        self._incoming = Incoming()
+        if handle:
+            self._taken(handle)
+
     # ------------------------------------------------------------------ the upstream's answer
 
     def answer_head(self, status: int, headers: dict[bytes, bytes]) -> None:
-        router = self._served.router
         if status >= 500:
-            router.failed(self._upstream, self._loop.time())
+            self._course.failed(self._loop.time())
         else:
-            router.well(self._upstream)
-        if status in TRY_ANOTHER and self._another():
+            self._course.well()
+        if status in TRY_ANOTHER and not self._started and self._another():
             return
-        self._status = status
-        self._type = headers.get(b"content-type", JSON)
-        wait = headers.get(b"retry-after", b"") if status >= 400 else b""
-        self._more = b"X-Request-Id: %b\r\n" % self._tally.request_id.encode()
-        if wait:
-            self._more += b"Retry-After: %b\r\n" % wait
-        if status == 200 and self._type.startswith(EVENT_STREAM):
-            self._stream = Stream(not self._body.wants_usage)
+        if self._incoming.head(status, headers):
+            question = self._question
+            if self._continuity is None and self._course.upstream.continues and question.goes_on:
+                self._continuity = Continuity()
+            self._incoming.stream = Stream(not question.said.wants_usage, self._continuity is not None)
+        elif self._started:
+            self._drop_upstream()
+            self._go_on(asked=status < 400)
 
     def answer_body(self, data: bytes) -> None:
-        if self._stream is None:
-            self._size += len(data)
-            self._pieces.append(data)
-            if self._size > MOST_ANSWER_BYTES:
+        stream = self._incoming.stream
+        if stream is None:
+            if not self._incoming.keep(data):
                 self._give_up_upstream("its answer is too large")
             return
-        out = self._stream.feed(data)
+        if self._hedge:
+            self._hedge.cancel()
+            self._hedge = None
+        failed = -1 if self._continuity is None else data.find(ERROR)
+        out = stream.feed(data if failed < 0 else data[:failed])
+        if self._continuity is not None:
+            out = self._continuity.forward(out)
         if out and not self._gone and not self._over:
             if not self._started:
                 self._begin_stream()
             self._connection.chunk(out)
-        if self._stream.done and not self._tally.written:
-            self._tally.write(self._told(whole=True), self._end_stream)
-
-    def _begin_stream(self) -> None:
-        self._started = True
-        self._tally.first_byte()
-        self._connection.begin(200, self._type, self._more)
+        if failed >= 0:
+            self._give_up_upstream("says in its stream that it has failed")
+        elif stream.done and not self._tally.written:
+            self._tally.write(self._incoming.told(whole=True), self._end_stream)
 
     def answer_end(self) -> None:
+        incoming = self._incoming
+        stream = incoming.stream
+        if self._continuity is not None and stream is not None and not (stream.done or stream.held):
+            self.answer_broken("ended its answer before the end", "broken")
+            return
         self._leave_upstream()
         if self._tally.written or self._gone:
             return
-        if self._status == 200:
-            self._tally.write(self._told(whole=True), self._end_stream if self._stream else self._end_answer)
+        if incoming.status == 200:
+            self._tally.write(incoming.told(whole=True), self._end_stream if stream else self._end_answer)
         else:
             self._pass_on_error()
 
     def _pass_on_error(self) -> None:
         """An error of the upstream, in its own words; but its refusal of the gateway's own key is no matter of the caller's."""
-        if self._status in (401, 403):
-            log.error("%s: upstream %d refuses the gateway's credential", self._served.name, self._upstream)
-            self._fail(Refused(502, "upstream_credential", f"{self._served.name}: the upstream refuses the gateway"))
+        course, incoming = self._course, self._incoming
+        if incoming.status in (401, 403):
+            log.error("%s: upstream %d refuses the gateway's credential", course.served.name, course.position)
+            self._fail(Refused(502, "upstream_credential", f"{course.served.name}: the upstream refuses the gateway"))
             return
-        self._tally.end(self._status)
-        self._connection.respond(self._status, b"".join(self._pieces), self._type, self._more)
+        self._close(incoming.status)
+        self._connection.respond(incoming.status, incoming.body, incoming.kind, self._lines())
 
     def answer_broken(self, reason: str, kind: Broken) -> None:
         if self._gone or self._tally.written:
             self._leave_upstream()
             return
-        if kind == "stale" and not self._started:
+        if kind == "stale":
             self._ask(True)
             return
-        self._served.router.failed(self._upstream, self._loop.time())
-        log.warning("%s: upstream %d %s", self._served.name, self._upstream, reason)
+        course, self._handle = self._course, None
+        course.failed(self._loop.time())
+        log.warning("%s: upstream %d %s", course.served.name, course.position, reason)
         if self._started:
-            self._leave_upstream()
-            self._tally.write(self._told(whole=False))
-            self._break_off(502)
+            self._go_on(asked=kind == "broken")
             return
         if kind == "broken":  # nobody knows what it did with the request
             self._tally.write(MISSING, failed=True)
         if not self._another():
             self._leave_upstream()
-            self._fail(Refused(502, "upstream_failed", f"{self._served.name}: the upstream did not answer"))
+            self._fail(Refused(502, "upstream_failed", f"{course.served.name}: the upstream did not answer"))
 
     def _give_up_upstream(self, reason: str) -> None:
         if self._handle:
             self._handle.abandon()
         self.answer_broken(reason, "broken")
 
-    # ------------------------------------------------------------------ the end
+    # ------------------------------------------------------------------ a stream that goes on elsewhere
 
-    def _told(self, whole: bool) -> Told:
-        stream = self._stream
-        if stream is not None:
-            return told(stream.usage, stream.counted, whole)
-        return told(usage_of_answer(b"".join(self._pieces)) if whole else None, 0, whole)
-
-    def _end_stream(self, durable: bool) -> None:
-        if self._gone:
+    def _go_on(self, asked: bool) -> None:
+        """The upstream of a stream that has begun is lost: another one goes on where it broke off, or the stream breaks off.
+        ``asked``: it had the call, so what it made is metered."""
+        part, said = self._incoming.told(whole=False), self._question.said
+        if end := self._all_but_end():
+            self._leave_upstream()
+            self._tally.write(part, partial(self._end_stream, rest=end))
             return
-        if not durable:
-            self._unmetered()
+        text = self._continuity.continuation(said.text) if self._continuity else None
+        if asked:
+            self._tally.write(part, failed=part is MISSING)
+        if text is not None and self._course.onward(self._loop.time(), self._incoming.begun):
+            self._question.asks = read(text)
+            self._tally.next_attempt()
+            self._ask(False)
             return
-        assert self._stream is not None
-        if not self._started:
-            self._begin_stream()
-        self._over = True
-        self._tally.end(200)
-        self._connection.finish(self._stream.rest())
-
-    def _end_answer(self, durable: bool) -> None:
-        if self._gone:
-            return
-        if not durable:
-            self._unmetered()
-            return
-        self._tally.end(200)
-        self._connection.respond(200, b"".join(self._pieces), self._type, self._more)
-
-    def _unmetered(self) -> None:
-        """What cannot be metered is not handed out as if it were."""
-        if self._started:
-            self._break_off(503)
-        else:
-            self._fail(Refused(503, "not_metered", "the answer could not be metered", retry_after_s=1.0))
-
-    def _break_off(self, status: int) -> None:
-        self._over = True
-        self._tally.end(status)
-        self._connection.break_off(BROKE_OFF)
-
-    def _fail(self, refused: Refused) -> None:
-        self._tally.end(refused.status)
-        self._connection.respond_error(refused)
-
-    # ------------------------------------------------------------------ the caller
-
-    def client_gone(self) -> None:
-        """Closes the upstream's connection, which is how engines learn of it, and meters what was produced."""
-        self._gone = True
-        handle = self._handle
-        if self._open:
-            self._served.router.undecided(self._upstream)
         self._leave_upstream()
-        if handle:
-            handle.abandon()
-        if not self._tally.written:
-            self._tally.write(self._told(whole=False), failed=self._stream is None)
-        self._tally.end(CLIENT_LEFT)
+        self._break_off(BROKE_OFF)
 
-    def hold(self) -> None:
-        self._held = True
-        if self._handle:
-            self._handle.hold()
-
-    def resume(self) -> None:
-        self._held = False
-        if self._handle:
-            self._handle.resume()
+    def _all_but_end(self) -> bytes:
+        """The end of an answer whose text is whole; b"" where more of it is to come."""
+        continuity, stream, said = self._continuity, self._incoming.stream, self._question.said
+        if continuity is None:
+            return b""
+        if stream is not None and stream.held:
+            return continuity.forward(b"".join(stream.held)) + DONE + END_OF_EVENT
+        return continuity.end(said.wants_usage) if continuity.exhausted(said.text) else b""

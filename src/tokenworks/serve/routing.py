@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tokenworks.control.routing import KV_AWARE, choose
+from tokenworks.control.routing import choose
 from tokenworks.control.tournament import rebuild, tree_for, update
-from tokenworks.errors import UnsupportedError
 from tokenworks.serve.breaker import Breaker, BreakerRules
 from tokenworks.serve.http.request import Refused
 
 if TYPE_CHECKING:
+    from tokenworks.serve.engine_page import EngineState
+    from tokenworks.serve.prompt import Prompt
     from tokenworks.serve.upstream import Upstream
 
 BUSY_RETRY_S = 1.0
@@ -28,85 +29,138 @@ def session_number(session: str) -> int:
 
 
 class Router:
-    """The upstreams of one service. Positions are indices into the upstreams as the factory file lists them."""
+    """The upstreams of one service. Positions are indices into the upstreams as the factory file lists them. ``elsewhere``:
+    requests that an upstream has from others than this gateway, as its own metrics say. ``freed``: called after a place has
+    become free."""
+
+    reads_prompts = False
 
     def __init__(self, service: str, upstreams: Sequence[Upstream], policy: int, seed: int, rules: BreakerRules):
-        """Raises UnsupportedError for a policy that needs what a gateway does not know yet."""
-        if policy == KV_AWARE and len(upstreams) > 1:
-            raise UnsupportedError(
-                f"{service}: kv-aware routing needs the engines' KV events, which the gateway does not read yet; "
-                "choose session, least-loaded or power-of-two"
-            )
         self.service, self.upstreams = service, tuple(upstreams)
         self._policy, self._seed = policy, seed
         self.breakers = tuple(Breaker(rules) for _ in upstreams)
-        self.outstanding = [0] * len(upstreams)
+        self.outstanding, self.elsewhere = [0] * len(upstreams), [0] * len(upstreams)
+        self.crowded = [False] * len(upstreams)  # its KV cache is full: passed over while others' are not
+        self.engines: list[EngineState | None] = [None] * len(upstreams)  # as they say of themselves
+        self.freed: Callable[[], None] | None = None
         self._turn = self._number = 0
+        self.up = [True] * len(upstreams)  # replicas that take requests
+        self.starts_s = 1.0  # what the first of them takes to start
+        self.arrived = self.refused = 0  # requests; those of them that found no replica up
         self._gather()
         choose(policy, self._loads, self._tree, 0, seed, 0, 0)  # compiled before the first caller waits for it
         update(self._tree, self._loads, 0)
 
     def _gather(self) -> None:
         """The pool anew, out of those that are well: what the policy sees."""
-        self._members = [i for i, breaker in enumerate(self.breakers) if breaker.closed]
+        self._members = [i for i, breaker in enumerate(self.breakers) if breaker.closed and self.up[i]]
         self._place = {upstream: place for place, upstream in enumerate(self._members)}
-        self._loads = np.array([self.outstanding[i] for i in self._members], np.int64)
+        self._loads = np.array([self._load(i) for i in self._members], np.int64)
         self._tree = tree_for(max(1, len(self._members)))
         rebuild(self._tree, self._loads)
 
-    def take(self, session: int, now_s: float, tried: Collection[int] = ()) -> int:
-        """Chooses an upstream and counts the request as outstanding there. Raises Refused: 503 where none is well, 429 where
-        all are full."""
-        i = self._chosen(session, now_s, tried)
-        self._change(i, 1)
+    def _load(self, i: int) -> int:
+        """What the policy compares."""
+        return self.outstanding[i] + self.elsewhere[i]
+
+    def take(
+        self, session: int, now_s: float, tried: Collection[int] = (), prompt: Prompt | None = None, begun: bool = False
+    ) -> int:
+        """Chooses an upstream and counts the request as outstanding there. ``begun``: its answer has begun elsewhere, so
+        nobody is too full for it. Raises Refused: 503 where none is well, 429 where all are full."""
+        self.arrived += not tried
+        i = self._chosen(session, now_s, tried, prompt, begun)
+        self._change(i, 1, prompt)
         return i
 
-    def _chosen(self, session: int, now_s: float, tried: Collection[int]) -> int:
+    def has_other(self, tried: Collection[int], now_s: float | None) -> bool:
+        """Whether there is one that is well, or (``now_s`` given) due for a trial."""
+        return any(
+            self.up[i] and i not in tried and (b.closed or (now_s is not None and b.may_try(now_s)))
+            for i, b in enumerate(self.breakers)
+        )
+
+    def _chosen(
+        self, session: int, now_s: float, tried: Collection[int], prompt: Prompt | None, begun: bool
+    ) -> int:  # fmt: skip
         for i, breaker in enumerate(self.breakers):
-            if breaker.may_try(now_s) and i not in tried:
+            if self.up[i] and breaker.may_try(now_s) and i not in tried:
                 breaker.trying = True
                 return i
+        if not any(self.up):
+            self.refused += not tried
+            said = f"{self.service}: no replica is up; the first one is asked for"
+            raise Refused(503, "starting", said, retry_after_s=self.starts_s)
         if not self._members:
             raise Refused(
                 503, "no_upstream", f"{self.service}: no upstream answers at present",
                 retry_after_s=max(1.0, min(b.retry_s for b in self.breakers) - now_s),
             )  # fmt: skip
+        i = self._members[self._place_for(session, prompt)]
+        if i in tried or self.crowded[i] or (self._full(i) and not begun):
+            return self._other(i, tried, begun)
+        return i
+
+    def _place_for(self, session: int, prompt: Prompt | None) -> int:
+        """The policy's choice among the members."""
         number, turn = self._number, self._turn
         self._number += 1
         self._turn += 1
-        place = int(choose(self._policy, self._loads, self._tree, turn, self._seed, number, session))
-        i = self._members[place]
-        if i in tried or self._full(i):
-            return self._other(i, tried)
-        return i
+        return int(choose(self._policy, self._loads, self._tree, turn, self._seed, number, session))
 
     def _full(self, i: int) -> bool:
         most = self.upstreams[i].most
         return bool(most) and self.outstanding[i] >= most
 
-    def _other(self, chosen: int, tried: Collection[int]) -> int:
-        """Instead of one that has failed this request or is full: the least loaded of the rest, by file order."""
-        rest = [i for i in self._members if i not in tried and not self._full(i)]
+    def _other(self, chosen: int, tried: Collection[int], begun: bool) -> int:
+        """Instead of one that has failed this request, is full or crowded: the least loaded of the rest, by file order."""
+        rest = [i for i in self._members if i not in tried and (begun or not self._full(i))]
         if rest:
-            return min(rest, key=lambda i: self.outstanding[i])
+            return min(rest, key=lambda i: (self.crowded[i], self._load(i)))
         if all(i in tried for i in self._members):
             return chosen
         raise Refused(429, "busy", f"{self.service}: all upstreams are full", retry_after_s=BUSY_RETRY_S)
 
-    def release(self, i: int) -> None:
-        self._change(i, -1)
+    def release(self, i: int, prompt: Prompt | None = None) -> None:
+        self._change(i, -1, prompt)
+        if self.freed:
+            self.freed()
 
-    def _change(self, i: int, by: int) -> None:
+    def prefilled(self, i: int, prompt: Prompt) -> None:
+        """An upstream has read a prompt: for those who remember it."""
+
+    def _change(self, i: int, by: int, prompt: Prompt | None) -> None:
         self.outstanding[i] += by
+        self._follow(i)
+
+    def _follow(self, i: int) -> None:
+        """The policy sees the load of ``i`` as it is now."""
         place = self._place.get(i)
         if place is not None:
-            self._loads[place] += by
+            self._loads[place] = self._load(i)
             update(self._tree, self._loads, place)
+
+    @property
+    def able(self) -> bool:
+        """Whether a request would be taken, or a replica started for it."""
+        return not any(self.up) or any(up and b.closed for up, b in zip(self.up, self.breakers, strict=True))
+
+    def open(self, i: int, up: bool) -> None:
+        """Whether a replica takes requests from now on; those that it works on go on."""
+        self.up[i] = up
+        self._gather()
+
+    def reported(self, i: int, elsewhere: int, crowded: bool, state: EngineState | None) -> None:
+        """By the engine's own metrics; ``state`` None: there are none any more."""
+        self.elsewhere[i], self.crowded[i], self.engines[i] = elsewhere, crowded, state
+        self._follow(i)
 
     def well(self, i: int) -> None:
         """It answered."""
         if self.breakers[i].success():
             self._gather()
+            if self.freed:
+                self.freed()
 
     def failed(self, i: int, now_s: float) -> None:
         """It did not."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tokenworks.serve.fair_queue import FairQueue
+from tokenworks.serve.hedging import Hedging
 from tokenworks.serve.metrics import ServiceMetrics
 from tokenworks.serve.routing import Router
 
 
 @dataclass
 class Served:
-    """A service with its upstreams. ``model``: its catalogue id, under which its tokens are metered."""
+    """A service with its upstreams. ``model``: its catalogue id, under which its tokens are metered. ``standby``: services
+    that stand in for it. ``queue``: where requests wait while its upstreams are full; None: they are refused. ``hedging``:
+    when a second upstream is asked beside the first; None: never."""
 
     name: str
     model: str
@@ -18,3 +22,6 @@ class Served:
     retries: int
     created_s: int
     metrics: ServiceMetrics = field(default_factory=ServiceMetrics)
+    standby: tuple[Served, ...] = ()
+    queue: FairQueue | None = None
+    hedging: Hedging | None = None

@@ -17,12 +17,14 @@ from tokenworks.errors import InputError
 from tokenworks.ledger import GroupCommit, Ledger
 from tokenworks.serve.access import Access
 from tokenworks.serve.admin import admin_of
-from tokenworks.serve.building import limits_of, open_upstreams
+from tokenworks.serve.building import limits_of, open_upstreams, splits_of
 from tokenworks.serve.gateway import Gateway
 from tokenworks.serve.http.limits import Limits
 from tokenworks.serve.http.server import Application, ServerConnection
 from tokenworks.serve.http.sweep import Sweep
 from tokenworks.serve.keys import KeyRing
+from tokenworks.serve.kv_subscription import KvSubscription
+from tokenworks.serve.lookout import Lookout
 from tokenworks.serve.metering import Meter
 from tokenworks.serve.served import Served
 from tokenworks.serve.telemetry.start import Observing
@@ -96,16 +98,20 @@ async def gateway(
     factory: Factory, services: list[Served], ledger: Ledger, ring: KeyRing | None, host: str, port: int
 ) -> AsyncIterator[Listening]:
     """A gateway that takes traffic until the block ends; then it drains, and what was metered is durable."""
-    loop = asyncio.get_running_loop()
+    loop, kv_events = asyncio.get_running_loop(), KvSubscription(services)
     async with GroupCommit(ledger) as group:
         meter = Meter(group, f"gateway/{factory.name}/{socket.gethostname()}/{os.getpid()}")
-        app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop)
+        splits = splits_of(factory, services)
+        app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop, splits)
         app.admin = admin_of(factory, ring)
         observing = Observing(factory, app)
         listening = await listen(app, limits_of(factory), host, port)
         upstream_sweep = Sweep(loop)
         upstream_sweep.start()
         open_upstreams(services, upstream_sweep, loop)
+        lookout = Lookout(services, factory.serve.look_s)
+        lookout.start(upstream_sweep, loop)
+        kv_events.start(loop)
         watch = loop.create_task(_watch(ring)) if ring else None
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it again
@@ -117,6 +123,8 @@ async def gateway(
                 log.warning("%d answers were cut off at the end of the drain", cut)
             await meter.settle()
             await observing.close()
+            lookout.stop()
+            kv_events.stop()
             listening.sweep.stop()
             upstream_sweep.stop()
             for served in services:

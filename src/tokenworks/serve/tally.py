@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
-from tokenworks.serve.body.usage import Told
+from tokenworks.serve.body.usage import MISSING, Told
 from tokenworks.serve.metering import Attempt, Meter, Then, nobody, uuid7
 from tokenworks.serve.metrics import ServiceMetrics
-from tokenworks.serve.telemetry.trace import Trace
 
 
 class Tally:
     """Of one call. ``arrived_s``: by `time.perf_counter`."""
 
-    __slots__ = ("_active", "_arrived_s", "_attempt", "_meter", "_metrics", "written")
+    __slots__ = ("_active", "_arrived_s", "_attempt", "_meter", "_metrics", "_number", "written")
 
     def __init__(self, attempt: Attempt, meter: Meter, metrics: ServiceMetrics, arrived_s: float):
         self._attempt, self._meter, self._metrics, self._arrived_s = attempt, meter, metrics, arrived_s
         self._active = False
+        self._number = 1  # attempts so far
         self.written = False  # the present attempt's event
 
     @property
@@ -30,30 +31,46 @@ class Tally:
         return self._attempt.id
 
     @property
-    def trace(self) -> Trace | None:
-        return self._attempt.trace
-
-    @property
-    def attempts(self) -> int:
-        return self._attempt.attempt
+    def tenant(self) -> str:
+        return self._attempt.tenant
 
     def begin(self) -> None:
         self._active = True
         self._metrics.active += 1
 
-    def first_byte(self) -> None:
+    def first_byte(self) -> float:
+        """Seconds since the request came."""
         self._attempt.ttft_us = self._since_us()
-        self._metrics.ttft.observe(self._attempt.ttft_us / 1e6)
+        ttft_s = self._attempt.ttft_us / 1e6
+        self._metrics.ttft.observe(ttft_s)
+        return ttft_s
 
     def _since_us(self) -> int:
         return round((time.perf_counter() - self._arrived_s) * 1e6)
 
+    def serves(self, service: str, model: str) -> None:
+        """Who works on the present attempt: a service that stands in for the one that was asked, perhaps."""
+        self._attempt.service, self._attempt.model = service, model
+
     def next_attempt(self) -> None:
-        attempt = self._attempt
         self._metrics.retries += 1
-        attempt.request = attempt.request or attempt.id
-        attempt.id, attempt.attempt = uuid7(), attempt.attempt + 1
-        self.written = False
+        self.turn_to(self.beside())
+
+    def beside(self) -> Attempt:
+        """Another attempt of this call, beside the present one."""
+        self._number += 1
+        return replace(
+            self._attempt, id=uuid7(), attempt=self._number, request=self.request_id, ttft_us=None, duration_us=None
+        )
+
+    def turn_to(self, attempt: Attempt) -> None:
+        """From here on the call is this attempt."""
+        self._attempt, self.written = attempt, False
+
+    def spoiled(self, attempt: Attempt) -> None:
+        """Of an attempt beside the present one nobody knows what it made."""
+        attempt.failed, attempt.duration_us = True, self._since_us()
+        self._meter.write(attempt, MISSING, nobody)
 
     def write(self, told: Told, then: Then = nobody, failed: bool = False) -> None:
         """Hands the event to the ledger; ``then`` hears whether it is durable."""

@@ -11,6 +11,7 @@ from tokenworks.errors import InputError
 from tokenworks.serve.http.pool import Address, Patience, Pool
 from tokenworks.serve.http.sweep import Sweep
 
+KV_TOKENS = 262_144  # that an engine's cache is believed to hold where nobody says
 LOOK_AGAIN_S = 5.0  # how old a credential's file may be in memory
 
 
@@ -53,7 +54,8 @@ class Credential:
 
 
 class Upstream:
-    """An engine, or a provider's API."""
+    """An engine, or a provider's API. ``continues``: it can go on with an answer that another one began; ``kv_tokens``: that
+    its KV cache holds; ``metrics``: its Prometheus page; ``kv_events``: where it publishes KV events."""
 
     def __init__(
         self,
@@ -63,9 +65,15 @@ class Upstream:
         credential: Credential | None = None,
         most: int = 0,
         continuous_usage: bool = False,
+        continues: bool = False,
+        kv_tokens: int = KV_TOKENS,
+        metrics: str | None = None,
+        kv_events: str | None = None,
         patience: Patience | None = None,
     ):
         self.url, self.model, self.most, self.continuous_usage = url, model, most, continuous_usage
+        self.continues, self.kv_tokens = continues, kv_tokens
+        self.metrics, self.kv_events = metrics, kv_events
         self._address = Address.of(url)
         self._patience = patience or Patience()
         self._credential = credential or Credential(None, None)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from urllib.parse import urlsplit
 
+from pydantic import AfterValidator
 
-def address(text: str) -> str:
+
+def _address(text: str) -> str:
     """The address itself. Raises ValueError for what is none, and for one that holds a secret."""
     try:
         parts = urlsplit(text)
@@ -19,3 +22,6 @@ def address(text: str) -> str:
     if parts.query or parts.fragment:
         raise ValueError(f"{text!r}: an address ends before ? and #")
     return text
+
+
+Address = Annotated[str, AfterValidator(_address)]

@@ -9,6 +9,8 @@ from tokenworks import catalog
 from tokenworks.catalog import UnknownEntryError
 from tokenworks.spec.agents import RECORDED
 from tokenworks.spec.factory import Factory, Pool, Service, System
+from tokenworks.spec.fleet import fleet_findings
+from tokenworks.spec.scaling import scaling_findings
 from tokenworks.spec.serving import serving_findings
 from tokenworks.spec.site_checks import Finding, power, rack
 
@@ -24,6 +26,8 @@ def check(factory: Factory) -> list[Finding]:
         *_gpu_count(factory),
         *_workloads(factory),
         *serving_findings(factory),
+        *scaling_findings(factory),
+        *fleet_findings(factory),
     ]
 
 

@@ -127,6 +127,7 @@ Pause = seconds("10 s", most="1 d")  # of callers between requests, in the mean
 Dwell = seconds("30 s", most="30 d", least="100 ms")  # shorter states would be drawn for ever
 Offset = seconds("2 h", most="180 d")
 Horizon = seconds("10 min", most="2 y", least="1 s")
+Look = seconds("15 s", most="1 h", least="100 ms")  # between two looks of an autoscaler
 ControlInterval = seconds("1 s", most="1 h", least="1 ms")
 Depreciation = seconds("4 y", most="50 y", least="30 d")
 Bytes = quantity(BYTES, "2 TB", _writer(" GB", 1e9), most="1000 PB", least="1 MB")

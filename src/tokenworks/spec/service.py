@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from tokenworks.spec.clocks import Clock
 from tokenworks.spec.part import Count, Degree, Name, Part
 from tokenworks.spec.quantities import Bytes, BytesPerSecond, Objective, Patience, SomePortion
+from tokenworks.spec.scaling import Scaling
 
 Sequences = Annotated[int, Field(ge=1, le=65_536)]
 StepTokens = Annotated[int, Field(ge=1, le=1_048_576)]
@@ -43,6 +44,7 @@ class Pool(Worker):
     """Prefill or decode workers of a disaggregated service."""
 
     workers: Count = Field(1, description="replicas in this pool")
+    scaling: Scaling | None = Field(None, description="how many of them are up; none: all, always")
 
 
 class Tier(Part):
@@ -126,6 +128,7 @@ class Service(Worker):
     max_waiting: int = Field(0, ge=0, le=1_000_000_000, description="requests that may queue; 0: no limit")
     timeout_s: Patience = Field(0.0, alias="timeout", description="to the first token; 0: none")
     slo: Slo = Field(Slo(), description="latency objectives")  # type: ignore[call-arg]
+    scaling: Scaling | None = Field(None, description="how many workers are up; none: all, always")
 
     @model_validator(mode="after")
     def _pools(self) -> Service:
@@ -133,4 +136,6 @@ class Service(Worker):
             raise ValueError("a disaggregated service needs both prefill and decode")
         if self.prefill and self.workers:
             raise ValueError("workers belongs to an aggregated service; prefill and decode have their own")
+        if self.prefill and self.scaling:
+            raise ValueError("scaling belongs to an aggregated service; prefill and decode have their own")
         return self

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from tokenworks.spec.address import address
+from tokenworks.spec.address import Address
+from tokenworks.spec.fleet import FleetOf
 from tokenworks.spec.part import Name, Part
 from tokenworks.spec.quantities import Bytes, Wait
 from tokenworks.spec.telemetry import Telemetry
+from tokenworks.spec.traffic import Hedging, Queue, Split
 
 if TYPE_CHECKING:
     from tokenworks.spec.factory import Factory
@@ -18,11 +21,17 @@ if TYPE_CHECKING:
 Requests = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
+def _endpoint(text: str) -> str:
+    if not re.fullmatch(r"(tcp|ipc)://[!-~]+", text):
+        raise ValueError(f"{text!r} is no ZeroMQ endpoint; write for example tcp://10.0.0.5:5557")
+    return text
+
+
 class Upstream(Part):
     """One engine behind the gateway, or a provider's API: whatever speaks OpenAI's dialect."""
 
     service: str = Field(description="whose requests it takes")
-    url: Annotated[str, AfterValidator(address)] = Field(description="with or without /v1 at its end")
+    url: Address = Field(description="with or without /v1 at its end")
     model: Name | None = Field(None, description="what it calls the model; none: what the caller wrote")
     key_env: Name | None = Field(None, description="environment variable that holds its key; none: no key")
     key_file: Name | None = Field(None, description="file that holds its key, read again as it changes")
@@ -30,6 +39,18 @@ class Upstream(Part):
     continuous_usage: bool = Field(
         False,
         description="ask for usage in every chunk (vLLM, SGLang): calls that callers abandon are then metered exactly",
+    )
+
+    continues: bool = Field(
+        False,
+        description="goes on with an answer that another began (vLLM, SGLang, llama.cpp): streams survive a lost engine",
+    )
+    kv_tokens: int = Field(262_144, ge=1, le=10**10, description="that its KV cache holds, for kv-aware routing")
+    metrics: Address | None = Field(
+        None, description="its Prometheus page, whose loads routing then knows; none: not read"
+    )
+    kv_events: Annotated[str, AfterValidator(_endpoint)] | None = Field(
+        None, description="where it publishes KV events (vLLM, SGLang), for kv-aware routing; none: not read"
     )
 
     @model_validator(mode="after")
@@ -44,6 +65,14 @@ class Serving(Part):
 
     upstreams: tuple[Upstream, ...] = Field((), description="engines that answer; none: only `serve --emulate`")
     aliases: dict[str, str] = Field({}, description="other names of services, e.g. gpt-4o: chat")
+    fleets: tuple[FleetOf, ...] = Field((), description="who starts and stops replicas of services that are scaled")
+    splits: dict[str, Split] = Field({}, description="names that several services share by weight, e.g. a canary")
+    fallbacks: dict[str, tuple[str, ...]] = Field(
+        {}, description="services that stand in for one that refuses, fails or is full, in order"
+    )
+    queue: Queue | None = Field(None, description="where requests wait for full upstreams; none: they are refused")
+    hedge: Hedging | None = Field(None, description="second attempts of slow streams; none: never")
+    look_s: Wait = Field(1.0, alias="look", description="between two looks at an upstream's metrics page")
     retries: int = Field(2, ge=0, le=10, description="other upstreams that are tried before the first byte")
     connect_s: Wait = Field(5.0, alias="connect", description="time to connect to an upstream")
     first_byte_s: Wait = Field(600.0, alias="first_byte", description="time until an upstream begins to answer")
@@ -69,3 +98,30 @@ def serving_findings(factory: Factory) -> Iterator[tuple[tuple[Any, ...], str]]:
             yield ("serve", "aliases", alias), f"no service {service!r}; {known}"
         if alias in names:
             yield ("serve", "aliases", alias), "a service has this name already"
+    yield from _split_findings(factory, names)
+    yield from _fallback_findings(factory, names)
+
+
+def _split_findings(factory: Factory, names: list[str]) -> Iterator[tuple[tuple[Any, ...], str]]:
+    for name, split in factory.serve.splits.items():
+        for service in split.weights:
+            if service not in names:
+                yield ("serve", "splits", name, "weights"), f"no service {service!r}; known are {', '.join(names)}"
+        if not sum(split.weights.values()):
+            yield ("serve", "splits", name, "weights"), "one weight at least is above 0"
+        if name in names or name in factory.serve.aliases:
+            yield ("serve", "splits", name), "a service or an alias has this name already"
+
+
+def _fallback_findings(factory: Factory, names: list[str]) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """A service that stands in gets calls that name another model, so its engines' name of theirs must be stated."""
+    nameless = {u.service for u in factory.serve.upstreams if u.model is None}
+    for name, others in factory.serve.fallbacks.items():
+        place = ("serve", "fallbacks", name)
+        if name not in names:
+            yield place, f"no service {name!r}; known are {', '.join(names)}"
+        for other in others:
+            if other not in names or other == name:
+                yield place, f"{other!r} is no other service; known are {', '.join(n for n in names if n != name)}"
+            elif other in nameless:
+                yield place, f"{other} stands in for others: state `model` for its upstreams"

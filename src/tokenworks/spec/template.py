@@ -9,12 +9,15 @@ from pydantic import TypeAdapter
 from tokenworks.spec.agents import Answers
 from tokenworks.spec.demand import Arrivals, Lengths, Scale, Sessions, Workload
 from tokenworks.spec.factory import Own, Rent, Run, System
+from tokenworks.spec.fleet import FleetOf, Kubernetes, Processes
 from tokenworks.spec.part import Part
 from tokenworks.spec.pue import PueTable
+from tokenworks.spec.scaling import Scaling
 from tokenworks.spec.service import Lora, Pool, Service, Slo, Speculative, Tier
 from tokenworks.spec.serving import Serving, Upstream
 from tokenworks.spec.site import Curtailment, Hall, Power, Site, Stage
 from tokenworks.spec.telemetry import Telemetry
+from tokenworks.spec.traffic import Hedging, Queue, Split
 
 PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("site", Site),
@@ -29,6 +32,7 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("services[]", Service),
     ("services[].slo", Slo),
     ("services[].prefill, .decode", Pool),
+    ("services[].scaling", Scaling),
     ("services[].kv_tiers[]", Tier),
     ("services[].speculative", Speculative),
     ("services[].lora", Lora),
@@ -39,8 +43,14 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("workload[].input, .output", Lengths),
     ("run", Run),
     ("serve", Serving),
+    ("serve.splits.NAME", Split),
+    ("serve.queue", Queue),
+    ("serve.hedge", Hedging),
     ("serve.upstreams[]", Upstream),
     ("serve.telemetry", Telemetry),
+    ("serve.fleets[]", FleetOf),
+    ("serve.fleets[].processes", Processes),
+    ("serve.fleets[].kubernetes", Kubernetes),
 )
 
 

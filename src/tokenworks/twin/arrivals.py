@@ -17,6 +17,11 @@ from tokenworks.twin.columns import (
     EXTRA,
     FULL,
     GOAL,
+    HELD,
+    HELD_HEAD,
+    HELD_N,
+    HELD_S,
+    HELD_TAIL,
     ID,
     IDLE,
     INPUT,
@@ -25,6 +30,7 @@ from tokenworks.twin.columns import (
     MAX_SEQS,
     MAX_WAITING,
     MODE,
+    NEXT,
     OUTPUT,
     PHASE,
     POLICY,
@@ -46,6 +52,7 @@ from tokenworks.twin.columns import (
     STEPS_AHEAD,
     STORED,
     T_ARRIVED,
+    TRANSFERS,
     TREE_END,
     TREE_START,
     VARIANT,
@@ -126,6 +133,31 @@ def arrive(s, t, st, books, pools, cache, agenda):  # type: ignore[no-untyped-de
         leave_system(s, -1, now, REJECTED_QUEUE_FULL, st, books, pools, cache)
         return
     p = count[service, POOL_A]
+    if pools.pool[p, POOL_COUNT] == 0:
+        hold(s, p, st, books, pools)
+        return
+    send(s, p, now, t, st, books, pools, cache, agenda)
+
+
+@compiled
+def hold(s, p, st, books, pools):  # type: ignore[no-untyped-def]
+    """No replica takes requests: it waits at the router."""
+    pool, count, service = pools.pool, books.service, st.slot[s, SERVICE]
+    st.slot[s, PHASE], st.slot[s, NEXT] = HELD, -1
+    if pool[p, HELD_HEAD] < 0:
+        pool[p, HELD_HEAD] = s
+    else:
+        st.slot[pool[p, HELD_TAIL], NEXT] = s
+    pool[p, HELD_TAIL] = s
+    count[service, HELD_S] += 1
+    count[service, WAITING_S] += 1
+    st.g[HELD_N] += 1
+
+
+@hot
+def send(s, p, now, t, st, books, pools, cache, agenda):  # type: ignore[no-untyped-def]
+    """To a worker of pool ``p``, unless none could hold it."""
+    service, count = st.slot[s, SERVICE], books.service
     w = route(p, s, now, True, t, st, pools, cache)
     if never_fits(s, w, t.number, st, count):
         count[service, LONG] += 1
@@ -154,6 +186,7 @@ def arrive_at_decode(s, now, t, st, books, pools, cache, agenda):  # type: ignor
     g = slots[s, RANK]
     source = st.rank[g, RANK_WORKER]
     release_blocks(g, s, st.worker[source, VARIANT], t.number, st.rank, slots, cache)
+    st.worker[source, TRANSFERS] -= 1
     if st.worker[source, MODE] == IDLE:
         wake(source, st, agenda)
     p = books.service[slots[s, SERVICE], POOL_B]

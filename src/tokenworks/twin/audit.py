@@ -48,6 +48,7 @@ from tokenworks.twin.columns import (
     PHASE,
     POLICY,
     POOL_COUNT,
+    POOL_START,
     PREFILL_TOKENS,
     RANK,
     RANK_WORKER,
@@ -173,7 +174,10 @@ def blocks_in_use(t: Tables, st: State) -> int:
 
 def unequal_loads(worker: Ints, pools: Pools) -> bool:
     """True where a router's load is not its worker's."""
-    policy = np.repeat(pools.pool[:, POLICY], pools.pool[:, POOL_COUNT])
-    row = worker[pools.member]
-    blocks = KV_SCALE * (row[:, OUT_TOKENS] // pools.block)
-    return bool((pools.load != np.where(policy == KV_AWARE, blocks, row[:, OUTSTANDING])).any())
+    for start, count, policy in pools.pool[:, [POOL_START, POOL_COUNT, POLICY]]:
+        part = slice(start, start + count)
+        row = worker[pools.member[part]]
+        blocks = KV_SCALE * (row[:, OUT_TOKENS] // pools.block[part])
+        if (pools.load[part] != (blocks if policy == KV_AWARE else row[:, OUTSTANDING])).any():
+            return True
+    return False

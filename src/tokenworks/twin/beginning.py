@@ -48,6 +48,7 @@ def caps_of(cell: Cell, state: State) -> Caps:
         np.array([level.active_w for m in models for level in m.levels], np.float64),
         np.array([models[m].idle_w for m in cell.workers], np.float64),
         np.zeros_like(state.level_ticks),
+        np.zeros(len(cell.workers), np.int64),
     )
 
 

@@ -20,6 +20,7 @@ from tokenworks.twin.columns import (
 )
 from tokenworks.twin.compiled import compiled, inlined
 from tokenworks.twin.leap import end_of, first_end_at
+from tokenworks.twin.retiring import off_ticks
 from tokenworks.twin.timeline import joules_after
 
 PER_TICK = 1e-5  # watts × ticks of 10 ps → microjoules
@@ -44,7 +45,10 @@ def spent(w, t, st, caps):  # type: ignore[no-untyped-def]
         caps.seen[w, x] = ticks
         total += caps.active_w[first + x] * change * PER_TICK
         busy += change
-    return total + caps.idle_w[w] * (st.g[TICK_STEP] - busy) * PER_TICK
+    off = off_ticks(worker, w, now)
+    change = off - caps.seen_off[w]
+    caps.seen_off[w] = off
+    return total + caps.idle_w[w] * (st.g[TICK_STEP] - busy - change) * PER_TICK
 
 
 @inlined

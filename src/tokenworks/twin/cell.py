@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenworks.control.scaling.autoscale import Memory, Rules, decide
+from tokenworks.control.scaling.seen import Seen
 from tokenworks.physics.worker_model import WorkerModel
 
 ROUND_ROBIN, RANDOM, LEAST_LOADED, POWER_OF_TWO, SESSION, KV_AWARE = range(6)
@@ -48,6 +51,16 @@ class PowerCap:
 
 
 @dataclass(frozen=True)
+class ScalingPlan:
+    """The replicas of one pool follow ``decide`` at its looks, every ``rules.every_s``. ``rules.role`` names the pool of
+    the service; its first workers are those that are up."""
+
+    service: int
+    rules: Rules
+    decide: Callable[[Rules, Memory, Seen], Memory] = decide
+
+
+@dataclass(frozen=True)
 class Cell:
     """A router domain with its workers; what a process simulates on its own."""
 
@@ -56,6 +69,7 @@ class Cell:
     services: tuple[ServicePlan, ...]
     caps: tuple[PowerCap, ...] = ()
     seed: int = 0
+    scaling: tuple[ScalingPlan, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,6 +195,7 @@ class WorkerStats:
         np.int64
     ]  # Σ over steps and ranks of what reloads from KV tiers took; ranks reload at the same time
     level_ticks: NDArray[np.int64]  # (workers, levels) busy ticks by clock level
+    off_ticks: NDArray[np.int64]  # replicas that were scaled away: no draw
 
 
 @dataclass(frozen=True)
@@ -200,6 +215,20 @@ class TwinTimeline:
     idle_joules: NDArray[np.float64]  # draw of workers that do not step
 
 
+# state of a replica in ``ReplicaLog.state``
+READY, LOADING, DRAINING, OFF = range(4)
+
+
+@dataclass(frozen=True)
+class ReplicaLog:
+    """What became of replicas that are scaled, and when; in order of ticks, workers of one tick by their numbers. At tick 0
+    every one of them is named."""
+
+    tick: NDArray[np.int64]
+    worker: NDArray[np.int64]
+    state: NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class TwinResult:
     end_ticks: int
@@ -209,6 +238,7 @@ class TwinResult:
     log: RequestLog | None
     steps: StepLog | None = None
     allocation: Allocation | None = None
+    replicas: ReplicaLog | None = None  # of a cell that scales
     order: NDArray[np.int64] | None = (
         None  # with a log: numbers of the requests that came, as they follow in `Departed`
     )

@@ -143,7 +143,7 @@ def inside(st: State, allocates: bool) -> Ints:
         rows[:, to] = slots[:, column]
     rows[:, c.L_FINISH], rows[:, c.L_STATUS] = -1, IN_SYSTEM
     rows[:, c.L_PRODUCED], rows[:, c.L_CACHED] = produced(slots, st), np.maximum(0, slots[:, c.CACHED])
-    rows[:, c.L_WORKER] = st.rank[slots[:, c.RANK], c.RANK_WORKER]
+    rows[:, c.L_WORKER] = np.where(slots[:, c.RANK] < 0, -1, st.rank[slots[:, c.RANK], c.RANK_WORKER])
     if allocates:
         rows[:, c.L_SHARE : c.L_SHARE + c.SHARE_COLUMNS] = st.own[there, c.O_SHARE :]
     return rows

@@ -68,6 +68,7 @@ from tokenworks.twin.columns import (
     STEPS_DONE,
     STORED,
     TAKEN,
+    TRANSFERS,
     VARIANT,
     YOUNGER,
     D,
@@ -186,6 +187,7 @@ def end_prefill(s, g, w, v, tick, t, st, books, pools, cache, agenda):  # type: 
         if st.g[ALLOCATES] == 1:
             settle_share(s, w, st, books)
         slots[s, PHASE] = MOVING
+        st.worker[w, TRANSFERS] += 1
         change_load(w, -1, -(slots[s, INPUT] + slots[s, OUTPUT]), st.worker, pools)
         arrives = tick + number[v, LATENCY] + slots[s, INPUT] * number[v, PER_TOKEN]
         push_event(agenda.moving, st.g, MOVING_N, arrives, slots[s, ID], s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tokenworks.control.tournament import update, winner
 from tokenworks.twin import columns as c
-from tokenworks.twin.arrivals import arrive, arrive_at_decode, wake
+from tokenworks.twin.arrivals import arrive, arrive_at_decode, send, wake
 from tokenworks.twin.capping import control_tick, set_level
 from tokenworks.twin.columns import (
     ALONE,
@@ -50,6 +50,7 @@ from tokenworks.twin.heaps import pop_event, push_event
 from tokenworks.twin.leap import end_of, first_end_at, start_leap
 from tokenworks.twin.planning import plan
 from tokenworks.twin.prefix import store_hashes
+from tokenworks.twin.retiring import retire
 from tokenworks.twin.step_cost import mixed_cost
 from tokenworks.twin.timeline import sample
 
@@ -97,6 +98,8 @@ def build_steps(t, st, cache, books, pools, agenda):  # type: ignore[no-untyped-
         st.worker[w, WOKEN] = 0
         if st.worker[w, MODE] == IDLE:
             begin(w, t, st, cache, books, pools)
+            if st.worker[w, c.LIFE] == c.LIFE_DRAINING:
+                retire(w, t, st, cache)
         update(agenda.times, st.ready, w)
 
 
@@ -230,10 +233,10 @@ def run(t, st, books, pools, cache, agenda, caps, joules, votes):  # type: ignor
         step_at = ready[w]
         moved = agenda.moving[0, 0] if g[MOVING_N] > 0 else NEVER
         tick = min(step_at, arrival, moved)
-        if g[WOKEN_N] > 0 and tick > g[NOW]:
+        if g[WOKEN_N] > 0 and min(tick, g[TICK_NEXT]) > g[NOW]:
             build_steps(t, st, cache, books, pools, agenda)
             continue
-        if tick == NEVER:
+        if tick == NEVER and g[c.HELD_N] == 0 and g[WOKEN_N] == 0:
             return DONE
         due = min(tick, g[TICK_NEXT])
         if g[HORIZON] > 0 and due >= g[HORIZON]:
@@ -242,8 +245,11 @@ def run(t, st, books, pools, cache, agenda, caps, joules, votes):  # type: ignor
             sample_until(due, t, st, books)
         g[NOW] = due
         if g[TICK_NEXT] <= tick:
+            if g[c.SCALE_NEXT] == due:
+                return c.NEED_SCALING
             control_tick(t, st, caps, agenda, joules, votes)
-            g[TICK_NEXT] += g[TICK_STEP]
+            g[c.CAP_NEXT] += g[TICK_STEP]
+            g[TICK_NEXT] = min(g[c.CAP_NEXT], g[c.SCALE_NEXT])
             continue
         g[LAST] = tick
         if step_at == tick:
@@ -255,6 +261,21 @@ def run(t, st, books, pools, cache, agenda, caps, joules, votes):  # type: ignor
             arrive_at_decode(s, tick, t, st, books, pools, cache, agenda)
         else:
             arrive(take_arrival(st, agenda, cache), t, st, books, pools, cache, agenda)
+
+
+@entry
+def route_held(p, t, st, books, pools, cache, agenda):  # type: ignore[no-untyped-def]
+    """Requests that waited for a first replica of pool ``p`` go to it as if they came now, in the order in which they came."""
+    g, pool = st.g, pools.pool
+    while pool[p, c.HELD_HEAD] >= 0:
+        s = pool[p, c.HELD_HEAD]
+        pool[p, c.HELD_HEAD] = st.slot[s, c.NEXT]
+        service = st.slot[s, c.SERVICE]
+        books.service[service, c.HELD_S] -= 1
+        books.service[service, c.WAITING_S] -= 1
+        g[c.HELD_N] -= 1
+        g[LAST] = g[c.NOW]
+        send(s, p, g[c.NOW], t, st, books, pools, cache, agenda)
 
 
 @entry

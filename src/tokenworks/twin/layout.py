@@ -135,7 +135,7 @@ def pack_pools(cell: Cell) -> Pools:
         for workers in pools_of(plan):
             tree = tournament.tree_for(len(workers))
             tournament.rebuild(tree, np.zeros(len(workers), np.int64))
-            rows.append([len(member), len(workers), 0, leaf, leaf + len(tree), plan.policy, plan.kv_weight_256])
+            rows.append([len(member), len(workers), 0, leaf, leaf + len(tree), plan.policy, plan.kv_weight_256, -1, -1])
             trees.append(tree)
             member.extend(workers)
             leaf += len(tree)
@@ -158,6 +158,7 @@ def pack_workers(cell: Cell, tables: Tables, pools: Pools) -> Ints:
     worker[:, c.RANK_COUNT] = ranks
     worker[:, c.FIRST_RANK] = np.cumsum(ranks) - ranks
     worker[:, c.TAKEN] = 1
+    worker[:, c.OFF_SINCE] = -1
     worker[:, c.SERVICE_OF] = worker[:, c.POOL_OF] = -1
     pool = 0
     for s, plan in enumerate(cell.services):

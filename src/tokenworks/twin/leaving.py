@@ -72,11 +72,14 @@ KV_SCALE = 256  # costs of KV-aware routing are in 1/256 blocks
 
 @hot
 def change_load(w, count, tokens, worker, pools):  # type: ignore[no-untyped-def]
-    """Outstanding requests and tokens of a worker changed: its pool's tournament follows. KV-aware pools compare cost."""
+    """Outstanding requests and tokens of a worker changed: its pool's tournament follows, unless it takes no requests any
+    more. KV-aware pools compare cost."""
     worker[w, OUTSTANDING] += count
     worker[w, OUT_TOKENS] += tokens
     p = worker[w, POOL_OF]
     start, place = pools.pool[p, POOL_START], worker[w, PLACE]
+    if place < 0:
+        return
     stop = start + pools.pool[p, POOL_COUNT]
     if pools.pool[p, POLICY] == KV_AWARE:
         pools.load[start + place] = KV_SCALE * (worker[w, OUT_TOKENS] // pools.block[start + place])

@@ -88,6 +88,7 @@ class Caps(NamedTuple):
     active_w: Floats  # (variants,)
     idle_w: Floats  # (workers,)
     seen: Ints  # (workers, levels) level ticks at the last tick
+    seen_off: Ints  # (workers,) ticks that each had been off by then
 
 
 def new_state(tables: Tables, worker: Ints, slots: int, allocates: bool) -> State:

@@ -152,7 +152,7 @@ class FeatureReference(Reference):
 
     def _control(self, now: int) -> None:
         """Power caps: mean power of the last interval decides the level of the next steps."""
-        joules = [self._spent(worker, m) for worker, m in zip(self.workers, self.cell.workers, strict=True)]
+        joules = [self._spent(w, worker) for w, worker in enumerate(self.workers)]
         down: set[int] = set()
         up: set[int] = set()
         stay: set[int] = set()
@@ -179,29 +179,34 @@ class FeatureReference(Reference):
         self.owed[x] = owed
         return 1 if joules > limit else -1 if joules < room and owed == 0.0 else 0
 
-    def _spent(self, worker: Any, m: int) -> float:
-        model, (before, ticks) = self.cell.models[m], worker.seen
+    def _spent(self, w: int, worker: Any) -> float:
+        model, (before, ticks) = worker.model, worker.seen
         worker.seen = (worker.joules, list(worker.level_ticks))
         total, busy = float(worker.joules - before), 0
         for k, level in enumerate(model.levels):
             change = worker.level_ticks[k] - ticks[k]
             total += level.active_w * change * 1e-5
             busy += change
-        return total + model.idle_w * (self.options.control_ticks - busy) * 1e-5
+        return float(total + model.idle_w * self._idle_ticks(w, busy) * 1e-5)
+
+    def _idle_ticks(self, w: int, busy: int) -> int:
+        return self.options.control_ticks - busy
 
     # ------------------------------------------------------------------ routing
 
     def _arrive(self, request: Any, now: int) -> None:
         s, plan = request.service, self.cell.services[request.service]
         self.arrived[s] += 1
-        everyone = (*plan.workers, *plan.prefill, *plan.decode)
-        waiting = sum(len(rank.queue) for w in everyone for rank in self.workers[w].ranks)
-        if plan.max_waiting and waiting >= plan.max_waiting:
+        if plan.max_waiting and self._waiting(s) >= plan.max_waiting:
             self.rejected_full[s] += 1
             self._lose(request, c.REJECTED_QUEUE_FULL, now)
             return
-        pool = plan.prefill or plan.workers
         request.goal = request.prompt
+        self._send(request, now)
+
+    def _send(self, request: Any, now: int) -> None:
+        s, plan = request.service, self.cell.services[request.service]
+        pool = plan.prefill or plan.workers
         index = self._pick(request, pool, matching=True)
         whole = request.prompt + request.output - 1
         request.reserved = request.prompt if plan.prefill else whole
@@ -213,6 +218,11 @@ class FeatureReference(Reference):
             return
         request.status = c.IN_SYSTEM
         self._join(request, index, pool)
+
+    def _waiting(self, s: int) -> int:
+        plan = self.cell.services[s]
+        everyone = (*plan.workers, *plan.prefill, *plan.decode)
+        return sum(len(rank.queue) for w in everyone for rank in self.workers[w].ranks)
 
     def _lose(self, request: Any, status: int, now: int) -> None:
         request.status, request.finish = status, now
@@ -234,10 +244,12 @@ class FeatureReference(Reference):
         worker.woken = True
 
     def _pick(self, request: Any, pool: tuple[int, ...], matching: bool) -> int:
-        plan, n, seed = self.cell.services[request.service], len(pool), self.cell.seed
+        plan, turn, seed = self.cell.services[request.service], self.turns[pool], self.cell.seed
+        pool = self._takers(pool)
+        n = len(pool)
         loads = [self.workers[w].outstanding for w in pool]
         if plan.policy == c.ROUND_ROBIN:
-            return pool[self.turns[pool] % n]
+            return pool[turn % n]
         if plan.policy == c.RANDOM:
             return pool[int(splitmix64(seed * 0x100000001 + request.number)) % n]
         if plan.policy == c.POWER_OF_TWO:
@@ -248,6 +260,9 @@ class FeatureReference(Reference):
         if plan.policy == c.KV_AWARE and n > 1:
             return min(pool, key=lambda w: (self._kv_cost(request, w, plan.kv_weight_256, matching), pool.index(w)))
         return pool[loads.index(min(loads))]
+
+    def _takers(self, pool: tuple[int, ...]) -> tuple[int, ...]:
+        return pool
 
     def _kv_cost(self, request: Any, w: int, weight: int, matching: bool) -> int:
         worker = self.workers[w]

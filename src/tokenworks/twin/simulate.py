@@ -21,6 +21,8 @@ from tokenworks.twin.layout import Ints, Pools, Tables, pack_pools, pack_service
 from tokenworks.twin.links import links_of
 from tokenworks.twin.memory import Books, State, grow_list, grow_rows, new_books, new_state
 from tokenworks.twin.prefix import rehash
+from tokenworks.twin.retiring import retire_now
+from tokenworks.twin.scaling import Scaler
 from tokenworks.twin.settling import settle_rest
 from tokenworks.twin.unpacking import result_of
 
@@ -74,6 +76,7 @@ class Run:
         self.cache = empty_cache(cell, len(self.state.rank), hashed)
         self.caps = caps_of(cell, self.state)
         self.agenda = empty_agenda(cell, self.state, self.links)
+        self.scaler = Scaler(cell, self.state, self.pools, self.books)
         self._scalars(max_leap)
         if self.departures.wanted:
             self.books = self.books._replace(log=self._empty_log())
@@ -101,7 +104,8 @@ class Run:
         g[c.TRACE_FROM], g[c.TRACE_TO] = options.trace_ticks
         g[c.ALLOCATES], g[c.LEFT_MOST] = int(options.allocate), max(1, options.chunk_rows)
         g[c.SEED], g[c.TICK_STEP] = self.cell.seed, options.control_ticks
-        g[c.TICK_NEXT] = options.control_ticks if self.cell.caps else c.NEVER
+        g[c.CAP_NEXT] = options.control_ticks if self.cell.caps else c.NEVER
+        self._look_next()
         g[c.NODES_FREE] = len(self.cache.node)
         g[c.PAGES_FREE] = len(self.cache.page)
         if not self.cache.page.size:
@@ -170,8 +174,23 @@ class Run:
             self._take_log()
         elif need == c.NEED_PAGES:
             self._grow_pages()
+        elif need == c.NEED_SCALING:
+            self._scale()
         else:
             self._grow_nodes(2 * len(self.cache.node))
+
+    def _look_next(self) -> None:
+        g = self.state.g
+        g[c.SCALE_NEXT] = self.scaler.next_tick
+        g[c.TICK_NEXT] = min(g[c.CAP_NEXT], g[c.SCALE_NEXT])
+
+    def _scale(self) -> None:
+        t, st, books, pools, cache = self.tables, self.state, self.books, self.pools, self.cache
+        for w in self.scaler.act(int(st.g[c.NOW])):
+            retire_now(w, t, st, cache)
+        for p in self.scaler.open_pools():
+            kernel.route_held(p, t, st, books, pools, cache, self.agenda)
+        self._look_next()
 
     def _next_chunk(self) -> None:
         g, unit = self.state.g, self.feeder.unit_tokens
@@ -230,7 +249,7 @@ class Run:
 
     def result(self) -> TwinResult:
         end = self.options.horizon_ticks or int(self.state.g[c.LAST])
-        found = result_of(self.cell, self.tables, self.state, self.books, self.options, end)
+        found = result_of(self.cell, self.tables, self.state, self.books, self.options, end, self.scaler.finish(end))
         if not self.departures.wanted:
             return found
         left = self.books.log[: int(self.state.g[c.LEFT_N])]

@@ -12,6 +12,7 @@ from tokenworks.twin.columns import (
     DECODING,
     FINE_BITS,
     FIRST_RANK,
+    HELD_S,
     JOULE_BASE,
     JOULE_CARRY,
     JOULE_SLOPE,
@@ -112,6 +113,8 @@ def sample(b, tick, t, st, books):  # type: ignore[no-untyped-def]
             if begun > 1:
                 used += needed(st.phase, rank, t.number, v, g, worker[w, TAKEN], begun - worker[w, TAKEN])
             line[T_BLOCKS, service, b] += used
+    for service in range(len(books.service)):
+        line[T_WAITING, service, b] += books.service[service, HELD_S]
 
 
 @compiled

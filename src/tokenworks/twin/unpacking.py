@@ -16,19 +16,22 @@ from tokenworks.twin.cell import (
     WorkerStats,
 )
 from tokenworks.twin.layout import Ints, Tables
+from tokenworks.twin.life import Life
 from tokenworks.twin.memory import Books, State
 
 MICROWATTS_TICKS_PER_MICROJOULE = 10**11
 MICROWATTS_TICKS_PER_J = 10**17
 
 
-def result_of(cell: Cell, tables: Tables, st: State, books: Books, options: TwinOptions, end: int) -> TwinResult:
+def result_of(
+    cell: Cell, tables: Tables, st: State, books: Books, options: TwinOptions, end: int, life: Life
+) -> TwinResult:
     """Without its requests."""
     inside = np.bincount(st.slot[st.slot[:, c.PHASE] > c.PENDING, c.SERVICE], minlength=len(cell.services))
     services = tuple(_service(s, books, int(inside[s])) for s in range(len(cell.services)))
-    timeline = _timeline(cell, tables, books, options, end) if options.buckets else None
+    timeline = _timeline(cell, tables, books, options, end, life) if options.buckets else None
     steps = _steps(books, st) if len(books.steps) else None
-    return TwinResult(end, services, _workers(cell, st, end), timeline, None, steps)
+    return TwinResult(end, services, _workers(cell, st, end), timeline, None, steps, replicas=life.log)
 
 
 def _steps(books: Books, st: State) -> StepLog:
@@ -80,11 +83,11 @@ def _microwatts(watts: float) -> int:
 
 
 def static_microjoules(cell: Cell, st: State, end: int) -> Ints:
-    """Static draw of each worker, exact: active by clock level while stepping, idle otherwise."""
+    """Static draw of each worker, exact: active by clock level while stepping, none while off, idle otherwise."""
     static = np.zeros(len(cell.workers), np.int64)
     for w, m in enumerate(cell.workers):
         model, ticks = cell.models[m], [int(x) for x in st.level_ticks[w]]
-        total = _microwatts(model.idle_w) * (end - sum(ticks))
+        total = _microwatts(model.idle_w) * (end - int(st.worker[w, c.OFF_TICKS]) - sum(ticks))
         total += sum(_microwatts(level.active_w) * x for level, x in zip(model.levels, ticks, strict=False))
         static[w] = total // MICROWATTS_TICKS_PER_MICROJOULE
     return static
@@ -103,12 +106,13 @@ def _workers(cell: Cell, st: State, end: int) -> WorkerStats:
         batch_steps=column(c.BATCH_STEPS),
         reload_ticks=column(c.RELOADED),
         level_ticks=st.level_ticks,
+        off_ticks=column(c.OFF_TICKS),
     )
 
 
-def _timeline(cell: Cell, tables: Tables, books: Books, options: TwinOptions, end: int) -> TwinTimeline:
+def _timeline(cell: Cell, tables: Tables, books: Books, options: TwinOptions, end: int, life: Life) -> TwinTimeline:
     line = books.line
-    static, idle = _static_and_idle(cell, tables, line, options, end)
+    static, idle = _static_and_idle(cell, tables, line, options, end, life)
     dynamic = line[c.T_JOULES].astype(object) * MICROWATTS_TICKS_PER_MICROJOULE
     return TwinTimeline(
         arrived=line[c.T_ARRIVED],
@@ -128,19 +132,22 @@ def _joules(exact: NDArray[np.object_]) -> NDArray[np.float64]:
 
 
 def _static_and_idle(
-    cell: Cell, tables: Tables, line: Ints, options: TwinOptions, end: int
+    cell: Cell, tables: Tables, line: Ints, options: TwinOptions, end: int, life: Life
 ) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
     """Microwatts · ticks per service and bucket that stepping and waiting workers draw anyway, as exact integers."""
     span = np.clip(end - np.arange(options.buckets) * options.bucket_ticks, 0, options.bucket_ticks).astype(object)
     active = [_microwatts(level.active_w) for m in cell.models for level in m.levels]
+    off = life.off_by_bucket(options.bucket_ticks, options.buckets)
     static, waiting = (np.zeros((len(cell.services), options.buckets), object) for _ in range(2))
     for s, plan in enumerate(cell.services):
         workers = (*plan.workers, *plan.prefill, *plan.decode)
         for m in sorted({cell.workers[w] for w in workers}):
             model, first = cell.models[m], int(tables.first[m])
-            idle, count = _microwatts(model.idle_w), sum(cell.workers[w] == m for w in workers)
+            mine = [w for w in workers if cell.workers[w] == m]
+            gone = sum(off[w].astype(object) for w in mine if w in off)
+            idle = _microwatts(model.idle_w)
             busy = [line[c.T_BUSY + first + k, s].astype(object) for k in range(len(model.levels))]
-            waiting[s] += idle * (count * span - sum(busy))
+            waiting[s] += idle * (len(mine) * span - sum(busy) - gone)
             static[s] += sum(active[first + k] * ticks for k, ticks in enumerate(busy))
     return static, waiting
 

@@ -7,6 +7,7 @@ What is changed is the value of ``model`` (an alias, or a name that the upstream
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,6 +27,7 @@ class Known(msgspec.Struct):
 
     model: str
     stream: bool | None = None
+    n: Any = None
     stream_options: StreamOptions | None = None
     prompt_cache_key: str | None = None
     user: str | None = None

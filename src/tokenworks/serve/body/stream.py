@@ -11,6 +11,7 @@ import msgspec
 END_OF_EVENT = b"\n\n"
 USAGE = (b'"usage":{', b'"usage": {')
 DONE = b"data: [DONE]"
+FINISH = (b'"finish_reason":"', b'"finish_reason": "')
 NO_CHOICES = (b'"choices":[]', b'"choices": []')
 LONGEST_EVENT = 1 << 20  # bytes; a longer one goes on in pieces
 
@@ -22,11 +23,12 @@ class _Chunk(msgspec.Struct):
 class Stream:
     """One answer. ``feed`` returns what may go to the caller now; ``held`` is what waits for the ledger."""
 
-    __slots__ = ("_carry", "_last_usage", "_texts", "_withhold", "done", "events", "held")
+    __slots__ = ("_carry", "_last_usage", "_texts", "_whole", "_withhold", "done", "events", "held")
 
-    def __init__(self, withhold: bool):
-        """``withhold``: the chunk that holds nothing but the usage was not asked for by the caller."""
-        self._withhold = withhold
+    def __init__(self, withhold: bool, whole: bool = False):
+        """``withhold``: the chunk that holds nothing but the usage was not asked for by the caller. ``whole``: the reason for
+        which an answer with one choice ends is held back, too, until all of its end is there."""
+        self._withhold, self._whole = withhold, whole
         self._carry = b""
         self._last_usage = b""
         self.events = self._texts = 0
@@ -52,7 +54,7 @@ class Stream:
                 data, self._carry = data + self._carry, b""
             if not data:
                 return b""
-        if self.held or DONE in data or USAGE[0] in data or USAGE[1] in data:
+        if self.held or DONE in data or USAGE[0] in data or USAGE[1] in data or (self._whole and _finishes(data)):
             return self._singly(data)
         self._count(data)
         return data
@@ -85,7 +87,8 @@ class Stream:
                     self.held.append(b"")  # the end has begun
                 continue
             self._count(event + END_OF_EVENT)
-            (self.held if self.held else out).append(event + END_OF_EVENT)
+            ends = self._whole and _finishes(event)
+            (self.held if self.held or ends else out).append(event + END_OF_EVENT)
         return b"".join(out)
 
     @property
@@ -96,6 +99,10 @@ class Stream:
     def rest(self) -> bytes:
         """What was held back, and what came without the end of an event."""
         return b"".join(self.held) + self._carry
+
+
+def _finishes(data: bytes) -> bool:
+    return FINISH[0] in data or FINISH[1] in data
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode

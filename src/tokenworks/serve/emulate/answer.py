@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from tokenworks.serve.emulate.asked import Call
+from tokenworks.serve.emulate.text import words
 from tokenworks.serve.http.server import ServerConnection
 
-WORD = " token"
 _json = msgspec.json.encode
 
 
@@ -21,7 +21,8 @@ class Answer:
         self._chat, self._call, self._connection = chat, call, connection
         self._id = f"{'chatcmpl' if chat else 'cmpl'}-{number}"
         self._created = int(time.time())
-        self._made = 0
+        self._made, self._state = 0, call.state
+        self._said: list[str] = []  # of an answer that is given whole
         options = call.stream_options
         self._usage_last = bool(options and options.include_usage)
         self._usage_always = bool(options and options.include_usage and options.continuous_usage_stats)
@@ -31,19 +32,22 @@ class Answer:
     def tell(self, tokens: int, last: bool) -> None:
         """``tokens`` more are there."""
         self._made += tokens
+        text, self._state = words(self._state, tokens)
         if self._call.stream:
-            self._stream(tokens, last)
-        elif last:
+            self._stream(tokens, text, last)
+            return
+        self._said.append(text)
+        if last:
             self._connection.respond(200, _json(self._whole()))
 
-    def _stream(self, tokens: int, last: bool) -> None:
+    def _stream(self, tokens: int, text: str, last: bool) -> None:
         if self._made == tokens:
             self._connection.begin(200, b"text/event-stream")
             if self._chat:
                 role = self._chunk([self._choice({"role": "assistant", "content": ""}, None)])
                 self._connection.chunk(b"data: " + _json(role) + b"\n\n")
         if tokens:
-            self._connection.chunk(self._event(WORD * tokens))
+            self._connection.chunk(self._event(text))
         if last:
             end = self._chunk([self._choice({}, self._call.ends)])
             out = b"data: " + _json(end) + b"\n\n"
@@ -70,7 +74,7 @@ class Answer:
         }  # fmt: skip
 
     def _whole(self) -> dict[str, Any]:
-        text = WORD * self._made
+        text = "".join(self._said)
         said = {"message": {"role": "assistant", "content": text}} if self._chat else {"text": text}
         choice = {"index": 0, **said, "logprobs": None, "finish_reason": self._call.ends}
         kind = "chat.completion" if self._chat else "text_completion"

@@ -71,6 +71,9 @@ class EmulatedEngines:
                 ticket.done()
             answer.tell(tokens, last)
 
+        if not call.output_tokens:
+            tell(0, True)
+            return
         ticket.sequence = worker.ask(call.input_tokens, call.output_tokens, tell)
         if ticket.sequence is None:
             ticket.done()

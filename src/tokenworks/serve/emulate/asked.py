@@ -2,14 +2,17 @@
 
 There is no tokenizer: a token is taken as four bytes of the prompt, an answer has as many tokens as the caller allows.
 Callers that know better say so: ``"emulate": {"input_tokens": 1200, "output_tokens": 80}`` beside the other members.
+An answer that another worker began is gone on with: its text is the end of the prompt, or the last message of a chat with
+``"continue_final_message": true`` (vLLM's and SGLang's name for it), whose words count as said.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
+from tokenworks.serve.emulate.text import WORD_BYTES, Message, state_of_chat, state_of_prompt
 from tokenworks.serve.http.request import Refused
 
 BYTES_PER_TOKEN = 4
@@ -38,18 +41,26 @@ class Call(msgspec.Struct):
     max_completion_tokens: Tokens | None = None
     n: int | None = None
     emulate: Stated | None = None
+    continue_final_message: bool = False
+    state: int = msgspec.field(default=0, name=" state")  # of the text, where the answer begins or goes on
+    begun: int = msgspec.field(default=0, name=" begun")  # words of the answer that were said before
+    begun_bytes: int = msgspec.field(default=0, name=" begun_bytes")  # of the message that holds them
 
     @property
     def input_tokens(self) -> int:
         if self.emulate and self.emulate.input_tokens:
-            return self.emulate.input_tokens
-        told = bytes(self.messages) or bytes(self.prompt)
-        return max(1, -(-len(told) // BYTES_PER_TOKEN))
+            return self.emulate.input_tokens + self.begun
+        told = len(bytes(self.messages) or bytes(self.prompt)) - self.begun_bytes
+        return max(1, -(-told // BYTES_PER_TOKEN)) + self.begun
 
     @property
     def output_tokens(self) -> int:
+        """That are still to come; 0 where a begun answer is complete."""
         stated = self.emulate.output_tokens if self.emulate else None
-        return stated or self.limit or ANSWER_TOKENS
+        if self.limit and not stated:
+            return self.limit
+        left = max(0, (stated or ANSWER_TOKENS) - self.begun)
+        return min(left, self.limit) if self.limit else left
 
     @property
     def limit(self) -> int | None:
@@ -62,16 +73,33 @@ class Call(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(Call).decode
+_messages = msgspec.json.Decoder(list[Message]).decode
 
 
 def read(body: bytes, chat: bool) -> Call:
     """Raises Refused for what is no call, or one that is not emulated."""
     try:
         call = _decode(body)
+        if bytes(call.messages if chat else call.prompt) in (b"", b"null"):
+            raise Refused(400, "missing", f"a call needs {'messages' if chat else 'prompt'}")
+        if chat:
+            _join_chat(call)
+        else:
+            call.state = state_of_prompt(msgspec.json.decode(call.prompt))
     except msgspec.MsgspecError as error:
         raise Refused(400, "invalid_json", str(error)) from None
-    if bytes(call.messages if chat else call.prompt) in (b"", b"null"):
-        raise Refused(400, "missing", f"a call needs {'messages' if chat else 'prompt'}")
     if call.n not in (None, 1):
         raise Refused(400, "n", "emulated engines give one answer: n is 1", param="n")
     return call
+
+
+def _join_chat(call: Call) -> None:
+    messages = _messages(call.messages)
+    begun: Any = None
+    if call.continue_final_message and messages:
+        last = messages.pop()
+        begun = last.content
+        if not isinstance(begun, str):
+            raise Refused(400, "continue_final_message", "the beginning of an answer is text")
+        call.begun, call.begun_bytes = len(begun) // WORD_BYTES, len(msgspec.json.encode(last)) + 1
+    call.state = state_of_chat(messages, begun)

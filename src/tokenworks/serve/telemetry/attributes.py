@@ -30,7 +30,7 @@ def tokens(event: UsageEvent, names: tuple[str, ...]) -> int | None:
 
 
 def error_type(event: UsageEvent) -> str:
-    """"": it ended well. ``upstream_failed``: nobody got its output; ``incomplete``: the caller left or the engine broke off."""
+    """ "": it ended well. ``upstream_failed``: nobody got its output; ``incomplete``: the caller left or the engine broke off."""
     if event.failed:
         return "upstream_failed"
     return "" if event.usage_status == "final" else "incomplete"

@@ -1,0 +1,1 @@
+"""Autoscaling as pure functions over arrays: forecasts, sizing by capacity at the objectives, steadiness, power."""

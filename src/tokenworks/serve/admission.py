@@ -1,0 +1,63 @@
+"""A call gets its place at an upstream: at once, or when its turn in the queue has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tokenworks.serve.course import Course
+from tokenworks.serve.demands import priority
+from tokenworks.serve.fair_queue import FairQueue, Waiting
+from tokenworks.serve.http.request import Refused
+
+
+class Admission:
+    """Of one call of a service that has a queue. ``ready``: called once a place was found later; ``refuse``: where none was."""
+
+    __slots__ = ("_course", "_now", "_queue", "_ready", "_refuse", "_waiting")
+
+    def __init__(
+        self, course: Course, queue: FairQueue, now: Callable[[], float], ready: Callable[[], None],
+        refuse: Callable[[Refused], None],
+    ):  # fmt: skip
+        self._course, self._queue, self._now, self._ready, self._refuse = course, queue, now, ready, refuse
+        self._waiting: Waiting | None = None
+
+    def enter(self, tenant: str, headers: dict[bytes, bytes]) -> bool:
+        """Whether it has its place now; nobody overtakes those who wait. Raises Refused where it may not wait, either."""
+        if not self._queue.length and self._begun():
+            return True
+        self._waiting = self._queue.enter(tenant, priority(headers), self._called, self._refused)
+        return False
+
+    def _begun(self) -> bool:
+        """Whether there is a place. Raises Refused where the reason is another."""
+        try:
+            self._course.begin(self._now())
+        except Refused as refused:
+            if refused.code != "busy":
+                raise
+            return False
+        return True
+
+    def _called(self) -> bool:
+        """Its turn has come. Whether it needs the queue no more."""
+        try:
+            if not self._begun():
+                return False
+        except Refused as refused:
+            self._refused(refused)
+            return True
+        self._waiting = None
+        self._ready()
+        return True
+
+    def _refused(self, refused: Refused) -> None:
+        self._waiting = None
+        self._refuse(refused)
+
+    def leave(self) -> bool:
+        """Whether it was still waiting."""
+        if self._waiting is None:
+            return False
+        self._queue.leave(self._waiting)
+        return True

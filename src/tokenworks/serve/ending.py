@@ -1,0 +1,160 @@
+"""How a call of a model ends: whole, refused, broken off, left by its caller, too late. In each way it is metered."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tokenworks.serve.admission import Admission
+from tokenworks.serve.continuity import Continuity
+from tokenworks.serve.course import Course
+from tokenworks.serve.hedge import Hedge
+from tokenworks.serve.http.pool import Handle
+from tokenworks.serve.http.replies import error_body
+from tokenworks.serve.http.request import Refused
+from tokenworks.serve.http.server import ServerConnection
+from tokenworks.serve.incoming import Incoming
+from tokenworks.serve.question import Question
+from tokenworks.serve.tally import Tally
+
+CLIENT_LEFT = 499  # nginx's number for it
+LATE = Refused(504, "deadline", "the answer was not there in the time that X-Request-Timeout allows")
+UNMETERED = Refused(503, "not_metered", "the answer could not be metered", retry_after_s=1.0)
+
+
+class Ending:
+    """The caller's side of a call: what he has got, and how it is closed. `Relay` is the upstreams' side."""
+
+    __slots__ = (
+        "_admission", "_connection", "_continuity", "_course", "_gone", "_handle", "_hedge", "_held", "_incoming", "_loop",
+        "_over", "_question", "_started", "_tally", "_timer",
+    )  # fmt: skip
+
+    _incoming: Incoming  # of the present attempt
+
+    def __init__(
+        self, course: Course, question: Question, tally: Tally, connection: ServerConnection,
+        loop: asyncio.AbstractEventLoop,
+    ):  # fmt: skip
+        self._course, self._question, self._tally = course, question, tally
+        self._connection, self._loop = connection, loop
+        self._handle: Handle | None = None
+        self._continuity: Continuity | None = None
+        self._admission: Admission | None = None
+        self._hedge: Hedge | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._started = self._over = self._gone = self._held = False
+
+    # ------------------------------------------------------------------ the answer begins
+
+    def _begin_stream(self) -> None:
+        self._started = True
+        ttft_s, hedging = self._tally.first_byte(), self._course.served.hedging
+        if hedging:
+            hedging.observe(ttft_s)
+        self._course.prefilled()
+        self._connection.begin(200, self._incoming.kind, self._lines())
+
+    def _lines(self) -> bytes:
+        """Header lines of the answer."""
+        wait = self._incoming.wait
+        retry = b"Retry-After: %b\r\n" % wait if wait else b""
+        return b"X-Request-Id: %b\r\n%b%b" % (self._tally.request_id.encode(), self._course.header, retry)
+
+    # ------------------------------------------------------------------ the upstream is let go
+
+    def _leave_upstream(self) -> None:
+        """The upstream is done with it, one way or the other."""
+        self._handle = None
+        self._course.leave()
+
+    def _drop_upstream(self) -> None:
+        """Closing its connection is how an engine learns that nobody wants the answer any more."""
+        handle = self._handle
+        self._course.undecided()
+        self._leave_upstream()
+        if handle:
+            handle.abandon()
+
+    # ------------------------------------------------------------------ the end
+
+    def _end_stream(self, durable: bool, rest: bytes | None = None) -> None:
+        """``rest``: the end, where it is not the upstream's own."""
+        if self._gone:
+            return
+        if not durable:
+            self._break_off(UNMETERED) if self._started else self._fail(UNMETERED)
+            return
+        if rest is None:
+            assert self._incoming.stream is not None
+            rest = self._incoming.stream.rest()
+            rest = self._continuity.forward(rest) if self._continuity else rest
+        if not self._started:
+            self._begin_stream()
+        self._close(200)
+        self._connection.finish(rest)
+
+    def _end_answer(self, durable: bool) -> None:
+        """What cannot be metered is not handed out as if it were."""
+        if self._gone:
+            return
+        if not durable:
+            self._fail(UNMETERED)
+            return
+        self._course.prefilled()
+        self._close(200)
+        self._connection.respond(200, self._incoming.body, self._incoming.kind, self._lines())
+
+    def _break_off(self, why: Refused) -> None:
+        """What the SDKs raise as an error in the middle of a stream."""
+        self._close(why.status)
+        self._connection.break_off(b"data: " + error_body(why.status, why.code, why.message) + b"\n\n")
+
+    def _fail(self, refused: Refused) -> None:
+        self._close(refused.status)
+        self._connection.respond_error(refused)
+
+    def _close(self, status: int) -> None:
+        """The answer is over."""
+        self._over = True
+        self._tally.end(status)
+        if self._timer:
+            self._timer.cancel()
+        if self._hedge:
+            self._hedge.cancel()
+            self._hedge = None
+
+    # ------------------------------------------------------------------ the caller
+
+    def _stop(self) -> None:
+        """Ends its wait, or the upstream's work, and meters what was produced."""
+        if self._admission and self._admission.leave():
+            return
+        self._drop_upstream()
+        if not self._tally.written:
+            incoming = self._incoming
+            self._tally.write(incoming.told(whole=False), failed=incoming.stream is None)
+
+    def client_gone(self) -> None:
+        self._gone = True
+        self._stop()
+        self._close(CLIENT_LEFT)
+
+    def _expire(self) -> None:
+        """Its deadline has passed. Whose end only waits for the ledger is in time."""
+        if self._over or self._gone or self._tally.written:
+            return
+        self._stop()
+        if self._started:
+            self._break_off(LATE)
+        else:
+            self._fail(LATE)
+
+    def hold(self) -> None:
+        self._held = True
+        if self._handle:
+            self._handle.hold()
+
+    def resume(self) -> None:
+        self._held = False
+        if self._handle:
+            self._handle.resume()

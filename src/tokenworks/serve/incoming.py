@@ -1,0 +1,50 @@
+"""The answer of one attempt, as far as it has come."""
+
+from __future__ import annotations
+
+from tokenworks.serve.body.stream import Stream
+from tokenworks.serve.body.usage import Told, told, usage_of_answer
+from tokenworks.serve.http.replies import JSON
+
+EVENT_STREAM = b"text/event-stream"
+MOST_ANSWER_BYTES = 256 << 20  # of an answer that is no stream
+
+
+class Incoming:
+    """``stream``: where it is one that works; else its bytes are kept. ``status`` 0: its head has not come."""
+
+    __slots__ = ("_pieces", "_size", "kind", "status", "stream", "wait")
+
+    def __init__(self) -> None:
+        self.status, self.kind, self.wait = 0, JSON, b""
+        self.stream: Stream | None = None
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def head(self, status: int, headers: dict[bytes, bytes]) -> bool:
+        """Whether a stream follows."""
+        self.status = status
+        self.kind = headers.get(b"content-type", JSON)
+        self.wait = headers.get(b"retry-after", b"") if status >= 400 else b""
+        return status == 200 and self.kind.startswith(EVENT_STREAM)
+
+    def keep(self, data: bytes) -> bool:
+        """Whether it is still of a size that can be kept."""
+        self._size += len(data)
+        self._pieces.append(data)
+        return self._size <= MOST_ANSWER_BYTES
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self._pieces)
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has added to a stream."""
+        return self.stream is not None and self.stream.events > 0
+
+    def told(self, whole: bool) -> Told:
+        """What is known of its tokens."""
+        if self.stream is not None:
+            return told(self.stream.usage, self.stream.counted, whole)
+        return told(usage_of_answer(self.body) if whole else None, 0, whole)

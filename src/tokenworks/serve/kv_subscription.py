@@ -1,0 +1,73 @@
+"""Reads what engines publish of their KV caches. Needs the extra `kv-events` (pyzmq)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from tokenworks.errors import InputError
+from tokenworks.serve.kv_events import CacheMirror
+from tokenworks.serve.prefix_router import PrefixRouter
+from tokenworks.serve.served import Served
+
+LOOK_S = 0.5  # ZeroMQ tells of new messages only at the edge: one that was missed waits no longer
+
+
+class KvSubscription:
+    """All upstreams of KV-aware services that publish events. Where there are none ZeroMQ is not loaded."""
+
+    def __init__(self, services: Sequence[Served]):
+        """Raises InputError where pyzmq is not installed."""
+        self._mirrors: list[tuple[Any, CacheMirror]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        places = [
+            (router, i, upstream.kv_events)
+            for router in (served.router for served in services)
+            if isinstance(router, PrefixRouter)
+            for i, upstream in enumerate(router.upstreams)
+            if upstream.kv_events
+        ]
+        if not places:
+            return
+        try:
+            import zmq
+        except ImportError:
+            raise InputError("kv_events needs the extra kv-events: pip install 'tokenworks[kv-events]'") from None
+        self._zmq, self._context = zmq, zmq.Context()
+        for router, position, endpoint in places:
+            socket = self._context.socket(zmq.SUB)
+            socket.subscribe(b"")
+            socket.connect(endpoint)
+            self._mirrors.append((socket, CacheMirror(router.index, position)))
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        for socket, mirror in self._mirrors:
+            loop.add_reader(socket.getsockopt(self._zmq.FD), self._read, socket, mirror)
+        if self._mirrors:
+            self._look()
+
+    def _look(self) -> None:
+        for socket, mirror in self._mirrors:
+            self._read(socket, mirror)
+        self._timer = self._loop.call_later(LOOK_S, self._look)
+
+    def _read(self, socket: Any, mirror: CacheMirror) -> None:
+        """Topic, number in eight bytes, events."""
+        while True:
+            try:
+                parts = socket.recv_multipart(self._zmq.NOBLOCK)
+            except self._zmq.Again:
+                return
+            if len(parts) == 3 and len(parts[1]) == 8:
+                mirror.batch(int.from_bytes(parts[1], "big"), parts[2])
+
+    def stop(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        for socket, _ in self._mirrors:
+            self._loop.remove_reader(socket.getsockopt(self._zmq.FD))
+            socket.close(0)
+        if self._mirrors:
+            self._context.term()

@@ -1,0 +1,127 @@
+"""Looks at the engines' own metrics every so often, so that routing knows of load that came from others and of full caches.
+
+A page counts until STALE looks have failed; then the gateway goes by what it knows itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from tokenworks.serve.engine_page import state_of
+from tokenworks.serve.http.client import Broken
+from tokenworks.serve.http.pool import Address, Handle, Patience, Pool
+from tokenworks.serve.http.sweep import Sweep
+from tokenworks.serve.routing import Router
+from tokenworks.serve.served import Served
+
+log = logging.getLogger("tokenworks.serve")
+STALE = 3  # looks without an answer after which a page is too old
+CROWDED = 0.97  # of the KV cache: engines preempt soon
+MOST_BYTES = 8 << 20
+
+
+class Look:
+    """One upstream's page: asked for again and again. An exchange of the HTTP client."""
+
+    def __init__(self, router: Router, position: int, url: str):
+        self._router, self._position, self._address = router, position, Address.of(url)
+        self._payload = b"GET %b HTTP/1.1\r\nHost: %b\r\nAccept: text/plain\r\n\r\n" % (
+            _path(url).encode(), self._address.authority.encode(),
+        )  # fmt: skip
+        self._pieces: list[bytes] = []
+        self._handle: Handle | None = None
+        self._own = 0  # requests that this gateway had there when it asked
+        self._failures, self._status, self._asked = 0, 0, False
+
+    def open(self, sweep: Sweep, loop: asyncio.AbstractEventLoop, patience_s: float) -> None:
+        self._pool = Pool(self._address, Patience(patience_s, patience_s, patience_s, 1), sweep, loop)
+
+    def close(self) -> None:
+        if self._handle:
+            self._handle.abandon()
+        self._pool.close()
+
+    def ask(self, fresh: bool = False) -> None:
+        """The one before it comes to its end first, which the pool's patience bounds."""
+        if self._asked:
+            return
+        self._pieces, self._status, self._asked = [], 0, True
+        self._own = self._router.outstanding[self._position]
+        self._pool.ask(self._payload, self, self._taken, fresh)
+
+    def _taken(self, handle: Handle) -> None:
+        self._handle = handle
+
+    def answer_head(self, status: int, headers: dict[bytes, bytes]) -> None:
+        self._status = status
+
+    def answer_body(self, data: bytes) -> None:
+        self._pieces.append(data)
+        if sum(map(len, self._pieces)) > MOST_BYTES and self._handle:
+            self._handle.abandon()
+            self.answer_broken("its page is too large", "broken")
+
+    def answer_end(self) -> None:
+        self._asked, self._handle = False, None
+        state = state_of(b"".join(self._pieces).decode("utf-8", "replace")) if self._status == 200 else None
+        if state is None or state.requests is None:
+            self._failed()
+            return
+        self._failures = 0
+        own = max(self._own, self._router.outstanding[self._position])  # what came or left meanwhile is nobody else's
+        crowded = (state.kv_used or 0.0) >= CROWDED
+        self._router.reported(self._position, max(0, state.requests - own), crowded, state)
+
+    def answer_broken(self, reason: str, kind: Broken) -> None:
+        self._asked, self._handle = False, None
+        if kind == "stale":
+            self.ask(True)
+        else:
+            self._failed()
+
+    def _failed(self) -> None:
+        self._failures += 1
+        if self._failures == STALE:
+            log.warning("%s: upstream %d shows no metrics of its engine", self._router.service, self._position)
+            self._router.reported(self._position, 0, False, None)
+
+
+def _path(url: str) -> str:
+    """Of ``http://host:port/metrics``, as it is written."""
+    from urllib.parse import urlsplit
+
+    return urlsplit(url).path or "/metrics"
+
+
+class Lookout:
+    """All pages of a gateway's upstreams."""
+
+    def __init__(self, services: Sequence[Served], interval_s: float):
+        self._interval_s = interval_s
+        self.looks = [
+            Look(served.router, i, upstream.metrics)
+            for served in services
+            for i, upstream in enumerate(served.router.upstreams)
+            if upstream.metrics
+        ]
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, sweep: Sweep, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        for look in self.looks:
+            look.open(sweep, loop, self._interval_s)
+        if self.looks:
+            self._round()
+
+    def _round(self) -> None:
+        for look in self.looks:
+            look.ask()
+        self._timer = self._loop.call_later(self._interval_s, self._round)
+
+    def stop(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        for look in self.looks:
+            look.close()

@@ -1,0 +1,79 @@
+"""The loop: looks at the gateway's own arrivals and loads, decides as the twin does, tells the fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from tokenworks.control.scaling.autoscale import Memory, Rules, begin, decide
+from tokenworks.control.scaling.seen import Seen
+from tokenworks.serve.served import Served
+from tokenworks.serve.steer.fleet import Counts, Fleet, FleetError
+
+log = logging.getLogger("tokenworks.serve")
+
+
+class Pilot:
+    """Steers one service. ``speed``: of emulated time, in which the rules are written."""
+
+    def __init__(
+        self,
+        served: Served,
+        rules: Rules,
+        fleet: Fleet,
+        speed: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.served, self.rules, self._fleet, self._speed, self._clock = served, rules, fleet, speed, clock
+        self.memory: Memory = begin(rules)
+        self._began_s = clock()
+        self._counts = self._counted()
+        self._refused = 0
+        self._told = -1  # replicas that the fleet took notice of
+        served.router.starts_s = max(1.0, rules.load_s / speed)
+
+    async def run(self) -> None:
+        """Until cancelled. A look that comes late is not made up for."""
+        await self._tell(self.rules.start)
+        every_s = self.rules.every_s / self._speed
+        due_s = self._clock()
+        while True:
+            due_s = max(due_s + every_s, self._clock())
+            await asyncio.sleep(due_s - self._clock())
+            await self.look()
+
+    async def look(self) -> None:
+        """One look, one decision. What the fleet cannot do now, or somebody else has undone, is asked for again at the next."""
+        try:
+            counts = await self._fleet.counts(self.served.name)
+        except FleetError as error:
+            log.error("%s: its replicas cannot be counted: %s", self.served.name, error)
+            return
+        self.memory = decide(self.rules, self.memory, self.seen(counts))
+        if self.memory.replicas != self._told or sum(counts) != self._told:
+            await self._tell(self.memory.replicas)
+
+    async def _tell(self, replicas: int) -> None:
+        try:
+            await self._fleet.scale(self.served.name, replicas)
+        except FleetError as error:
+            log.error("%s: cannot be scaled to %d replicas: %s", self.served.name, replicas, error)
+            return
+        self._told = replicas
+
+    def seen(self, counts: Counts) -> Seen:
+        """What has happened since the look before. Callers who found no replica up come back: they count as held."""
+        router, before = self.served.router, self._counts
+        self._counts = self._counted()
+        fresh = [now - then for now, then in zip(self._counts, before, strict=True)]
+        held, self._refused = router.refused - self._refused, router.refused
+        now_s = (self._clock() - self._began_s) * self._speed
+        return Seen._make((now_s, *fresh, sum(router.outstanding), held, counts.ready, counts.loading))
+
+    def _counted(self) -> tuple[int, int, int, int]:
+        metrics = self.served.metrics
+        return (
+            self.served.router.arrived, metrics.answers.get(200, 0), metrics.tokens["input"], metrics.tokens["output"],
+        )  # fmt: skip

@@ -1,0 +1,101 @@
+"""Who starts and stops the replicas of a service that is scaled while it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from string import Formatter
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
+
+from tokenworks.spec.part import Name, Part
+from tokenworks.spec.quantities import Patience
+
+if TYPE_CHECKING:
+    from tokenworks.spec.factory import Factory, Service
+
+FILLED_IN = {"port", "replica"}
+
+
+class Processes(Part):
+    """Replicas as processes of the gateway's machine."""
+
+    command: tuple[str, ...] = Field(
+        min_length=1, description="words; {port} and {replica} are filled in, {{ is a brace"
+    )
+    port: Annotated[int, Field(ge=1, le=65_535)] = Field(description="of replica 0; replica k listens k further on")
+    health: str = Field("/health", pattern=r"^/[!-~]*$", description="path that answers 200 once it takes requests")
+    patience_s: Patience = Field(600.0, alias="patience", description="for a start")
+    stop_s: Patience = Field(30.0, alias="stop", description="between SIGTERM and SIGKILL")
+    model: Name | None = Field(None, description="what they call the model; none: what the caller wrote")
+
+    @field_validator("command")
+    @classmethod
+    def _known_fields(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        for word in words:
+            asked = {name for _, name, _, _ in Formatter().parse(word) if name is not None}
+            if asked - FILLED_IN:
+                raise ValueError(f"{word!r}: only {{port}} and {{replica}} are filled in; write {{{{ for a brace")
+        return words
+
+
+class Kubernetes(Part):
+    """Replicas that Kubernetes runs: a workload with a scale subresource, or a field of a custom resource."""
+
+    namespace: Name = Field("default", description="of the resource")
+    group: Name = Field("apps", description="API group")
+    version: Name = Field("v1", description="of the group")
+    plural: Name = Field("deployments", description="kind, as in its path")
+    name: Name = Field(description="of the resource")
+    field: str = Field(
+        "", description="dotted path of a count, e.g. spec.services.decode.replicas; empty: the scale subresource"
+    )
+    ready_field: str = Field("", description="… and of the ready ones in its status; empty: all are believed ready")
+    context: Name | None = Field(
+        None, description="of the kubeconfig; none: the pod's own account, else the current one"
+    )
+
+
+class FleetOf(Part):
+    """The fleet of one service."""
+
+    service: str = Field(description="whose replicas")
+    processes: Processes | None = Field(None, description="of this machine")
+    kubernetes: Kubernetes | None = Field(None, description="of a cluster")
+
+    @model_validator(mode="after")
+    def _one(self) -> FleetOf:
+        if bool(self.processes) == bool(self.kubernetes):
+            raise ValueError("say either processes or kubernetes")
+        return self
+
+
+def fleet_findings(factory: Factory) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Fleets of services that are not scaled, or whose upstreams come from elsewhere."""
+    services, seen = {s.name: s for s in factory.services}, set[str]()
+    for i, fleet in enumerate(factory.serve.fleets):
+        place, service = ("serve", "fleets", i), services.get(fleet.service)
+        if service is None:
+            yield (*place, "service"), f"no service {fleet.service!r}; known are {', '.join(services)}"
+            continue
+        if fleet.service in seen:
+            yield (*place, "service"), f"{fleet.service!r} has a fleet already"
+        seen.add(fleet.service)
+        if service.scaling is None:
+            yield (*place, "service"), f"{fleet.service} is not scaled: give it services[].scaling"
+        listed = any(u.service == fleet.service for u in factory.serve.upstreams)
+        if fleet.processes and listed:
+            yield (*place, "processes"), f"{fleet.service} has upstreams already: processes are upstreams of their own"
+        if fleet.kubernetes and not listed:
+            yield (*place, "kubernetes"), f"list the address of {fleet.service} under serve.upstreams"
+        if fleet.processes and not replicas_of(service):
+            yield (
+                (*place, "processes"),
+                f"say how many there may be: services[].workers or scaling.max of {fleet.service}",
+            )
+
+
+def replicas_of(service: Service) -> int:
+    """The most processes of a service; 0: unknown."""
+    stated = [count for count in (service.workers, service.scaling and service.scaling.most) if isinstance(count, int)]
+    return min(stated, default=0)

@@ -1,0 +1,60 @@
+"""A gateway over emulated workers that scales from nothing and back, on real sockets."""
+
+import asyncio
+import json
+
+from live_gateway import CHAT, call, run
+
+from tokenworks.api import load
+from tokenworks.ledger import Ledger
+from tokenworks.serve.building import services_of
+from tokenworks.serve.emulate.start import emulated
+from tokenworks.serve.start import gateway
+from tokenworks.serve.steer.start import steered
+
+FILE = """
+factory: quick
+systems: [{id: box, system: dgx-h100}]
+services:
+  - name: chat
+    model: llama-3.1-8b
+    precision: fp8
+    workers: 3
+    scaling: {min: 0, max: 3, start: 0, every: 1 s, calm: 2 s, idle: 4 s, start_up: 3 s, predictor: constant}
+workload: [{service: chat, arrivals: {kind: poisson}, scale: 2 req/s}]
+run: {horizon: 60 s, seed: 1}
+"""
+SPEED = 5.0
+BODY = json.dumps({"model": "chat", "max_tokens": 8, "messages": [{"role": "user", "content": "hi"}]}).encode()
+
+
+def test_from_nothing_and_back_to_nothing(tmp_path):
+    """The first caller is told when to come back; a replica starts for him; when nobody asks any more it stops."""
+    file = tmp_path / "quick.yaml"
+    file.write_text(FILE)
+    factory = load(str(file))
+
+    async def main():
+        async with emulated(factory, SPEED, 8) as upstreams:
+            services = services_of(factory, upstreams)
+            with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+                async with (
+                    steered(factory, services, SPEED),
+                    gateway(factory, services, ledger, None, "127.0.0.1", 0) as front,
+                ):
+                    router = services[0].router
+                    assert not any(router.up)
+                    assert (await call(front.port, "GET", "/v1/health/ready"))[0] == 200
+                    status, headers, body = await call(front.port, "POST", CHAT, BODY)
+                    assert (status, json.loads(body)["error"]["code"]) == (503, "starting")
+                    assert int(headers["retry-after"]) >= 1
+                    await until(lambda: router.up == [True, False, False])
+                    assert (await call(front.port, "POST", CHAT, BODY))[0] == 200
+                    await until(lambda: not any(router.up))
+
+    run(main())
+
+
+async def until(true):
+    while not true():
+        await asyncio.sleep(0.02)
