@@ -195,6 +195,7 @@ class Meter:
             failed=attempt.failed,
             ttft_us=attempt.ttft_us,
             duration_us=attempt.duration_us,
+            energy_uj=told.energy_uj,
             tags={"request": attempt.request} if attempt.request else {},
             **attempt.run,  # type: ignore[arg-type]
         )
