@@ -7,7 +7,8 @@ python benchmarks/gateway.py --litellm FOLDER/bin/litellm   with LiteLLM from an
 Client, proxies and a mock engine that answers at once share the machine, one proxy at a time. CPU is the proxy's own, all
 its threads and processes, from the kernel's scheduler. All proxies are given the same requests at the same rate; beside it
 (``…_saturated``) stands what a request costs where clients never pause, which is another rate for each. The gateway routes
-and meters every request durably.
+and meters every request durably; the ledger has a process of its own (``--processes 0``: it has not), whose CPU is in
+``with_ledger_cpu_us_per_request``.
 """
 
 import argparse
@@ -25,9 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokenworks.serve.http.limits import Limits
+from tokenworks.serve.http.listening import listen
 from tokenworks.serve.http.pool import Address, Patience, Pool
 from tokenworks.serve.http.sweep import Sweep
-from tokenworks.serve.start import listen, run_loop
+from tokenworks.serve.loop import run_loop
 
 CHUNK = (
     b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1750000000,"model":"mock",'
@@ -100,9 +102,16 @@ class Proxy:
     per_request_us: float | None = None
     per_chunk_us: float | None = None
     saturated_us: float | None = None
+    whole_us: float | None = None
 
     def cpu_s(self) -> float:
-        """Of the process and its children, all threads."""
+        """Of the process that proxies, all threads: where a supervisor started several, of its gateways."""
+        pids = family(self.process.pid)
+        gateways = [pid for pid in pids if b"\0gateway-" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return sum(thread_cpu_s(pid) for pid in gateways or pids)
+
+    def whole_cpu_s(self) -> float:
+        """… and of what it needs beside it: the ledger process, the supervisor."""
         return sum(thread_cpu_s(pid) for pid in family(self.process.pid))
 
 
@@ -213,11 +222,12 @@ def start(command: list[str], port: int, path: str, folder: Path, **more) -> sub
     return process
 
 
-def start_proxies(folder: Path, engine_port: int, litellm: str | None) -> list[Proxy]:
+def start_proxies(folder: Path, engine_port: int, litellm: str | None, processes: int) -> list[Proxy]:
     proxies = []
     port = free_port()
     (folder / "bench.yaml").write_text(FACTORY.format(port=engine_port))
     command = [sys.executable, "-m", "tokenworks", "serve", "bench.yaml", "--port", str(port)]
+    command += ["--processes", str(processes)] if processes else []
     proxies.append(Proxy("", port, start(command, port, "/v1/health/live", folder)))
     if nginx := shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"):
         port = free_port()
@@ -247,13 +257,16 @@ async def cpu(proxy: Proxy, args) -> None:
         await work
         return (proxy.cpu_s() - before) * 1e6
 
+    whole_s = proxy.whole_cpu_s()
     per_request = await spent_us(load.opened(rate, requests, plain)) / requests
+    whole = (proxy.whole_cpu_s() - whole_s) * 1e6 / requests
     saturated = await spent_us(load.closed(args.clients, requests, plain)) / requests
     streamed = payload(proxy.port, stream=True, max_tokens=args.chunks, top_k=args.pause_ms)
     spent = await spent_us(load.closed(streams, streams, streamed))
     per_chunk = (spent - streams * per_request) / (streams * args.chunks)
     least = lambda old, new: new if old is None else min(old, new)  # noqa: E731
     proxy.per_request_us = least(proxy.per_request_us, per_request)
+    proxy.whole_us = least(proxy.whole_us, whole)
     proxy.saturated_us = least(proxy.saturated_us, saturated)
     proxy.per_chunk_us = least(proxy.per_chunk_us, per_chunk)
     load.pool.close()
@@ -289,6 +302,7 @@ async def measure(proxies: list[Proxy], engine_port: int, args) -> dict:
         figures = (proxy.per_request_us, proxy.per_chunk_us, proxy.saturated_us) if proxy else (None, None, None)
         for key, value in zip(("request", "chunk", "request_saturated"), figures, strict=True):
             found[f"{name}cpu_us_per_{key}"] = None if value is None else round(value, 1)
+    found["with_ledger_cpu_us_per_request"] = round(by_name[""].whole_us, 1)
     return found | await latency(by_name[""], engine_port, args)
 
 
@@ -296,6 +310,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--requests", type=int, default=8000)
+    parser.add_argument(
+        "--processes", type=int, default=1, help="gateway processes beside one for the ledger; 0: all in one process"
+    )
     parser.add_argument("--clients", type=int, default=64, help="that ask without a pause")
     parser.add_argument("--rate", type=float, default=2000.0, help="requests per second that all are given")
     parser.add_argument("--streams", type=int, default=64, help="at a time")
@@ -316,7 +333,7 @@ def main() -> None:
     folder.chmod(0o755)  # nginx's worker is another user
     try:
         processes.append(start([sys.executable, __file__, "--engine", str(engine_port)], engine_port, "/", folder))
-        proxies = start_proxies(folder, engine_port, args.litellm)
+        proxies = start_proxies(folder, engine_port, args.litellm, args.processes)
         processes += [p.process for p in proxies]
         found = run_loop(measure(proxies, engine_port, args))
     finally:

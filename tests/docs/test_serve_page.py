@@ -25,7 +25,7 @@ def blocks(language):
 
 def test_commands_are_understood():
     lines = [line for block in blocks("") for line in block.splitlines()]
-    assert len(lines) == 4
+    assert len(lines) == 5
     for line in lines:
         assert parser().parse_args(shlex.split(line)[1:]).run
 

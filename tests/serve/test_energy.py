@@ -39,7 +39,9 @@ def test_the_events_of_all_calls_hold_the_joules_of_the_worker(tmp_path):
     inner = worker._worker
     energies = [row["energy_uj"] for row in rows]
     assert min(energies) > 0
-    assert (sum(energies) + worker.shares.lost_uj) * FINE + worker.shares.carried == inner.joules * FINE + inner.joule_carry
+    assert (
+        sum(energies) + worker.shares.lost_uj
+    ) * FINE + worker.shares.carried == inner.joules * FINE + inner.joule_carry
     longest = max(rows, key=lambda row: row["output_visible"])
     assert longest["energy_uj"] == max(energies)
 

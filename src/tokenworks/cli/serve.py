@@ -10,7 +10,8 @@ from tokenworks.cli.keys import ENVIRONMENT as KEYS
 from tokenworks.cli.ledger_place import opened, place_arguments, place_of
 
 if TYPE_CHECKING:
-    from tokenworks.serve.keys import KeyRing
+    from collections.abc import Callable
+
     from tokenworks.spec.factory import Factory
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -30,6 +31,13 @@ def register(verbs: Any) -> None:
         help="emulated answers at a time, at most (default: as many as the workers batch)",
     )  # fmt: skip
     parser.add_argument("--keys", metavar="FILE", help=f"API keys (default: ${KEYS}; none: whoever reaches the port)")
+    parser.add_argument(
+        "--processes", type=int, default=0, metavar="N",
+        help="gateway processes on the port, beside one that owns an SQLite ledger (default: all in this process)",
+    )  # fmt: skip
+    parser.add_argument("--tls-cert", metavar="FILE", help="certificate chain (PEM), read again as it changes")
+    parser.add_argument("--tls-key", metavar="FILE", help="its key (PEM)")
+    parser.add_argument("--reload", action="store_true", help="take the file over when it changes, not only at SIGHUP")
     place_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -46,31 +54,50 @@ def run(args: argparse.Namespace) -> int:
         import httptools  # noqa: F401
     except ImportError:
         raise InputError("`tokenworks serve` needs the extra serve: pip install 'tokenworks[serve]'") from None
-    from tokenworks.serve.start import run_loop
+    from tokenworks.serve.loop import run_loop
 
-    factory, ring = load(args.file), _ring(args)
-    if ring is None and args.host not in LOOPBACK:
+    factory = load(args.file)
+    if not _keys(args) and args.host not in LOOPBACK:
         raise InputError(f"--host {args.host} lets others in: give them keys (`tokenworks keys add`, then --keys FILE)")
-    code: int = run_loop(_serve(args, factory, ring))
+    if bool(args.tls_cert) != bool(args.tls_key):
+        raise InputError("--tls-cert and --tls-key go together")
+    code: int = run_loop(_several(args, factory) if args.processes else _alone(args, factory))
     return code
 
 
-def _ring(args: argparse.Namespace) -> KeyRing | None:
+def _keys(args: argparse.Namespace) -> str | None:
+    return args.keys or os.environ.get(KEYS) or None
+
+
+def _certificate(args: argparse.Namespace, factory: Factory) -> tuple[str, str] | None:
+    """Files of chain and key, from the arguments or the factory file."""
+    rules = factory.serve
+    chain, key = args.tls_cert or rules.tls_cert, args.tls_key or rules.tls_key
+    return (chain, key) if chain and key else None
+
+
+def _greeting(args: argparse.Namespace, factory: Factory, port: int, more: str = "") -> None:
+    scheme = "https" if _certificate(args, factory) else "http"
+    names = ", ".join(s.name for s in factory.services)
+    print(f"{scheme}://{args.host}:{port}/v1 serves {names}; ledger {place_of(args)}{more}", flush=True)
+
+
+async def _alone(args: argparse.Namespace, factory: Factory) -> int:
+    """Gateway, ledger and emulated engines in this process."""
+    import asyncio
+    from contextlib import AsyncExitStack
     from pathlib import Path
 
-    from tokenworks.serve.keys import KeyRing
-
-    file = args.keys or os.environ.get(KEYS)
-    return KeyRing(Path(file)) if file else None
-
-
-async def _serve(args: argparse.Namespace, factory: Factory, ring: KeyRing | None) -> int:
-    from contextlib import AsyncExitStack
-
+    from tokenworks.ledger import GroupCommit
     from tokenworks.serve.building import services_of, upstreams_of
-    from tokenworks.serve.start import gateway, until_asked
+    from tokenworks.serve.keys import KeyRing
+    from tokenworks.serve.start import Door, front
     from tokenworks.serve.steer.start import steered
+    from tokenworks.serve.tls import Certificate
 
+    keys, files = _keys(args), _certificate(args, factory)
+    ring, certificate = KeyRing(Path(keys)) if keys else None, Certificate(*map(Path, files)) if files else None
+    factories: asyncio.Queue[Factory] = asyncio.Queue()
     async with AsyncExitStack() as stack:
         if args.emulate:
             from tokenworks.serve.emulate.start import emulated
@@ -79,14 +106,66 @@ async def _serve(args: argparse.Namespace, factory: Factory, ring: KeyRing | Non
         else:
             upstreams = upstreams_of(factory)
         services = services_of(factory, upstreams)
-        ledger = stack.enter_context(opened(args))
+        group = await stack.enter_async_context(GroupCommit(stack.enter_context(opened(args))))
         await stack.enter_async_context(steered(factory, services, args.speed if args.emulate else 0.0))  # stops last
-        listening = await stack.enter_async_context(gateway(factory, services, ledger, ring, args.host, args.port))
-
-        def said() -> None:
-            names = ", ".join(s.name for s in services)
-            print(f"http://{args.host}:{listening.port}/v1 serves {names}; ledger {place_of(args)}", flush=True)
-
-        await until_asked(said)
-        print("stopping", flush=True)
+        door = Door(args.host, args.port, certificate=certificate, factories=factories)
+        listening = await stack.enter_async_context(front(factory, services, group, ring, door))
+        await _until_asked(args, lambda: _greeting(args, factory, listening.port), factories.put_nowait)
     return 0
+
+
+async def _several(args: argparse.Namespace, factory: Factory) -> int:
+    """This process watches over others."""
+    from pathlib import Path
+
+    from tokenworks.errors import InputError
+    from tokenworks.serve.building import services_of, upstreams_of
+    from tokenworks.serve.keys import KeyRing
+    from tokenworks.serve.processes.supervisor import Wanted, supervised
+    from tokenworks.serve.tls import Certificate
+
+    if factory.serve.fleets or any(s.scaling for s in factory.services):
+        raise InputError(f"{args.file}: replicas that are scaled need one gateway process: leave --processes away")
+    keys, files = _keys(args), _certificate(args, factory)
+    if keys:
+        KeyRing(Path(keys))
+    if files:
+        Certificate(*map(Path, files))
+    if not args.emulate:
+        services_of(factory, upstreams_of(factory))  # what is wrong is said once, here
+    wanted = Wanted(
+        factory, args.processes, args.host, args.port, place_of(args), args.segments, keys, files,
+        (args.speed, args.streams) if args.emulate else None,
+    )  # fmt: skip
+    async with supervised(wanted) as supervisor:
+        gateways = f"; {args.processes} gateway process{'es' if args.processes > 1 else ''}"
+        await _until_asked(
+            args, lambda: _greeting(args, factory, supervisor.port, gateways), supervisor.take_over, supervisor.keep()
+        )
+    return 0
+
+
+async def _until_asked(
+    args: argparse.Namespace, said: Callable[[], None], take: Callable[[Factory], None], ended: Any = None
+) -> None:
+    import asyncio
+    import logging
+    from pathlib import Path
+
+    from tokenworks.api import load
+    from tokenworks.serve.loop import until_asked
+    from tokenworks.serve.reloading import checked, watch
+
+    def again() -> None:
+        if args.emulate:
+            logging.getLogger("tokenworks.serve").error("emulated engines stay as they are: start anew")
+        elif factory := checked(lambda: load(args.file)):
+            take(factory)
+
+    watching = asyncio.ensure_future(watch(Path(args.file), again)) if args.reload else None
+    try:
+        await until_asked(said, again, ended)
+    finally:
+        if watching:
+            watching.cancel()
+    print("stopping", flush=True)

@@ -27,13 +27,18 @@ class Front(Protocol):
     """What the admin API needs of a gateway."""
 
     access: Access
-    services: Sequence[Served]
+
+    @property
+    def services(self) -> Sequence[Served]: ...
 
 
-def admin_of(factory: Factory, ring: KeyRing | None) -> Admin | None:
-    """None where it is switched off. Raises InputError where nobody could be told from anybody else."""
+def admin_of(factory: Factory, ring: KeyRing | None, alone: bool) -> Admin | None:
+    """None where it is switched off. Raises InputError where nobody could be told from anybody else, and where there are
+    other gateway processes, which would not hear of a change."""
     if not factory.serve.admin:
         return None
+    if not alone:
+        raise InputError("serve.admin changes one gateway process: start it without --processes")
     if ring is None:
         raise InputError("serve.admin needs keys: `tokenworks keys add --tenant … --scope admin`, then --keys FILE")
     return Admin(ring, Path(factory.serve.audit) if factory.serve.audit else beside(ring.path))
@@ -51,7 +56,7 @@ class Admin:
         parts = request.path.removeprefix(PREFIX).split(b"/")
         if parts == [b"upstreams"]:
             self._needs(request, b"GET")
-            answer: object = {"upstreams": [row for s in front.services for row in _upstreams(s)]}
+            answer: object = {"upstreams": [_upstream(s, i) for s in front.services for i in s.router.positions]}
         elif parts == [b"keys"]:
             self._needs(request, b"GET")
             answer = {"keys": [_key(k) for k in self._ring.keys]}
@@ -72,28 +77,25 @@ class Admin:
 
         name = unquote_to_bytes(service).decode("utf-8", "replace")
         served = next((s for s in front.services if s.name == name), None)
-        count = len(served.router.upstreams) if served else 0
-        if served is None or not position.isdigit() or len(position) > 6 or int(position) >= count:
+        i = int(position) if position.isdigit() and len(position) <= 6 else -1
+        if served is None or i not in served.router.positions:
             raise Refused(404, "not_found", "there is no such upstream; see /admin/upstreams")
-        i, action = int(position), "upstream.drain" if drained else "upstream.undrain"
+        action = "upstream.drain" if drained else "upstream.undrain"
         url = served.router.upstreams[i].url
         try:
             record(self._audit, f"key:{key.id} of {key.tenant}", action, f"{name}/{i}", url=url)
         except InputError as error:
             raise Refused(503, "not_audited", f"nothing was changed: {error}") from None
         served.router.drain(i, drained)
-        return _upstreams(served)[i]
+        return _upstream(served, i)
 
 
-def _upstreams(served: Served) -> list[dict[str, object]]:
+def _upstream(served: Served, i: int) -> dict[str, object]:
     router = served.router
-    return [
-        {
-            "service": served.name, "upstream": i, "url": upstream.url, "drained": breaker.drained,
-            "up": breaker.closed, "outstanding": router.outstanding[i],
-        }
-        for i, (upstream, breaker) in enumerate(zip(router.upstreams, router.breakers, strict=True))
-    ]  # fmt: skip
+    return {
+        "service": served.name, "upstream": i, "url": router.upstreams[i].url, "drained": router.breakers[i].drained,
+        "up": router.breakers[i].closed and router.up[i], "outstanding": router.outstanding[i],
+    }  # fmt: skip
 
 
 def _key(key: Key) -> dict[str, object]:

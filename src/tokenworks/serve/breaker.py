@@ -16,10 +16,10 @@ class BreakerRules:
 class Breaker:
     """Closed: used. Open: left alone until ``retry_s`` on the loop's clock; then one request at a time tries."""
 
-    __slots__ = ("_in_a_row", "_openings", "_rules", "drained", "retry_s", "trying")
+    __slots__ = ("_in_a_row", "_openings", "drained", "retry_s", "rules", "trying")
 
     def __init__(self, rules: BreakerRules):
-        self._rules = rules
+        self.rules = rules
         self._in_a_row = self._openings = 0
         self.retry_s = 0.0
         self.trying = False
@@ -44,8 +44,8 @@ class Breaker:
         """Whether this opened it."""
         was_closed, self.trying = not self._openings, False
         self._in_a_row += 1
-        if was_closed and self._in_a_row < self._rules.failures:
+        if was_closed and self._in_a_row < self.rules.failures:
             return False
-        self.retry_s = now_s + self._rules.pause_s * 2 ** min(self._openings, MOST_DOUBLINGS)
+        self.retry_s = now_s + self.rules.pause_s * 2 ** min(self._openings, MOST_DOUBLINGS)
         self._openings += 1
         return was_closed

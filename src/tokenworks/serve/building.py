@@ -101,6 +101,8 @@ def _router(service: Service, upstreams: Sequence[Upstream], seed: int, rules: B
 
 
 def open_upstreams(services: Sequence[Served], sweep: Sweep, loop: asyncio.AbstractEventLoop) -> None:
+    """Those that are not open yet."""
     for served in services:
-        for upstream in served.router.upstreams:
-            upstream.open(sweep, loop)
+        for upstream in served.router.listed:
+            if not upstream.opened:
+                upstream.open(sweep, loop)

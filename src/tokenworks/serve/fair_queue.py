@@ -50,7 +50,7 @@ class FairQueue:
     """In front of one service's upstreams. Refuses who would have to wait longer than the rules allow."""
 
     def __init__(self, service: str, rules: QueueRules, loop: asyncio.AbstractEventLoop | None = None):
-        self._service, self._rules, self._given_loop = service, rules, loop
+        self._service, self.rules, self._given_loop = service, rules, loop
         self._lines: dict[str, _Line] = {}
         self._number = 0
         self._virtual = 0.0
@@ -68,7 +68,7 @@ class FairQueue:
     ) -> Waiting:
         """``priority``: the greater, the sooner among the tenant's own. Raises Refused: 429 where the queue is full or too
         slow, with the time after which it would not be."""
-        rules, line = self._rules, self._lines.get(tenant) or _Line(self._rules.weights.get(tenant, 1.0))
+        rules, line = self.rules, self._lines.get(tenant) or _Line(self.rules.weights.get(tenant, 1.0))
         wait_s = self.expected_s(tenant)
         if self.length >= rules.most:
             raise self._refused("the queue is full", wait_s)
@@ -95,7 +95,7 @@ class FairQueue:
         if self._pause_s is None:
             return 0.0
         line = self._lines.get(tenant)
-        weight = line.weight if line else self._rules.weights.get(tenant, 1.0)
+        weight = line.weight if line else self.rules.weights.get(tenant, 1.0)
         own = len(line.heap) + 1 if line else 1
         others = (x for name, x in self._lines.items() if name != tenant)
         before = sum(min(len(x.heap), own * x.weight / weight) for x in others)

@@ -20,6 +20,7 @@ from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.keys import Key
 from tokenworks.serve.metering import Attempt, Meter, run_of, uuid7
+from tokenworks.serve.processes.board import Board
 from tokenworks.serve.question import Question
 from tokenworks.serve.relay import Relay
 from tokenworks.serve.served import Served
@@ -42,18 +43,15 @@ class Gateway:
 
     def __init__(
         self, factory: str, services: Sequence[Served], aliases: Mapping[str, str], access: Access, meter: Meter,
-        loop: asyncio.AbstractEventLoop, splits: Mapping[str, Split] = {},
+        loop: asyncio.AbstractEventLoop, splits: Mapping[str, Split] = {}, board: Board | None = None,
     ):  # fmt: skip
-        self.factory, self.services, self.access, self.meter = factory, tuple(services), access, meter
+        self.factory, self.access, self.meter = factory, access, meter
         self.draining = False
         self.tracing: Tracing | None = None
         self.admin: Admin | None = None
-        self._loop, self._splits = loop, splits
+        self._loop, self._board = loop, board
         read(b'{"model":""}')  # compiled before the first caller waits for it
-        by_name = {s.name: s for s in services}
-        once = {m: [s for s in services if s.model == m] for m in {s.model for s in services}}
-        self._known = {model: found[0] for model, found in once.items() if len(found) == 1}
-        self._known |= by_name | {alias: by_name[service] for alias, service in aliases.items()}
+        self.serve(services, aliases, splits)
         self._gets = {
             b"/v1/models": self._models,
             b"/v1/health/live": self._live,
@@ -62,6 +60,14 @@ class Gateway:
             b"/v1/version": self._version,
             b"/v1/metadata": self._metadata,
         }
+
+    def serve(self, services: Sequence[Served], aliases: Mapping[str, str], splits: Mapping[str, Split] = {}) -> None:
+        """Under which names what is served from now on."""
+        self.services, self._splits = tuple(services), splits
+        by_name = {s.name: s for s in services}
+        once = {m: [s for s in services if s.model == m] for m in {s.model for s in services}}
+        known = {model: found[0] for model, found in once.items() if len(found) == 1}
+        self._known = known | by_name | {alias: by_name[service] for alias, service in aliases.items()}
 
     def handle(self, request: Request, connection: ServerConnection) -> None:
         try:
@@ -168,12 +174,17 @@ class Gateway:
 
     def _metrics(self, request: Request, connection: ServerConnection) -> None:
         self.access.of(request, "metrics")
+        parts = self.lines() if self._board is None else [self._board.all()]
+        connection.respond(200, metrics.page(parts, STEERING_HELP), metrics.TEXT)
+
+    def lines(self) -> list[dict[str, list[str]]]:
+        """Of the page of metrics, this process's."""
         parts = [metrics.service_lines(s.name, s.metrics) for s in self.services]
         parts += [_upstream_lines(s) for s in self.services]
         parts += [steering_lines(s) for s in self.services]
         parts.append({"tokenworks_events_lost_total": [f"tokenworks_events_lost_total {self.meter.lost}"]})
         parts.append(metrics.process_lines())
-        connection.respond(200, metrics.page(parts, STEERING_HELP), metrics.TEXT)
+        return parts
 
 
 def _model(name: str, served: Served) -> dict[str, object]:
@@ -182,12 +193,12 @@ def _model(name: str, served: Served) -> dict[str, object]:
 
 def _upstream_lines(served: Served) -> dict[str, list[str]]:
     name, router = metrics.escaped(served.name), served.router
-    label = [f'{{service="{name}",upstream="{i}"}}' for i in range(len(router.upstreams))]
+    label = {i: f'{{service="{name}",upstream="{number}"}}' for number, i in enumerate(router.positions)}
     return {
         "tokenworks_upstream_up": [
-            f"tokenworks_upstream_up{at} {int(b.closed)}" for at, b in zip(label, router.breakers, strict=True)
+            f"tokenworks_upstream_up{at} {int(router.breakers[i].closed)}" for i, at in label.items()
         ],
         "tokenworks_upstream_outstanding": [
-            f"tokenworks_upstream_outstanding{at} {n}" for at, n in zip(label, router.outstanding, strict=True)
+            f"tokenworks_upstream_outstanding{at} {router.outstanding[i]}" for i, at in label.items()
         ],
     }

@@ -20,6 +20,7 @@ import msgspec
 
 from tokenworks.errors import InputError, OutputError
 from tokenworks.serve import audit
+from tokenworks.serve.stamp import stamp
 
 SCOPES = ("infer", "metrics", "admin")
 
@@ -133,7 +134,7 @@ class KeyRing:
     def __init__(self, path: Path):
         """Raises InputError."""
         self.path = path
-        self._stamp = _stamp(path)
+        self._stamp = stamp(path)
         self._take(load(path))
 
     @property
@@ -145,10 +146,10 @@ class KeyRing:
 
     def refresh(self) -> str:
         """Takes over a changed file; the reason, where it could not: the old keys then stay in force."""
-        stamp = _stamp(self.path)
-        if stamp == self._stamp:
+        seen = stamp(self.path)
+        if seen == self._stamp:
             return ""
-        self._stamp = stamp
+        self._stamp = seen
         try:
             self._take(load(self.path))
         except (InputError, ValueError) as error:
@@ -166,11 +167,3 @@ class KeyRing:
 
 
 NOBODY = bytes(32)
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return (0, 0, 0)
-    return (found.st_mtime_ns, found.st_ino, found.st_size)

@@ -14,6 +14,30 @@ from tokenworks.serve.served import Served
 LOOK_S = 0.5  # ZeroMQ tells of new messages only at the edge: one that was missed waits no longer
 
 
+def _places(services: Sequence[Served]) -> list[tuple[PrefixRouter, int, str]]:
+    return [
+        (router, i, endpoint)
+        for router in (served.router for served in services)
+        if isinstance(router, PrefixRouter)
+        for i in router.positions
+        if (endpoint := router.upstreams[i].kv_events)
+    ]
+
+
+def _zeromq() -> Any:
+    try:
+        import zmq
+    except ImportError:
+        raise InputError("kv_events needs the extra kv-events: pip install 'tokenworks[kv-events]'") from None
+    return zmq
+
+
+def check_events(services: Sequence[Served]) -> None:
+    """Raises InputError where events are wanted and cannot be read."""
+    if _places(services):
+        _zeromq()
+
+
 class KvSubscription:
     """All upstreams of KV-aware services that publish events. Where there are none ZeroMQ is not loaded."""
 
@@ -21,19 +45,10 @@ class KvSubscription:
         """Raises InputError where pyzmq is not installed."""
         self._mirrors: list[tuple[Any, CacheMirror]] = []
         self._timer: asyncio.TimerHandle | None = None
-        places = [
-            (router, i, upstream.kv_events)
-            for router in (served.router for served in services)
-            if isinstance(router, PrefixRouter)
-            for i, upstream in enumerate(router.upstreams)
-            if upstream.kv_events
-        ]
+        places = _places(services)
         if not places:
             return
-        try:
-            import zmq
-        except ImportError:
-            raise InputError("kv_events needs the extra kv-events: pip install 'tokenworks[kv-events]'") from None
+        zmq = _zeromq()
         self._zmq, self._context = zmq, zmq.Context()
         for router, position, endpoint in places:
             socket = self._context.socket(zmq.SUB)

@@ -101,10 +101,10 @@ class Lookout:
     def __init__(self, services: Sequence[Served], interval_s: float):
         self._interval_s = interval_s
         self.looks = [
-            Look(served.router, i, upstream.metrics)
+            Look(served.router, i, url)
             for served in services
-            for i, upstream in enumerate(served.router.upstreams)
-            if upstream.metrics
+            for i in served.router.positions
+            if (url := served.router.upstreams[i].metrics)
         ]
         self._timer: asyncio.TimerHandle | None = None
 

@@ -12,8 +12,8 @@ from functools import partial
 from typing import Protocol
 
 from tokenworks.errors import InputError
-from tokenworks.events.ledger_events import UsageEvent
-from tokenworks.ledger import GroupCommit, Receipt
+from tokenworks.events.ledger_events import AnyEvent, UsageEvent
+from tokenworks.ledger import Receipt
 from tokenworks.serve.body.usage import Told
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.telemetry.trace import Trace
@@ -108,11 +108,18 @@ class Observer(Protocol):
     def observe(self, event: UsageEvent, trace: Trace | None) -> None: ...
 
 
+class Commits(Protocol):
+    """The way into a ledger: in this process (``GroupCommit``) or in another (``LedgerLink``)."""
+
+    def submit(self, event: AnyEvent) -> asyncio.Future[Receipt]:
+        """Done when the event is durable or refused. May raise InputError for an event that is none."""
+
+
 class Meter:
     """Writes events. One group is under way at a time: what comes meanwhile goes together, so that under load many share a
     commit, for at most LINGER_S more, and alone nobody waits."""
 
-    def __init__(self, group: GroupCommit, source: str):
+    def __init__(self, group: Commits, source: str):
         self._group, self._source = group, source
         self._waiting: list[tuple[UsageEvent, Then]] = []
         self._under_way = self._last = 0

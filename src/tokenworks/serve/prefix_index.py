@@ -15,10 +15,17 @@ from numpy.typing import NDArray
 class PrefixIndex:
     """``capacities``: units of each upstream."""
 
-    def __init__(self, capacities: Sequence[int]):
+    def __init__(self, capacities: Sequence[int] = ()):
         self._holders: dict[int, int] = {}  # hash → bits of the upstreams that hold it
-        self._units: list[dict[int, None]] = [{} for _ in capacities]  # of each upstream, oldest first
-        self._capacity = list(capacities)
+        self._units: list[dict[int, None]] = []  # of each upstream, oldest first
+        self._capacity: list[int] = []
+        for capacity in capacities:
+            self.add(capacity)
+
+    def add(self, capacity: int) -> None:
+        """One more upstream."""
+        self._units.append({})
+        self._capacity.append(capacity)
 
     def runs(self, hashes: Sequence[int]) -> NDArray[np.int64]:
         """Units at the front of a prompt that each upstream holds."""

@@ -29,12 +29,17 @@ class PrefixRouter(Router):
         self, service: str, upstreams: Sequence[Upstream], seed: int, rules: BreakerRules, kv_weight: float,
         block_tokens: int = BLOCK_TOKENS, unit_tokens: int = UNIT_TOKENS,
     ):  # fmt: skip
-        self._tokens = [0] * len(upstreams)
-        self._block = block_tokens
+        self._tokens: list[int] = []
+        self._block, self._unit = block_tokens, unit_tokens
         self._gain = round(kv_weight * 256) * max(1, unit_tokens // block_tokens)
-        self.index = PrefixIndex([u.kv_tokens // unit_tokens for u in upstreams])
+        self.index = PrefixIndex()
         super().__init__(service, upstreams, KV_AWARE, seed, rules)
         choose_kv_aware(self._loads, np.zeros(len(upstreams), np.int64), 1)  # compiled before the first caller waits
+
+    def _enlist(self, upstream: Upstream) -> None:
+        super()._enlist(upstream)
+        self._tokens.append(0)
+        self.index.add(upstream.kv_tokens // self._unit)
 
     def _load(self, i: int) -> int:
         return int(kv_load(self._tokens[i] + self.elsewhere[i] * ANSWER_TOKENS, self._block))

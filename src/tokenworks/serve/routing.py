@@ -36,24 +36,60 @@ class Router:
     reads_prompts = False
 
     def __init__(self, service: str, upstreams: Sequence[Upstream], policy: int, seed: int, rules: BreakerRules):
-        self.service, self.upstreams = service, tuple(upstreams)
-        self._policy, self._seed = policy, seed
-        self.breakers = tuple(Breaker(rules) for _ in upstreams)
-        self.outstanding, self.elsewhere = [0] * len(upstreams), [0] * len(upstreams)
-        self.crowded = [False] * len(upstreams)  # its KV cache is full: passed over while others' are not
-        self.engines: list[EngineState | None] = [None] * len(upstreams)  # as they say of themselves
+        self.service, self.upstreams = service, list(upstreams)
+        self._policy, self._seed, self._rules = policy, seed, rules
+        self.breakers: list[Breaker] = []
+        self.outstanding: list[int] = []
+        self.elsewhere: list[int] = []
+        self.crowded: list[bool] = []  # its KV cache is full: passed over while others' are not
+        self.engines: list[EngineState | None] = []  # as they say of themselves
+        self.up: list[bool] = []  # replicas that take requests
+        for upstream in upstreams:
+            self._enlist(upstream)
+        self.positions = list(range(len(upstreams)))  # of those that take calls, in the order of the file
         self.freed: Callable[[], None] | None = None
         self._turn = self._number = 0
-        self.up = [True] * len(upstreams)  # replicas that take requests
         self.starts_s = 1.0  # what the first of them takes to start
         self.arrived = self.refused = 0  # requests; those of them that found no replica up
         self._gather()
         choose(policy, self._loads, self._tree, 0, seed, 0, 0)  # compiled before the first caller waits for it
         update(self._tree, self._loads, 0)
 
+    @property
+    def listed(self) -> list[Upstream]:
+        """Those that take calls."""
+        return [self.upstreams[i] for i in self.positions]
+
+    def _enlist(self, upstream: Upstream) -> None:
+        """What is kept of each upstream, at the next position."""
+        self.breakers.append(Breaker(self._rules))
+        self.outstanding.append(0)
+        self.elsewhere.append(0)
+        self.crowded.append(False)
+        self.engines.append(None)
+        self.up.append(True)
+
+    def take_over(self, fresh: Router) -> list[Upstream]:
+        """Upstreams, policy and rules of another router; returns the upstreams that are gone. Their positions stay, for the
+        calls that are under way there."""
+        gone = {self.upstreams[i].identity: i for i in reversed(self.positions)}
+        self._rules = fresh._rules
+        before, self.positions = self.positions, []
+        for new in fresh.upstreams:
+            place = gone.pop(new.identity, len(self.upstreams))
+            if place == len(self.upstreams):
+                self.upstreams.append(new)
+                self._enlist(new)
+            self.upstreams[place].most = new.most
+            self.breakers[place].rules = fresh._rules
+            self.positions.append(place)
+        self._policy, self._seed = fresh._policy, fresh._seed
+        self._gather()
+        return [self.upstreams[i] for i in before if i not in self.positions]
+
     def _gather(self) -> None:
         """The pool anew, out of those that are well: what the policy sees."""
-        self._members = [i for i, breaker in enumerate(self.breakers) if breaker.closed and self.up[i]]
+        self._members = [i for i in self.positions if self.breakers[i].closed and self.up[i]]
         self._place = {upstream: place for place, upstream in enumerate(self._members)}
         self._loads = np.array([self._load(i) for i in self._members], np.int64)
         self._tree = tree_for(max(1, len(self._members)))
@@ -77,13 +113,14 @@ class Router:
         """Whether there is one that is well, or (``now_s`` given) due for a trial."""
         return any(
             self.up[i] and i not in tried and (b.closed or (now_s is not None and b.may_try(now_s)))
-            for i, b in enumerate(self.breakers)
+            for i, b in ((i, self.breakers[i]) for i in self.positions)
         )
 
     def _chosen(
         self, session: int, now_s: float, tried: Collection[int], prompt: Prompt | None, begun: bool
     ) -> int:  # fmt: skip
-        for i, breaker in enumerate(self.breakers):
+        for i in self.positions:
+            breaker = self.breakers[i]
             if self.up[i] and breaker.may_try(now_s) and i not in tried:
                 breaker.trying = True
                 return i
@@ -94,7 +131,7 @@ class Router:
         if not self._members:
             raise Refused(
                 503, "no_upstream", f"{self.service}: no upstream answers at present",
-                retry_after_s=max(1.0, min(b.retry_s for b in self.breakers) - now_s),
+                retry_after_s=max(1.0, min(self.breakers[i].retry_s for i in self.positions) - now_s),
             )  # fmt: skip
         i = self._members[self._place_for(session, prompt)]
         if i in tried or self.crowded[i] or (self._full(i) and not begun):
@@ -143,7 +180,7 @@ class Router:
     @property
     def able(self) -> bool:
         """Whether a request would be taken, or a replica started for it."""
-        return not any(self.up) or any(up and b.closed for up, b in zip(self.up, self.breakers, strict=True))
+        return not any(self.up) or any(self.up[i] and self.breakers[i].closed for i in self.positions)
 
     def open(self, i: int, up: bool) -> None:
         """Whether a replica takes requests from now on; those that it works on go on."""

@@ -1,96 +1,48 @@
-"""Starts the gateway, keeps it running, lets it go: sockets, ledger, sweep, drain."""
+"""Starts the gateway, keeps it running, lets it go: ledger, port, upstreams, what is read again, drain."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from tokenworks.errors import InputError
 from tokenworks.ledger import GroupCommit, Ledger
 from tokenworks.serve.access import Access
 from tokenworks.serve.admin import admin_of
 from tokenworks.serve.building import limits_of, open_upstreams, splits_of
 from tokenworks.serve.gateway import Gateway
-from tokenworks.serve.http.limits import Limits
-from tokenworks.serve.http.server import Application, ServerConnection
+from tokenworks.serve.http.listening import Listening, listen
 from tokenworks.serve.http.sweep import Sweep
 from tokenworks.serve.keys import KeyRing
-from tokenworks.serve.kv_subscription import KvSubscription
-from tokenworks.serve.lookout import Lookout
-from tokenworks.serve.metering import Meter
+from tokenworks.serve.metering import Commits, Meter
+from tokenworks.serve.outlook import Outlook
+from tokenworks.serve.processes.board import Board
+from tokenworks.serve.reloading import take_over_each
 from tokenworks.serve.served import Served
 from tokenworks.serve.telemetry.start import Observing
+from tokenworks.serve.tls import Certificate
 from tokenworks.spec.factory import Factory
 
 log = logging.getLogger("tokenworks.serve")
-BACKLOG = 4096
-KEYS_INTERVAL_S = 1.0
+LOOK_S = 1.0  # between looks at files that may have changed
 
 
-def run_loop(main: Any) -> Any:
-    """Runs a coroutine to its end, on uvloop where it is installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
+@dataclass(frozen=True)
+class Door:
+    """Where callers come in, and what may change while they do."""
 
-
-@dataclass
-class Listening:
-    """An HTTP server that takes connections."""
-
-    server: asyncio.Server
-    sweep: Sweep
-    app: Application
-    port: int
-
-    async def drain(self, patience_s: float) -> int:
-        """Takes no more connections, lets answers in progress end; returns how many had to be cut off."""
-        self.app.draining = True
-        self.server.close()
-        loop = asyncio.get_running_loop()
-        end_s = loop.time() + patience_s
-        for connection in self._connections():
-            connection.shut()
-        while self._busy() and loop.time() < end_s:
-            await asyncio.sleep(0.02)
-        left = self._busy()
-        for connection in self._connections():
-            connection.abort()
-        return left
-
-    def _connections(self) -> list[ServerConnection]:
-        return [m for m in self.sweep.members if isinstance(m, ServerConnection)]
-
-    def _busy(self) -> int:
-        return sum(c.busy for c in self._connections())
-
-
-async def listen(app: Application, limits: Limits, host: str, port: int) -> Listening:
-    """Opens the port (0: any). Raises InputError where it cannot be had."""
-    if not 0 <= port <= 65_535:
-        raise InputError(f"cannot listen at {host}:{port}: a port is a number from 0 to 65535")
-    loop = asyncio.get_running_loop()
-    sweep = Sweep(loop)
-    try:
-        server = await loop.create_server(
-            lambda: ServerConnection(app, limits, sweep, loop), host, port, backlog=BACKLOG, reuse_address=True
-        )
-    except OSError as error:
-        raise InputError(f"cannot listen at {host}:{port}: {error}") from None
-    sweep.start()
-    bound: socket.socket = server.sockets[0]
-    return Listening(server, sweep, app, bound.getsockname()[1])
+    host: str = "127.0.0.1"
+    port: int = 0
+    opened: socket.socket | None = None  # listens already, in place of host and port
+    certificate: Certificate | None = None
+    factories: asyncio.Queue[Factory] | None = None  # that take the place of the present one
+    board: Board | None = None  # of several processes, for their counters
 
 
 @asynccontextmanager
@@ -98,63 +50,79 @@ async def gateway(
     factory: Factory, services: list[Served], ledger: Ledger, ring: KeyRing | None, host: str, port: int
 ) -> AsyncIterator[Listening]:
     """A gateway that takes traffic until the block ends; then it drains, and what was metered is durable."""
-    loop, kv_events = asyncio.get_running_loop(), KvSubscription(services)
-    async with GroupCommit(ledger) as group:
-        meter = Meter(group, f"gateway/{factory.name}/{socket.gethostname()}/{os.getpid()}")
-        splits = splits_of(factory, services)
-        app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop, splits)
-        app.admin = admin_of(factory, ring)
-        observing = Observing(factory, app)
-        listening = await listen(app, limits_of(factory), host, port)
-        upstream_sweep = Sweep(loop)
-        upstream_sweep.start()
-        open_upstreams(services, upstream_sweep, loop)
-        lookout = Lookout(services, factory.serve.look_s)
-        lookout.start(upstream_sweep, loop)
-        kv_events.start(loop)
-        watch = loop.create_task(_watch(ring)) if ring else None
-        gc.collect()
-        gc.freeze()  # what is there now stays: the collector need not look at it again
-        try:
-            yield listening
-        finally:
-            cut = await listening.drain(factory.serve.drain_s)
-            if cut:
-                log.warning("%d answers were cut off at the end of the drain", cut)
-            await meter.settle()
-            await observing.close()
-            lookout.stop()
-            kv_events.stop()
-            listening.sweep.stop()
-            upstream_sweep.stop()
-            for served in services:
-                for upstream in served.router.upstreams:
-                    upstream.close()
-            if watch:
-                watch.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await watch
-            gc.unfreeze()
+    async with GroupCommit(ledger) as group, front(factory, services, group, ring, Door(host, port)) as listening:
+        yield listening
 
 
-async def _watch(ring: KeyRing) -> None:
-    """Keys that are added or revoked hold within a second or so."""
-    while True:
-        await asyncio.sleep(KEYS_INTERVAL_S)
-        if why := ring.refresh():
-            log.error("the key file cannot be read, the keys known so far stay in force: %s", why)
-
-
-async def until_asked(said: Callable[[], None]) -> None:
-    """Until Ctrl-C or SIGTERM."""
-    import signal
-
-    loop, asked = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked.set)
-    said()
+@asynccontextmanager
+async def front(
+    factory: Factory, services: list[Served], group: Commits, ring: KeyRing | None, door: Door
+) -> AsyncIterator[Listening]:
+    """The same over any way into a ledger, which must outlive the block."""
+    loop = asyncio.get_running_loop()
+    meter = Meter(group, f"gateway/{factory.name}/{socket.gethostname()}/{os.getpid()}")
+    splits = splits_of(factory, services)
+    app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop, splits, door.board)
+    app.admin = admin_of(factory, ring, alone=door.board is None)
+    observing = Observing(factory, app)
+    tls = door.certificate.context if door.certificate else None
+    listening = await listen(app, limits_of(factory), door.host, door.port, opened=door.opened, tls=tls)
+    upstream_sweep = Sweep(loop)
+    upstream_sweep.start()
+    outlook = Outlook(upstream_sweep, loop)
+    outlook.turn_to(services, factory.serve.look_s)
+    open_upstreams(services, upstream_sweep, loop)
+    beside: list[asyncio.Task[None]] = [
+        loop.create_task(work) for work in _beside(door, ring, listening, app, upstream_sweep, outlook)
+    ]
+    gc.collect()
+    gc.freeze()  # what is there now stays: the collector need not look at it again
     try:
-        await asked.wait()
+        yield listening
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+        cut = await listening.drain(factory.serve.drain_s)
+        if cut:
+            log.warning("%d answers were cut off at the end of the drain", cut)
+        await meter.settle()
+        await observing.close()
+        outlook.stop()
+        listening.sweep.stop()
+        upstream_sweep.stop()
+        for served in app.services:
+            for upstream in served.router.upstreams:
+                upstream.close()
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+        gc.unfreeze()
+
+
+class Changing(Protocol):
+    """Something from a file that may change."""
+
+    def refresh(self) -> str:
+        """The reason, where a changed file could not be taken over."""
+
+
+def _beside(
+    door: Door, ring: KeyRing | None, listening: Listening, app: Gateway, upstream_sweep: Sweep, outlook: Outlook
+) -> list[Coroutine[Any, Any, None]]:
+    """What goes on beside the traffic."""
+    works: list[Coroutine[Any, Any, None]] = []
+    changing = [one for one in (ring, door.certificate) if one is not None]
+    if changing:
+        works.append(_watch(changing))
+    if door.factories is not None:
+        works.append(take_over_each(door.factories, listening, app, upstream_sweep, outlook))
+    if door.board is not None:
+        works.append(door.board.keep(app.lines))
+    return works
+
+
+async def _watch(changing: Sequence[Changing]) -> None:
+    """Keys and certificates that change hold within a second or so."""
+    while True:
+        await asyncio.sleep(LOOK_S)
+        for one in changing:
+            if why := one.refresh():
+                log.error("a changed file cannot be read, what was known so far stays in force: %s", why)

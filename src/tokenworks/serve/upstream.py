@@ -20,6 +20,7 @@ class Credential:
 
     def __init__(self, variable: str | None, file: str | None):
         """Raises InputError where it is not there."""
+        self.source = (variable, file)
         self._file = Path(file) if file else None
         self._secret, self._read_s = "", 0.0
         if variable:
@@ -77,8 +78,11 @@ class Upstream:
         self._address = Address.of(url)
         self._patience = patience or Patience()
         self._credential = credential or Credential(None, None)
+        self.identity = (url, model, continuous_usage, self._patience, self._credential.source)
+        self.opened = False
 
     def open(self, sweep: Sweep, loop: asyncio.AbstractEventLoop) -> None:
+        self.opened = True
         self.pool = Pool(self._address, self._patience, sweep, loop)
         self._host = f" HTTP/1.1\r\nHost: {self._address.authority}\r\n".encode()
         self._base = f"POST {self._address.base}".encode()
@@ -88,6 +92,10 @@ class Upstream:
         return b"%b%b%b%bContent-Type: application/json\r\nContent-Length: %d\r\n%b\r\n%b" % (
             self._base, path, self._host, self._credential.line(), len(body), more, body,
         )  # fmt: skip
+
+    def retire(self) -> None:
+        """What is under way there ends as it would have."""
+        self.pool.retire()
 
     def close(self) -> None:
         self.pool.close()

@@ -84,6 +84,14 @@ class Serving(Part):
     telemetry: Telemetry = Field(Telemetry(), description="OpenTelemetry, a log of calls")  # type: ignore[call-arg]
     admin: bool = Field(False, description="answer /admin, for keys of the scope admin")
     audit: Name | None = Field(None, description="file of admin actions; none: beside the key file")
+    tls_cert: Name | None = Field(None, description="file of a certificate chain (PEM), read again as it changes")
+    tls_key: Name | None = Field(None, description="file of its key (PEM)")
+
+    @model_validator(mode="after")
+    def _whole_certificate(self) -> Serving:
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ValueError("tls_cert and tls_key go together")
+        return self
 
 
 def serving_findings(factory: Factory) -> Iterator[tuple[tuple[Any, ...], str]]:

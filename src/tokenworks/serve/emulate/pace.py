@@ -50,7 +50,7 @@ def _rates(model: WorkerModel) -> np.typing.NDArray[np.float64]:
 async def chunks_s() -> float:
     """Chunks per second that one core moves from an engine through a gateway to a caller, all in this process: by its
     processor time, for what else runs on the machine is not its matter. Chunks come apart, as an engine's do."""
-    from tokenworks.serve.start import listen
+    from tokenworks.serve.http.listening import listen
 
     loop = asyncio.get_running_loop()
     sweep, flood = Sweep(loop), await listen(_Flood(), Limits(), "127.0.0.1", 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,7 +15,7 @@ from tokenworks.serve.emulate.clock import Clock
 from tokenworks.serve.emulate.pace import chunks_s, most_tokens_s, require_pace
 from tokenworks.serve.emulate.worker import EmulatedWorker
 from tokenworks.serve.http.limits import Limits
-from tokenworks.serve.start import listen
+from tokenworks.serve.http.listening import listen
 from tokenworks.serve.upstream import Upstream
 from tokenworks.spec.factory import Factory
 
@@ -23,9 +24,11 @@ SLOWEST, FASTEST = 1e-3, 1e3
 
 
 @asynccontextmanager
-async def emulated(factory: Factory, speed: float, streams: int) -> AsyncIterator[dict[str, list[Upstream]]]:
-    """Upstreams of each service, answered by emulated workers. Raises InputError for a speed that this machine cannot
-    stream, UnsupportedError for a factory whose workers are not emulated."""
+async def emulated(
+    factory: Factory, speed: float, streams: int, opened: socket.socket | None = None
+) -> AsyncIterator[dict[str, list[Upstream]]]:
+    """Upstreams of each service, answered by emulated workers at any port, or at a socket that listens already. Raises
+    InputError for a speed that this machine cannot stream, UnsupportedError for a factory whose workers are not emulated."""
     if not SLOWEST <= speed <= FASTEST or streams < 0:
         raise InputError(f"--speed is between {SLOWEST:g} and {FASTEST:g}, --streams not negative")
     made = plant(factory)
@@ -34,7 +37,9 @@ async def emulated(factory: Factory, speed: float, streams: int) -> AsyncIterato
     require_pace(factory.name, made_s, await chunks_s(), speed, streams)
     loop, clock = asyncio.get_running_loop(), Clock(speed)
     workers = [EmulatedWorker(made.models[m], clock, loop) for m in made.cell.workers]
-    listening = await listen(EmulatedEngines(workers, streams), Limits(body_bytes=1 << 30), "127.0.0.1", 0)
+    listening = await listen(
+        EmulatedEngines(workers, streams), Limits(body_bytes=1 << 30), "127.0.0.1", 0, opened=opened
+    )
     try:
         yield {
             plan.name: [Upstream(f"http://127.0.0.1:{listening.port}/{w}") for w in plan.workers]

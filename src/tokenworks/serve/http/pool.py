@@ -74,6 +74,7 @@ class Pool:
         self._idle: deque[ClientConnection] = deque()
         self._tls = ssl.create_default_context() if address.tls else None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._most_idle = patience.most_idle
 
     def ask(self, payload: bytes, exchange: Exchange, taken: Callable[[Handle], None], fresh: bool = False) -> None:
         """Sends a request over a kept connection, or a new one (``fresh``: always). ``taken`` is told what can be given up."""
@@ -105,7 +106,7 @@ class Pool:
         connection.ask(payload, exchange)
 
     def free(self, connection: ClientConnection) -> None:
-        if len(self._idle) < self.patience.most_idle:
+        if len(self._idle) < self._most_idle:
             self._idle.append(connection)
         else:
             connection.transport.close()
@@ -114,8 +115,13 @@ class Pool:
         if connection in self._idle:
             self._idle.remove(connection)
 
+    def retire(self) -> None:
+        """Keeps no connection any more; exchanges under way end as they would have."""
+        self._most_idle = 0
+        while self._idle:
+            self._idle.pop().transport.close()
+
     def close(self) -> None:
         for task in self._tasks:
             task.cancel()
-        while self._idle:
-            self._idle.pop().transport.close()
+        self.retire()

@@ -40,7 +40,7 @@ class ServerConnection(asyncio.Protocol):
     """One caller. Requests that come while one is being answered wait, and nothing more is read meanwhile."""
 
     def __init__(self, app: Application, limits: Limits, sweep: Sweep, loop: asyncio.AbstractEventLoop):
-        self._app, self._limits, self._sweep, self._loop = app, limits, sweep, loop
+        self._app, self.limits, self._sweep, self._loop = app, limits, sweep, loop
         self.listener: Listener | None = None
         self.deadline_s = NEVER
         self.busy = False
@@ -57,13 +57,13 @@ class ServerConnection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         self._parser = httptools.HttpRequestParser(self)
-        transport.set_write_buffer_limits(high=self._limits.buffered_bytes)
-        if len(self._sweep.members) >= self._limits.connections or self._app.draining:
+        transport.set_write_buffer_limits(high=self.limits.buffered_bytes)
+        if len(self._sweep.members) >= self.limits.connections or self._app.draining:
             self._closing = True
             transport.close()
             return
         self._sweep.members.add(self)
-        self.deadline_s = self._loop.time() + self._limits.head_s
+        self.deadline_s = self._loop.time() + self.limits.head_s
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
@@ -85,7 +85,7 @@ class ServerConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._held = True
-        self.deadline_s = self._loop.time() + self._limits.stalled_s
+        self.deadline_s = self._loop.time() + self.limits.stalled_s
         if self.listener:
             self.listener.hold()
 
@@ -111,7 +111,7 @@ class ServerConnection(asyncio.Protocol):
                 self.transport.abort()
             return
         if not self._raw and not self.busy:
-            self.deadline_s = self._loop.time() + self._limits.head_s
+            self.deadline_s = self._loop.time() + self.limits.head_s
         self._raw += len(data)
         try:
             self._parser.feed_data(data)
@@ -122,12 +122,12 @@ class ServerConnection(asyncio.Protocol):
 
     def _check_raw(self) -> None:
         """What the parser keeps to itself is bounded, too: heads, trailers, chunk extensions."""
-        most = RAW_PER_BODY * self._limits.body_bytes if self._headed else self._limits.head_bytes
+        most = RAW_PER_BODY * self.limits.body_bytes if self._headed else self.limits.head_bytes
         if self._raw > most:
-            self._refuse(too_large(self._limits.body_bytes) if self._headed else self._head_too_large())
+            self._refuse(too_large(self.limits.body_bytes) if self._headed else self._head_too_large())
 
     def _head_too_large(self) -> Refused:
-        return Refused(431, "head_too_large", f"a request's head holds at most {self._limits.head_bytes:,} bytes")
+        return Refused(431, "head_too_large", f"a request's head holds at most {self.limits.head_bytes:,} bytes")
 
     def _begin_message(self) -> None:
         self._raw = self._head_bytes = self._size = 0
@@ -148,28 +148,28 @@ class ServerConnection(asyncio.Protocol):
         if name in SINGLE and name in self._headers:
             self._stop(Refused(400, "duplicate_header", f"{name.decode()} came more than once"))
         self._headers[name] = value
-        if len(self._headers) > self._limits.headers:
-            self._stop(Refused(431, "too_many_headers", f"a request has at most {self._limits.headers} headers"))
+        if len(self._headers) > self.limits.headers:
+            self._stop(Refused(431, "too_many_headers", f"a request has at most {self.limits.headers} headers"))
 
     def on_headers_complete(self) -> None:
         parser, self._headed = self._parser, True
-        if self._head_bytes > self._limits.head_bytes:
+        if self._head_bytes > self.limits.head_bytes:
             self._stop(self._head_too_large())
         try:
-            check_head(parser.get_http_version(), parser.should_upgrade(), self._headers, self._limits.body_bytes)
+            check_head(parser.get_http_version(), parser.should_upgrade(), self._headers, self.limits.body_bytes)
         except Refused as refused:
             self._stop(refused)
         now = self._loop.time()
         self._incoming = Request(parser.get_method(), self._target, self._headers, time.perf_counter())
         if not self.busy:
-            self.deadline_s = now + self._limits.body_s
+            self.deadline_s = now + self.limits.body_s
             if self._headers.get(b"expect", b"").lower() == b"100-continue":
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
         self._size += len(data)
-        if self._size > self._limits.body_bytes:
-            self._stop(too_large(self._limits.body_bytes))
+        if self._size > self.limits.body_bytes:
+            self._stop(too_large(self.limits.body_bytes))
         self._pieces.append(data)
 
     def on_message_complete(self) -> None:
@@ -206,6 +206,9 @@ class ServerConnection(asyncio.Protocol):
         """Says that nothing more comes, and lets the caller read it: closing at once while he still sends would reset the
         connection, and with it the answer that is on its way."""
         if self.transport.is_closing():
+            return
+        if not self.transport.can_write_eof():  # TLS ends both ways at once
+            self.transport.close()
             return
         self.transport.write_eof()
         self._raw = 0
@@ -272,7 +275,7 @@ class ServerConnection(asyncio.Protocol):
             self._closing = True
             self.transport.close()
             return
-        self.deadline_s = self._loop.time() + (self._limits.stalled_s if self._held else self._limits.idle_s)
+        self.deadline_s = self._loop.time() + (self.limits.stalled_s if self._held else self.limits.idle_s)
         if self._waiting:
             self.busy = True  # nobody overtakes
             request = self._waiting.popleft()

@@ -58,7 +58,7 @@ def exporters(wants: Wanted, factory: str) -> list[Any]:
     from tokenworks.serve.telemetry.spans import Spans
 
     named = {} if os.environ.get("OTEL_SERVICE_NAME") else {SERVICE_NAME: "tokenworks", "tokenworks.factory": factory}
-    resource, found = Resource.create(named), []
+    resource, found = Resource.create(named), list[Any]()
     if "traces" in wants:
         exporter = OTLPSpanExporter(endpoint=wants["traces"])
         found.append(Spans(BatchSpanProcessor(exporter), resource))

@@ -35,7 +35,7 @@ class Spans:
         above = None
         if parent:
             above = set_span_in_context(NonRecordingSpan(_context(trace, parent, parent_sampled, remote=True)))
-        return self._sampler.should_sample(above, int(trace, 16), "gen_ai").decision.is_sampled()
+        return bool(self._sampler.should_sample(above, int(trace, 16), "gen_ai").decision.is_sampled())
 
     def observe(self, event: UsageEvent, trace: Trace | None) -> None:
         if trace is None or not trace.sampled:

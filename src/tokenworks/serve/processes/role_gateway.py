@@ -1,0 +1,67 @@
+"""One gateway process of several."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from tokenworks.ledger import GroupCommit, Ledger
+from tokenworks.serve.building import services_of, upstreams_of
+from tokenworks.serve.keys import KeyRing
+from tokenworks.serve.metering import Commits
+from tokenworks.serve.processes.board import Board
+from tokenworks.serve.processes.ledger_link import LedgerLink
+from tokenworks.serve.processes.orders import Orders, say
+from tokenworks.serve.processes.settings import FactoryText, GatewaySettings, Ready
+from tokenworks.serve.start import Door, front
+from tokenworks.serve.tls import Certificate
+from tokenworks.serve.upstream import Upstream
+from tokenworks.spec.factory import Factory
+from tokenworks.spec.loading import loads
+
+
+async def be_gateway(settings: GatewaySettings, orders: Orders) -> int:
+    factory = _factory(settings.factory)
+    services = services_of(factory, _upstreams(settings, factory))
+    factories: asyncio.Queue[Factory] = asyncio.Queue()
+    door = Door(
+        opened=socket.socket(fileno=settings.door),
+        certificate=Certificate(*map(Path, settings.certificate)) if settings.certificate else None,
+        factories=factories,
+        board=Board(Path(settings.folder), settings.place, settings.places),
+    )
+    ring = KeyRing(Path(settings.keys)) if settings.keys else None
+    async with AsyncExitStack() as stack:
+        group = await _way_into_the_ledger(settings, stack)
+        await stack.enter_async_context(front(factory, services, group, ring, door))
+        await stack.enter_async_context(orders.heard())
+        passing = asyncio.ensure_future(_pass_on(orders, factories))
+        stack.callback(passing.cancel)
+        say(Ready())
+        await orders.stop.wait()
+    return 0
+
+
+async def _pass_on(orders: Orders, factories: asyncio.Queue[Factory]) -> None:
+    while True:
+        factories.put_nowait(_factory(await orders.factories.get()))
+
+
+def _factory(given: FactoryText) -> Factory:
+    return loads(given.text, given.file)
+
+
+def _upstreams(settings: GatewaySettings, factory: Factory) -> dict[str, list[Upstream]]:
+    if settings.emulated is None:
+        return upstreams_of(factory)
+    return {service: [Upstream(url) for url in urls] for service, urls in settings.emulated.items()}
+
+
+async def _way_into_the_ledger(settings: GatewaySettings, stack: AsyncExitStack) -> Commits:
+    if settings.link is not None:
+        return await stack.enter_async_context(LedgerLink(Path(settings.link)))
+    segments = Path(settings.segments) if settings.segments else None
+    ledger = stack.enter_context(Ledger.open(settings.ledger, segments=segments))
+    return await stack.enter_async_context(GroupCommit(ledger))

@@ -1,0 +1,77 @@
+"""What the supervisor tells its processes, and what they say to it: lines of JSON over their standard input and output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+LONGEST_LINE = 16 << 20
+
+
+class FactoryText(msgspec.Struct):
+    """A factory as it was read and checked by the supervisor: a process that is started again gets the one in force,
+    whatever its file holds by then."""
+
+    text: str  # YAML
+    file: str
+
+
+class LedgerSettings(msgspec.Struct, tag="ledger"):
+    """Of the process that owns the ledger's file."""
+
+    place: str
+    segments: str | None
+    door: int  # descriptor of the socket where gateways come in
+    patience_s: float  # for gateways that still have something to say when it is asked to stop
+
+
+class EngineSettings(msgspec.Struct, tag="engines"):
+    """Of the process that emulates engines."""
+
+    factory: FactoryText
+    door: int
+    speed: float
+    streams: int
+
+
+class GatewaySettings(msgspec.Struct, tag="gateway"):
+    """Of one gateway process."""
+
+    factory: FactoryText
+    place: int  # its number, from 0
+    places: int
+    door: int
+    folder: str  # where all processes meet
+    link: str | None  # socket of the ledger process; None: it writes by itself, into
+    ledger: str
+    segments: str | None
+    keys: str | None
+    certificate: tuple[str, str] | None  # files of chain and key
+    emulated: dict[str, list[str]] | None  # addresses of emulated engines by service; None: those of the factory
+
+
+class Again(msgspec.Struct, tag="again"):
+    """Another factory takes the place of the present one."""
+
+    factory: FactoryText
+
+
+class Ready(msgspec.Struct, tag="ready"):
+    """It works; ``addresses``: of emulated engines by service."""
+
+    addresses: dict[str, list[str]] = {}
+
+
+class Failed(msgspec.Struct, tag="failed"):
+    """It cannot begin."""
+
+    why: str
+
+
+Settings = LedgerSettings | EngineSettings | GatewaySettings
+ToChild = LedgerSettings | EngineSettings | GatewaySettings | Again
+FromChild = Ready | Failed
+to_line = msgspec.json.Encoder().encode
+to_child: Callable[[bytes], ToChild] = msgspec.json.Decoder(ToChild).decode
+from_child: Callable[[bytes], FromChild] = msgspec.json.Decoder(FromChild).decode

@@ -1,0 +1,155 @@
+"""Gateway processes on one port, the process that owns an SQLite ledger, and the one that emulates engines."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenworks.errors import InputError
+from tokenworks.serve.processes.doors import doors, meeting_place
+from tokenworks.serve.processes.keeper import Keeper
+from tokenworks.serve.processes.settings import (
+    Again,
+    EngineSettings,
+    FactoryText,
+    GatewaySettings,
+    LedgerSettings,
+    Settings,
+)
+from tokenworks.spec.factory import Factory
+
+MOST = 64
+SETTLE_S = 10.0  # beyond the drain, for what is still on its way into the ledger
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to run."""
+
+    factory: Factory
+    processes: int
+    host: str
+    port: int
+    ledger: str  # file or postgresql://…
+    segments: str | None = None
+    keys: str | None = None
+    certificate: tuple[str, str] | None = None
+    emulate: tuple[float, int] | None = None  # speed, streams; None: the factory's upstreams
+
+    @property
+    def alone(self) -> bool:
+        """Whether one process has to own the ledger."""
+        return not self.ledger.startswith(("postgresql://", "postgres://"))
+
+
+class Supervisor:
+    """Starts what is wanted, in the order in which one needs the other, and ends it in the other order."""
+
+    def __init__(self, wanted: Wanted, folder: Path):
+        self._wanted, self._folder = wanted, folder
+        self._factory = _text(wanted.factory)
+        self._patience_s = wanted.factory.serve.drain_s + SETTLE_S
+        self._sockets: list[socket.socket] = []
+        self._emulated: dict[str, list[str]] | None = None
+        self._first: list[Keeper] = []  # what gateways need
+        self._gateways: list[Keeper] = []
+
+    async def start(self) -> None:
+        """Raises InputError where something cannot begin."""
+        wanted = self._wanted
+        self._sockets = doors(wanted.host, wanted.port, wanted.processes)
+        self.port: int = self._sockets[0].getsockname()[1]
+        if wanted.alone:
+            await self._start_first("ledger", self._ledger_settings(self._meet("ledger")))
+        if wanted.emulate is not None:
+            (door,) = doors("127.0.0.1", 0, 1)
+            self._sockets.append(door)
+            self._emulated = await self._start_first("engines", self._engine_settings(door, *wanted.emulate))
+        self._gateways = [
+            Keeper(f"gateway-{place}", lambda place=place: self._gateway_settings(place))  # type: ignore[misc]
+            for place in range(wanted.processes)
+        ]
+        began = await asyncio.gather(*(keeper.start() for keeper in self._gateways), return_exceptions=True)
+        for failure in began:
+            if isinstance(failure, BaseException):
+                raise failure
+
+    async def _start_first(self, name: str, settings: Settings) -> dict[str, list[str]]:
+        keeper = Keeper(name, lambda: settings)
+        self._first.append(keeper)
+        return (await keeper.start()).ready.addresses
+
+    def _meet(self, name: str) -> socket.socket:
+        self._sockets.append(meeting_place(self._folder / name))
+        return self._sockets[-1]
+
+    def _ledger_settings(self, door: socket.socket) -> LedgerSettings:
+        return LedgerSettings(self._wanted.ledger, self._wanted.segments, door.fileno(), self._patience_s)
+
+    def _engine_settings(self, door: socket.socket, speed: float, streams: int) -> EngineSettings:
+        return EngineSettings(self._factory, door.fileno(), speed, streams)
+
+    def _gateway_settings(self, place: int) -> GatewaySettings:
+        wanted = self._wanted
+        return GatewaySettings(
+            factory=self._factory,
+            place=place,
+            places=wanted.processes,
+            door=self._sockets[place].fileno(),
+            folder=str(self._folder),
+            link=str(self._folder / "ledger") if wanted.alone else None,
+            ledger=wanted.ledger,
+            segments=wanted.segments,
+            keys=wanted.keys,
+            certificate=wanted.certificate,
+            emulated=self._emulated,
+        )
+
+    def keep(self) -> asyncio.Future[None]:
+        """Everything is started again as it ends. Done only where something has to be given up, with the error."""
+        tasks = [keeper.keep() for keeper in (*self._first, *self._gateways)]
+        return asyncio.ensure_future(_first_failure(tasks))
+
+    def take_over(self, factory: Factory) -> None:
+        """Hands a factory that was found to fit to all gateways, and to those that are started from now on."""
+        self._factory = _text(factory)
+        for keeper in self._gateways:
+            keeper.take_over(Again(self._factory))
+
+    async def stop(self) -> None:
+        """Gateways drain, then what they need ends."""
+        await asyncio.gather(*(keeper.stop(self._patience_s) for keeper in self._gateways))
+        await asyncio.gather(*(keeper.stop(self._patience_s) for keeper in self._first))
+        for one in self._sockets:
+            one.close()
+
+
+async def _first_failure(tasks: list[asyncio.Task[None]]) -> None:
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    for task in done:
+        task.result()
+
+
+def _text(factory: Factory) -> FactoryText:
+    return FactoryText(factory.to_yaml(), factory.source_file)
+
+
+@asynccontextmanager
+async def supervised(wanted: Wanted) -> AsyncIterator[Supervisor]:
+    """All processes, until the block ends. Raises InputError where something cannot begin."""
+    if not 1 <= wanted.processes <= MOST:
+        raise InputError(f"--processes is between 1 and {MOST}")
+    folder = Path(tempfile.mkdtemp(prefix="tokenworks-"))  # for this user only
+    supervisor = Supervisor(wanted, folder)
+    try:
+        await supervisor.start()
+        yield supervisor
+    finally:
+        await supervisor.stop()
+        shutil.rmtree(folder, ignore_errors=True)

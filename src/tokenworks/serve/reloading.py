@@ -1,0 +1,108 @@
+"""A changed factory file in a running gateway: all of it or nothing, and no call under way is touched."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from tokenworks.errors import InputError
+from tokenworks.serve.building import limits_of, open_upstreams, services_of, splits_of, upstreams_of
+from tokenworks.serve.gateway import Gateway
+from tokenworks.serve.http.listening import Listening
+from tokenworks.serve.http.sweep import Sweep
+from tokenworks.serve.kv_subscription import check_events
+from tokenworks.serve.outlook import Outlook
+from tokenworks.serve.served import Served
+from tokenworks.serve.stamp import stamp
+from tokenworks.spec.factory import Factory
+
+LOOK_S = 1.0
+GONE = (0, 0, 0)  # for a moment, while an editor puts another file in its place
+log = logging.getLogger("tokenworks.serve")
+
+
+async def take_over_each(
+    factories: asyncio.Queue[Factory], listening: Listening, app: Gateway, upstream_sweep: Sweep, outlook: Outlook
+) -> None:
+    """Takes over every factory that comes; one that does not fit is named, and the old one stays in force."""
+    while True:
+        factory = await factories.get()
+        try:
+            take_over(factory, listening, app, upstream_sweep, outlook)
+        except InputError as error:
+            log.error("the factory is not taken over, the old one stays in force: %s", error)
+        else:
+            log.warning("took over %s", factory.source_file or factory.name)
+
+
+def checked(load: Callable[[], Factory]) -> Factory | None:
+    """What ``load`` reads, where a gateway can work with it; otherwise says why not."""
+    try:
+        factory = load()
+        services_of(factory, upstreams_of(factory))
+    except InputError as error:
+        log.error("the factory is not taken over, the old one stays in force: %s", error)
+        return None
+    return factory
+
+
+async def watch(path: Path, changed: Callable[[], None]) -> None:
+    """Calls ``changed`` whenever a file is another one than before."""
+    seen = stamp(path)
+    while True:
+        await asyncio.sleep(LOOK_S)
+        if stamp(path) not in (seen, GONE):
+            seen = stamp(path)
+            changed()
+
+
+def take_over(
+    factory: Factory, listening: Listening, app: Gateway, upstream_sweep: Sweep, outlook: Outlook
+) -> None:  # fmt: skip
+    """Services, upstreams, aliases, splits, fallbacks, queue, hedging, retries, breakers' rules, sizes. Raises InputError: then
+    nothing has changed.
+
+    A service that stays keeps its counters, an upstream that stays its connections, its breaker and what is outstanding
+    there. One that is gone gets no more calls; those under way end as they would have."""
+    fresh = services_of(factory, upstreams_of(factory))
+    known = {served.name: served for served in app.services}
+    _fits(factory, fresh, known)
+    splits_of(factory, fresh)
+    services = [_renewed(known.pop(new.name, None), new) for new in fresh]
+    by_name = {served.name: served for served in services}
+    for served, new in zip(services, fresh, strict=True):
+        served.standby = tuple(by_name[one.name] for one in new.standby)
+    for gone in known.values():
+        for upstream in gone.router.listed:
+            upstream.retire()
+    open_upstreams(services, upstream_sweep, asyncio.get_running_loop())
+    outlook.turn_to(services, factory.serve.look_s)
+    app.serve(services, factory.serve.aliases, splits_of(factory, services))
+    listening.limit(limits_of(factory))
+
+
+def _fits(factory: Factory, fresh: list[Served], known: dict[str, Served]) -> None:
+    """Raises InputError for what only a new start can change."""
+    check_events(fresh)
+    if factory.serve.fleets or any(s.scaling for s in factory.services):
+        raise InputError("replicas of this factory are scaled: its file is read at the start alone")
+    for new in fresh:
+        if new.name in known and type(known[new.name].router) is not type(new.router):
+            raise InputError(f"{new.name}: between kv-aware and other routing only a new start changes")
+
+
+def _renewed(served: Served | None, new: Served) -> Served:
+    """The service that is there, as the new file has it."""
+    if served is None:
+        return new
+    served.model, served.retries, served.hedging = new.model, new.retries, new.hedging
+    if served.queue is None or new.queue is None:
+        served.queue = new.queue  # who waits in a queue that is gone is still called when a place is free
+        served.router.freed = new.queue.freed if new.queue else served.router.freed
+    else:
+        served.queue.rules = new.queue.rules
+    for upstream in served.router.take_over(new.router):
+        upstream.retire()
+    return served

@@ -1,0 +1,167 @@
+"""A factory file that changes under a running gateway: calls under way are not touched, a bad file changes nothing."""
+
+import asyncio
+import json
+import logging
+from contextlib import asynccontextmanager
+
+import pytest
+from live_gateway import ANSWER, CHUNK, DONE, USAGE, Engine, Front, run, several
+
+from tokenworks.api import load
+from tokenworks.ledger import GroupCommit, Ledger
+from tokenworks.serve.building import services_of, upstreams_of
+from tokenworks.serve.start import Door, front
+
+PLAIN = {"model": "chat", "messages": []}
+
+
+def factory_of(ports, **serve):
+    rows = [{"service": "chat", "url": f"http://127.0.0.1:{port}"} for port in ports]
+    return load("laptop").replace_all(
+        {"serve": {"upstreams": rows, "drain": "200 ms", **serve}, "services.chat.routing": "round-robin"}
+    )
+
+
+@asynccontextmanager
+async def changing(tmp_path, *engines):
+    """A gateway over the first engine, and the queue of what takes its place."""
+    async with several(engines) as ports:
+        factory, factories = factory_of(ports[:1]), asyncio.Queue()
+        services = services_of(factory, upstreams_of(factory))
+        with Ledger.open(tmp_path / "ledger.db") as ledger:
+            door = Door(factories=factories)
+            async with GroupCommit(ledger) as group, front(factory, services, group, None, door) as listening:
+
+                async def take(factory):
+                    factories.put_nowait(factory)
+                    await asyncio.sleep(0.02)
+
+                yield Front(listening, engines, ledger), ports, take
+
+
+def test_upstreams_that_stay_keep_their_state_and_new_ones_take_calls(tmp_path):
+    async def case():
+        async with changing(tmp_path, Engine(), Engine()) as (gate, ports, take):
+            router = gate.served[0].router
+            for _ in range(4):
+                await gate.post(PLAIN)
+            warm = router.upstreams[0].pool._idle[0]
+            await take(factory_of(ports))
+            for _ in range(4):
+                await gate.post(PLAIN)
+            kept = warm in router.upstreams[0].pool._idle
+            page = (await gate.get("/v1/metrics"))[2].decode()
+            await take(factory_of(ports[1:]))
+            for _ in range(4):
+                await gate.post(PLAIN)
+            return kept, [len(e.asked) for e in gate.engines], page, router.outstanding
+
+    kept, asked, page, outstanding = run(case())
+    assert kept
+    assert asked == [6, 6]
+    assert 'requests_total{service="chat",status="200"} 8' in page
+    assert outstanding == [0, 0]
+
+
+def test_a_stream_goes_on_over_an_upstream_that_is_gone(tmp_path):
+    go = asyncio.Event()
+
+    async def slow(request, connection):
+        connection.begin(200, b"text/event-stream")
+        connection.chunk(CHUNK)
+        await go.wait()
+        connection.chunk(CHUNK)
+        connection.finish(DONE)
+
+    async def case():
+        async with changing(tmp_path, Engine(slow), Engine()) as (gate, ports, take):
+            asking = asyncio.ensure_future(gate.post({**PLAIN, "stream": True}))
+            await asyncio.sleep(0.05)
+            router = gate.served[0].router
+            before = list(router.outstanding)
+            await take(factory_of(ports[1:]))
+            other = await gate.post(PLAIN)
+            go.set()
+            status, _, body = await asking
+            for _ in range(100):
+                if not router.upstreams[0].pool._idle and not gate.listening.sweep.members:
+                    break
+                await asyncio.sleep(0.01)
+            return before, other[0], status, body, router.outstanding, len(router.upstreams[0].pool._idle)
+
+    before, other, status, body, after, idle = run(case())
+    assert before == [1]
+    assert (other, status, body) == (200, 200, CHUNK * 2 + DONE)
+    assert (after, idle) == ([0, 0], 0)
+
+
+def test_aliases_and_sizes_change_on_connections_that_are_open(tmp_path):
+    async def case():
+        async with changing(tmp_path, Engine()) as (gate, ports, take):
+            reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+
+            async def ask(model, padding=""):
+                body = json.dumps({"model": model, "messages": [], "user": padding}).encode()
+                head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: t\r\nContent-Length: {len(body)}\r\n\r\n"
+                writer.write(head.encode() + body)
+                line = await reader.readuntil(b"\r\n\r\n")
+                size = int(line.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                await reader.readexactly(size)
+                return int(line.split()[1])
+
+            first = [await ask("gpt"), await ask("chat", "x" * 1_200_000)]
+            await take(factory_of(ports, aliases={"gpt": "chat"}, body="1 MB"))
+            second = [await ask("gpt"), await ask("chat", "x" * 1_200_000)]
+            writer.close()
+            return first, second
+
+    assert run(case()) == ([404, 200], [200, 413])
+
+
+def test_a_limit_of_an_upstream_holds_from_then_on(tmp_path):
+    go = asyncio.Event()
+
+    async def slow(request, connection):
+        await go.wait()
+        connection.respond(200, json.dumps({**ANSWER, "usage": USAGE}).encode())
+
+    async def case():
+        async with changing(tmp_path, Engine(slow)) as (gate, ports, take):
+            first = asyncio.ensure_future(gate.post(PLAIN))
+            await asyncio.sleep(0.05)
+            rows = [{"service": "chat", "url": f"http://127.0.0.1:{ports[0]}", "max_requests": 1}]
+            await take(factory_of([]).replace("serve.upstreams", rows))
+            second = await gate.post(PLAIN)
+            go.set()
+            return second[0], (await first)[0]
+
+    assert run(case()) == (429, 200)
+
+
+def test_what_does_not_fit_changes_nothing(tmp_path, caplog):
+    async def case():
+        async with changing(tmp_path, Engine()) as (gate, ports, take):
+            with caplog.at_level(logging.ERROR, "tokenworks.serve"):
+                await take(factory_of([]))
+            return (await gate.post(PLAIN))[0]
+
+    assert run(case()) == 200
+    assert "no service has an upstream" in caplog.text
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_an_address_listed_twice_counts_twice(tmp_path, again):
+    async def case():
+        async with changing(tmp_path, Engine()) as (gate, ports, take):
+            await take(factory_of(ports * 2))
+            if again:
+                await take(factory_of(ports * 2))
+            for _ in range(4):
+                await gate.post(PLAIN)
+            router = gate.served[0].router
+            return len(router.listed), len(router.upstreams), (await gate.get("/v1/health/ready"))[0]
+
+    listed, known, ready = run(case())
+    assert (listed, ready) == (2, 200)
+    assert known == (3 if again else 2)  # of twins only one is known again
