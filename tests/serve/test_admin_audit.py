@@ -83,9 +83,25 @@ def test_an_audit_log_that_cannot_be_written_lets_no_key_change(tmp_path):
     assert not path.exists()
 
 
+WRITER = """
+import sys
+from pathlib import Path
+from tokenworks.serve.audit import record
+print(flush=True)
+sys.stdin.read()
+for n in range(60):
+    record(Path(sys.argv[1]), "me", "test", str(n))
+"""
+
+
 def test_processes_that_write_at_once_keep_the_chain(tmp_path):
-    code = "import sys; from pathlib import Path; from tokenworks.serve.audit import record\nfor n in range(20): record(Path(sys.argv[1]), 'me', 'test', str(n))"
-    path = tmp_path / "audit"
-    writers = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(3)]
-    assert [w.wait() for w in writers] == [0, 0, 0]
-    assert verified(path)[0] == 60
+    path, pipe = tmp_path / "audit", subprocess.PIPE
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdin=pipe, stdout=pipe) for _ in range(3)]
+    for writer in writers:
+        writer.stdout.readline()  # it is there
+    for writer in writers:
+        writer.stdin.close()
+    for writer in writers:
+        assert writer.wait() == 0
+        writer.stdout.close()
+    assert verified(path)[0] == 180

@@ -1,9 +1,10 @@
 """Spans, metrics and the log of calls: what a collector gets, and that none of it holds what was said."""
 
+import asyncio
 import json
 
 import pytest
-from live_gateway import Engine, front, run
+from live_gateway import CHUNK, Engine, front, run
 from otlp_collector import Collector, attributes
 
 from tokenworks.errors import InputError
@@ -73,6 +74,25 @@ def test_our_own_reader_gets_the_same_tokens_out_of_the_spans(tmp_path):
     assert [(e.tenant, e.service, e.provider, e.time_us, e.failed) for e in read] == [
         (e["tenant"], e["service"], e["provider"], e["time_us"], e["failed"]) for e in stored
     ]
+
+
+def test_an_answer_that_broke_off_reads_back_as_partial_and_not_as_failed(tmp_path):
+    async def breaks(request, connection):
+        connection.begin(200, b"text/event-stream")
+        connection.chunk(CHUNK + CHUNK)
+        await asyncio.sleep(0.05)
+        connection.abort()
+
+    async def calls():
+        async with front(tmp_path, Engine(breaks), **told(collector)) as f:
+            await f.post({**BODY, "stream": True})
+            return await f.events(1)
+
+    with Collector() as collector:
+        (stored,) = run(calls())
+    (read,) = [e for body in collector.bodies["/v1/traces"] for e in parse_protobuf(body, Context())]
+    assert (stored["usage_status"], stored["failed"], stored["output_visible"]) == ("partial", False, 2)
+    assert (read.usage_status, read.failed, read.output_visible) == ("partial", False, 2)
 
 
 def test_metrics_have_the_conventions_names_and_add_up(tmp_path):
