@@ -1,7 +1,7 @@
 """Claims of the industry with our figures beside: writes docs/claims.md (--page) or prints the figures (--json).
 
 Every figure is the most that a kind of system gives within limits on mean TTFT and TPOT, in a closed loop in the twin
-(`tokenworks.plan.most`): layouts, pools and batches are searched anew for each limit. Watts are those at the meter of a
+(`most`): layouts, pools and batches are searched anew for each limit. Watts are those at the meter of a
 liquid-cooled site while the systems are full of such workers. Intervals: errors of predictions like these (80%), those of the
 two sides of a ratio taken as independent.
 """
@@ -15,6 +15,8 @@ from functools import partial
 from multiprocessing import get_context
 
 import numpy as np
+from closed_loop import Lengths, Limits, Stand
+from most import Offer, Offers
 
 from tokenworks.accuracy.certainty import CLOSED, evidence
 from tokenworks.accuracy.experiments import DISAGGREGATED
@@ -22,9 +24,7 @@ from tokenworks.accuracy.packed import load_measurements
 from tokenworks.accuracy.ranking import per_gpu
 from tokenworks.errors import InputError
 from tokenworks.plan.allowed import Allowed
-from tokenworks.plan.closed_loop import Lengths, Limits, Stand
 from tokenworks.plan.cost import fleet, prices
-from tokenworks.plan.most import Offer, Offers
 from tokenworks.plan.reading import loads
 from tokenworks.plan.systems import Kind
 

@@ -16,13 +16,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from closed_loop import ClosedLoop, Lengths, Limits, Stand
+from most import SEQUENCES, Offer, Offers, said
 from pages import section
 
 from tokenworks import catalog
 from tokenworks.errors import TokenworksError
 from tokenworks.plan.allowed import Allowed
-from tokenworks.plan.closed_loop import ClosedLoop, Lengths, Limits, Stand
-from tokenworks.plan.most import SEQUENCES, Offer, Offers, said
 
 RIVALS = Path(__file__).parent / "data" / "rival_plans.csv"
 SYSTEMS = {

@@ -15,12 +15,12 @@ import time
 import numpy as np
 import yaml
 from pages import section
+from pools import pools, ratios
 
 from tokenworks.plan import choose, descent, make
 from tokenworks.plan.choose import search
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.market import Market, Picks
-from tokenworks.plan.pools import pools, ratios
 from tokenworks.plan.reading import load, loads
 from tokenworks.plan.survey import market_of
 from tokenworks.plan.wide import rows, wide

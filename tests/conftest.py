@@ -8,6 +8,7 @@ from hypothesis import settings
 
 for folder in ("ledger", "physics", "plan", "report", "serve", "twin"):
     sys.path.insert(0, str(Path(__file__).parent / folder))
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))  # behind all else: helpers of benchmarks are tested too
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")

@@ -10,16 +10,18 @@ from tokenworks import catalog
 from tokenworks.plan import choose
 from tokenworks.plan.ask import Ask
 from tokenworks.plan.candidates import NONE, Space, Table
-from tokenworks.plan.choose import search
-from tokenworks.plan.cost import fleet, prices
+from tokenworks.plan.choose import least_usd_h, search, shortlist
+from tokenworks.plan.cost import Between, fleet, prices
 from tokenworks.plan.fronts import pareto
 from tokenworks.plan.limits import Tails
-from tokenworks.plan.market import Market, worth
+from tokenworks.plan.market import Market, columns, worth
 from tokenworks.plan.pairing import together
 from tokenworks.plan.reading import loads
 from tokenworks.plan.sample import Asked
 from tokenworks.plan.systems import Kind
+from tokenworks.plan.topology import topology
 from tokenworks.plan.wide import Wide
+from tokenworks.spec.site import Power
 
 SYSTEMS = ("hgx-h100", "hgx-b200", "mi355x-8")
 TEXT = """demand: made-up
@@ -62,12 +64,27 @@ def market(seed: int, services: int, rows: int, objective: str = "usd_per_mtok",
 
 def _table(rng: np.random.Generator, n: int) -> Table:
     gpus = rng.integers(1, 40, n).astype(float)
+    apart = rng.random(n) < 0.3
     return Table(
-        kind=rng.integers(0, len(SYSTEMS), n), main=np.arange(n), prefill=np.full(n, NONE), workers=gpus,
+        kind=rng.integers(0, len(SYSTEMS), n), main=np.arange(n), prefill=np.where(apart, 0, NONE), workers=gpus,
         prefill_workers=np.zeros(n), gpus=gpus, share=gpus / 8, capacity_s=np.full(n, 12.0), rate_s=np.full(n, 10.0),
         ttft_s=rng.uniform(0.2, 1.4, n), tpot_s=rng.uniform(0.02, 0.06, n), e2e_s=np.ones(n),
         board_w=gpus * rng.uniform(150, 700, n), busy=rng.uniform(0.2, 1, n), kv_share=rng.uniform(0.1, 1.2, n),
     )  # fmt: skip
+
+
+def network_by_hand(of, n: int, apart: bool) -> Between:
+    """1,000 dollars and 20 watts a server; the network of `topology` besides where pools lie in several servers."""
+
+    def whole(systems: int) -> tuple[float, float]:
+        if not systems:
+            return 0.0, 0.0
+        scale_out = topology(of.kind.system, 8 * systems)
+        more = (scale_out.usd, scale_out.network_w) if apart else (0.0, 0.0)
+        return 1000.0 * systems + more[0], 20.0 * systems + more[1]
+
+    bought = whole(n)[0] - whole(min(n, of.kind.have))[0]
+    return Between(np.array([bought]), np.array([whole(n)[1]]))
 
 
 def plain(m: Market) -> tuple[float, int]:
@@ -89,7 +106,9 @@ def plain(m: Market) -> tuple[float, int]:
             idle = float(catalog.load("accelerators", of.kind.entry["accelerator"])["idle_w"])
             watts = sum(t.board_w[r] for t, r in mine) + (8 * n - used) * idle
             busy = sum(t.busy[r] * t.gpus[r] for t, r in mine) / (8 * n)
-            found = fleet(of, np.array([float(n)]), np.array([watts]), np.array([busy]))
+            apart = n > 1 and any(t.prefill[r] != NONE for t, r in mine)
+            joins = network_by_hand(of, n, apart)
+            found = fleet(of, np.array([float(n)]), np.array([watts]), np.array([busy]), joins)
             usd += float(found.usd_s[0])
             power += float(getattr(found, f"{m.demand.planned_site.power.scope}_w")[0])
         if power <= m.demand.planned_site.power.budget_w:
@@ -177,3 +196,37 @@ def test_workers_of_two_sizes_are_packed_as_tightly_as_first_fit(seed):
         bins[place] -= piece
     found = together(size, np.array([float(a)]), np.array([float(n)]), np.array([float(b)]), np.array([float(m)]))
     assert found[0] == len(bins)
+
+
+def with_rows(m: Market, **chosen: list[float]) -> Market:
+    """Every service with these configurations alone, on the first kind of system; all keep their objectives."""
+    n = len(next(iter(chosen.values())))
+    given = {"kind": np.zeros(n, int), "main": np.arange(n), "ttft_s": np.full(n, 0.1), "tpot_s": np.full(n, 0.01),
+             "kv_share": np.full(n, 0.5), "busy": np.full(n, 0.5)}  # fmt: skip
+    fields = {name: np.array(values) for name, values in chosen.items()}
+    one = replace(m.tables[0].take(np.arange(n)), **given, **fields, share=fields["gpus"] / 8)
+    return replace(m, tables=(one,) * len(m.tables))
+
+
+def bare(services: int) -> Market:
+    m = market(0, services, 8)
+    fresh = tuple(prices(m.demand, replace(of.kind, have=0)) for of in m.prices)
+    return replace(
+        m,
+        prices=fresh,
+        demand=m.demand.model_copy(update={"site": m.demand.site.model_copy(update={"power": Power()})}),
+    )
+
+
+def test_what_does_without_a_network_is_not_beaten_by_a_few_watts():
+    """Pools apart draw less here, but their network costs more than the watts are worth."""
+    m = with_rows(bare(2), prefill=[0, NONE], gpus=[16.0, 16.0], board_w=[4000.0, 4001.0], workers=[16.0, 16.0])
+    assert shortlist(m, 0, np.arange(2)).tolist() == [0, 1]
+    assert search(m).picks.rows[0].tolist() == [1, 1]
+
+
+def test_the_bound_lets_services_share_a_network():
+    """Twelve GPUs each: alone two servers with a switch, together three with one switch."""
+    m = with_rows(bare(2), prefill=[0], gpus=[12.0], board_w=[4000.0], workers=[12.0])
+    together = columns(m, m.tables, np.zeros((1, 2), int))["usd_h"][0]
+    assert sum(least_usd_h(m, i, np.zeros(1, int)) for i in range(2)) <= together

@@ -3,9 +3,9 @@
 import math
 
 import pytest
+from closed_loop import ClosedLoop, Lengths, Limits
 
 from tokenworks.errors import InputError
-from tokenworks.plan.closed_loop import ClosedLoop, Lengths, Limits
 
 SERVICE = {"model": "llama-3.1-8b", "precision": "fp8", "kv_precision": "fp8", "engine": "vllm", "max_seqs": 512}
 LENGTHS = Lengths(400, 200)

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from closed_loop import Lengths, Limits
+from most import Offers
 
 from tokenworks.errors import InputError
 from tokenworks.plan.allowed import Allowed
-from tokenworks.plan.closed_loop import Lengths, Limits
-from tokenworks.plan.most import Offers
 
 LIMITS = Limits(1.0, 0.02)
 

@@ -8,7 +8,7 @@ from scipy.stats import binom
 
 from tokenworks.economics.account import PhysicalRun, ServiceUse, books
 from tokenworks.economics.facts import facts_of
-from tokenworks.plan.cost import changed, fleet, prices, system_entry
+from tokenworks.plan.cost import Between, between, changed, fleet, prices, system_entry
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.reading import loads
 from tokenworks.plan.spares import at_least, spares
@@ -28,10 +28,11 @@ def demand_of(system: str, region: str, more: str = "") -> Demand:
     return loads(TEXT.format(system=system, region=region, more=more))
 
 
-def books_of(demand: Demand, kind: Kind, count: int, board_w: float, activity: float):
+def books_of(demand: Demand, kind: Kind, count: int, board_w: float, activity: float, joins: Between | None = None):
     """The books of an hour at this load, of the factory file that the plan would write."""
+    entry = system_entry(demand, kind, count, "a", joins)
     factory = Factory.model_construct(
-        name="x", site=demand.planned_site, systems=(system_entry(demand, kind, count, "a"),), services=(), workload=(),
+        name="x", site=demand.planned_site, systems=(entry,), services=(), workload=(),
         run=Run.model_validate({"horizon": "1 h"}),
     )  # fmt: skip
     gpus = count * kind.gpus
@@ -40,7 +41,11 @@ def books_of(demand: Demand, kind: Kind, count: int, board_w: float, activity: f
     return books(run, facts_of(factory))
 
 
-@settings(max_examples=40)
+def part(truth, cause: str) -> float:
+    return sum(p.value for p in truth.money.parts if p.label == cause)
+
+
+@settings(max_examples=60)
 @given(
     system=st.sampled_from(["hgx-h100", "hgx-b200", "mi355x-8", "gb200-nvl72", "dgx-h200"]),
     region=st.sampled_from(["us-texas", "eu-central", "gulf"]),
@@ -50,14 +55,19 @@ def books_of(demand: Demand, kind: Kind, count: int, board_w: float, activity: f
     count=st.integers(1, 60),
     load=st.floats(0.1, 1.0),
     activity=st.floats(0.0, 1.0),
+    crossed=st.sampled_from([None, False, True]),
 )
-def test_a_fleet_costs_what_the_books_of_a_run_say(system, region, path, pay, have, count, load, activity):
+def test_a_fleet_costs_what_the_books_of_a_run_say(system, region, path, pay, have, count, load, activity, crossed):
     more = ", path: [{name: UPS, efficiency: 95%, redundancy: 2N}], temperature: 30 C" if path else ""
     demand = demand_of(system, region, more)
     kind = Kind(system, pay, have if pay == "own" else 0, None)
     board_w = load * count * kind.gpus * 600.0
-    said = fleet(prices(demand, kind), np.array([float(count)]), np.array([board_w]), np.array([activity]))
-    truth = books_of(demand, kind, count, board_w, activity)
+    of, systems = prices(demand, kind), np.array([float(count)])
+    joins = None if crossed is None else between(of, systems, np.array([crossed]))
+    said = fleet(of, systems, np.array([board_w]), np.array([activity]), joins)
+    truth = books_of(demand, kind, count, board_w, activity, joins)
+    assert said.network_usd_s[0] * HORIZON_S == pytest.approx(part(truth, "network"), rel=1e-9, abs=1e-12)
+    assert said.space_usd_s[0] * HORIZON_S == pytest.approx(part(truth, "space and cooling plant"), rel=1e-9)
     assert said.usd_s[0] * HORIZON_S == pytest.approx(truth.money.total_usd, rel=1e-9)
     assert said.facility_w[0] == pytest.approx(truth.mean_w["facility"], rel=1e-9)
     assert said.it_w[0] == pytest.approx(truth.mean_w["it"], rel=1e-9)

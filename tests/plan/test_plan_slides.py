@@ -9,7 +9,8 @@ import pytest
 from tokenworks.cli.main import main
 from tokenworks.plan.make import make_plan
 from tokenworks.plan.reading import loads
-from tokenworks.report.plan_slides import INK, TONES, WARN, slides
+from tokenworks.report.plan_slides import slides
+from tokenworks.report.slide_style import INK, TONES, WARN
 
 TEXT = """demand: small
 site: {{region: us-texas}}

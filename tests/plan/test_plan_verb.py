@@ -109,14 +109,14 @@ def test_explain_reads_a_folder_and_says_no_where_there_is_none(made, capsys, tm
     assert "What would change it" in capsys.readouterr().out
     assert main(["plan", "explain", str(tmp_path)]) == 2
     assert "plan.json" in capsys.readouterr().err
-    (tmp_path / "plan.json").write_text('{"format": "tokenworks-plan-1", "demand": 3}')
+    (tmp_path / "plan.json").write_text('{"format": "tokenworks-plan-2", "demand": 3}')
     assert main(["plan", "explain", str(tmp_path)]) == 2
 
 
 def test_json_is_all_that_json_prints(demand_file, capsys, tmp_path):
     assert main(["plan", str(demand_file), "--json", "--out", str(tmp_path)]) == 0
     data = json.loads(capsys.readouterr().out)
-    assert data["format"] == "tokenworks-plan-1"
+    assert data["format"] == "tokenworks-plan-2"
     assert data["best"]["setups"][0]["service"] == "chat"
 
 

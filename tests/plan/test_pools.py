@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from deployments import deployment
+from pools import best_of_shapes, family, pools, ratios
 from random_replicas import lengths
 
 from tokenworks.plan.allowed import Allowed
-from tokenworks.plan.pools import best_of_shapes, family, pools, ratios
 from tokenworks.plan.shapes import Shape, shapes
 from tokenworks.plan.wide import wide
 

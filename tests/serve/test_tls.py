@@ -71,7 +71,7 @@ def test_answers_and_streams_come_over_tls(tmp_path):
     assert (plain[0], stream[0], stream[2]) == (200, 200, CHUNK * 3 + DONE)
 
 
-def test_what_is_refused_is_said_over_tls_and_the_connection_ends(tmp_path):
+def test_what_is_refused_is_said_over_tls_and_the_connection_ends(tmp_path, caplog):
     authority = trustme.CA()
 
     async def case():
@@ -81,6 +81,7 @@ def test_what_is_refused_is_said_over_tls_and_the_connection_ends(tmp_path):
     status, _, body = run(case())
     assert status == 400
     assert b"error" in body
+    assert caplog.text == ""  # no half-closed connection was tried
 
 
 def test_what_is_no_tls_and_who_trusts_nobody_is_closed_and_others_are_served(tmp_path, caplog):

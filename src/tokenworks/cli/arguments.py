@@ -34,6 +34,13 @@ def site_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def outcome_arguments(parser: argparse.ArgumentParser, page: str, default: str) -> None:
+    """--out, --json and --quiet, for verbs that write one page into a folder."""
+    parser.add_argument("--out", metavar="FOLDER", help=f"where {page} goes (default: {default})")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON, nothing else")
+    parser.add_argument("--quiet", action="store_true", help="only the page")
+
+
 def value_of(text: str) -> Any:
     """What a field would hold: text as it stands; nothing, null, {…} and […] as in the file. Raises InputError.
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenworks.cli.arguments import crew_arguments, site_argument
+from tokenworks.cli.arguments import crew_arguments, outcome_arguments, site_argument
 
 if TYPE_CHECKING:
     from tokenworks.plan.compare.sides import Side
@@ -25,9 +25,7 @@ def register(verbs: Any) -> None:
     parser.add_argument(
         "--no-swap", action="store_true", help="do not exchange parts of the files to find what matters"
     )
-    parser.add_argument("--out", metavar="FOLDER", help="where compare.html goes (default: out/A-against-B)")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON, nothing else")
-    parser.add_argument("--quiet", action="store_true", help="only the page")
+    outcome_arguments(parser, "compare.html", "out/A-against-B")
     crew_arguments(parser)
     site_argument(parser)
     parser.set_defaults(run=run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ def register(verbs: Any) -> None:
     make.add_argument(
         "--svg", metavar="FOLDER", help="charts for slides, an SVG each, right on white and on dark ground"
     )
+    make.add_argument("--png", metavar="FOLDER", help="the same as PNG, on transparent ground (needs tokenworks[png])")
     make.add_argument("--json", action="store_true", help="print the plan as JSON, nothing else")
     make.add_argument("--quiet", action="store_true", help="no progress, no report; only the files")
     make.set_defaults(run=run)
@@ -62,18 +63,16 @@ def run(args: argparse.Namespace) -> int:
 
     demand = load(args.file)
     folder = Path(args.out or Path("out", f"{folder_name(demand.name)}-plan"))
-    refuse_unwritable(folder)
-    if args.svg:
-        refuse_unwritable(Path(args.svg))
+    pictures = _pictures(args)
+    for place in (folder, *(place for place, _ in pictures)):
+        refuse_unwritable(place)
     plan = _planned(args.file, args.robust, args.quiet or args.json)
     written = {"plan.json": plan_json(plan).encode(), "plan.html": plan_page(plan).encode()}
     if plan.best is not None:
         written["factory.yaml"] = plan.best.yaml.encode()
     paths = {folder / name: data for name, data in written.items()}
-    if args.svg:
-        from tokenworks.report.plan_slides import slides
-
-        paths |= {Path(args.svg) / name: text.encode() for name, text in slides(plan).items()}
+    for place, drawn in pictures:
+        paths |= {place / name: data for name, data in drawn(plan).items()}
     write_together(paths)
     if plan.best is None:
         (folder / "factory.yaml").unlink(missing_ok=True)  # of an earlier plan, which this one replaces
@@ -86,6 +85,21 @@ def run(args: argparse.Namespace) -> int:
     if args.json or args.quiet:  # nobody should take silence for a plan
         print(verdict(plan), file=sys.stderr)
     return 2
+
+
+def _pictures(args: argparse.Namespace) -> list[tuple[Path, Callable[[Plan], dict[str, bytes]]]]:
+    """Folders for pictures, and what draws them. Raises InputError where the extra for PNG is not installed: before a plan
+    is made, not after."""
+    from tokenworks.report.plan_slides import png_slides, svg_slides
+    from tokenworks.report.png import to_png
+
+    found: list[tuple[Path, Callable[[Plan], dict[str, bytes]]]] = []
+    if args.svg:
+        found.append((Path(args.svg), svg_slides))
+    if args.png:
+        to_png('<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>')
+        found.append((Path(args.png), png_slides))
+    return found
 
 
 def _planned(file: str, robust: bool, quiet: bool) -> Plan:

@@ -23,7 +23,7 @@ def register(verbs: Any) -> None:
     parser.add_argument("--domain", metavar="GPUS", type=at_least(1), help="size of the scale-up domain, to 576")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument(
-        "--out", metavar="FILE", type=Path, help="picture: FILE.html (page) or FILE.svg (tiers and racks)"
+        "--out", metavar="FILE", type=Path, help="picture: FILE.html (page), FILE.svg or FILE.png (tiers)"
     )
     parser.set_defaults(run=run)
 

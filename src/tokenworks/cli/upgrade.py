@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tokenworks.cli.arguments import crew_arguments, site_argument
+from tokenworks.cli.arguments import crew_arguments, outcome_arguments, site_argument
 
 
 def register(verbs: Any) -> None:
@@ -18,9 +18,7 @@ def register(verbs: Any) -> None:
     parser.add_argument(
         "--set", metavar="PATH=VALUE", action="append", default=[], help="change a field of the factory first"
     )
-    parser.add_argument("--out", metavar="FOLDER", help="where upgrade.html goes (default: out/NAME)")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON, nothing else")
-    parser.add_argument("--quiet", action="store_true", help="only the page")
+    outcome_arguments(parser, "upgrade.html", "out/NAME")
     crew_arguments(parser)
     site_argument(parser)
     parser.set_defaults(run=run)

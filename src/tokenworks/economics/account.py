@@ -18,7 +18,9 @@ from tokenworks.events.results import Energy, Money, Share
 from tokenworks.spec.factory import Factory
 
 Floats = NDArray[np.float64]
-CAUSES = ("depreciation", "maintenance", "rent", "space and cooling plant", "energy", "demand charge", "staff")
+CAUSES = (
+    "depreciation", "maintenance", "network", "rent", "space and cooling plant", "energy", "demand charge", "staff",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -128,11 +130,14 @@ def _energy(run: PhysicalRun, facts: Facts, board: Floats, it: Floats, facility:
     rest_j, losses_j = joules(facts.hosts.rest_w(run.activity)), joules(facts.site.path_w(it))
     prefill_j, decode_j = sum(s.prefill_j for s in run.services), sum(s.decode_j for s in run.services)
     idle_j = sum(s.idle_j for s in run.services) + run.spare_board_w * run.horizon_s
+    network_j = facts.hosts.network_w * run.horizon_s
+    between = (Share("network between systems", network_j, "IT"),) if network_j else ()
     parts = (
         Share("electrical losses", losses_j, "facility"),
         Share("cooling and building", facility_j - it_j - losses_j, "facility"),
         Share("IT", it_j, "facility"),
-        Share("fans and power supplies", it_j - board_j - rest_j, "IT"),
+        Share("fans and power supplies", it_j - board_j - rest_j - network_j, "IT"),
+        *between,
         Share("hosts, NICs, switches", rest_j, "IT"),
         Share("GPU boards", board_j, "IT"),
         Share("prefill", prefill_j, "GPU boards"),

@@ -46,15 +46,21 @@ class SystemFacts:
     staff_share: float  # of depreciation
     rent_usd_gpu_s: float
     colocation_usd_kw_month: float
+    network_usd: float = 0.0  # bought beside the systems, on the same terms
+    network_w: float = 0.0  # part of the nameplate
 
     def costs_usd(self, horizon_s: float) -> dict[str, float]:
         """Dollars over the horizon by cause."""
         if not self.owned:
             return {"rent": self.rent_usd_gpu_s * self.gpus * horizon_s}
-        lost = straight_line_usd_s(self.price_usd, self.residual_share, self.life_s) * horizon_s
         return {
-            "depreciation": lost,
-            "maintenance": self.price_usd * self.maintenance_share_year / YEAR_S * horizon_s,
+            **self.kept_usd(self.price_usd, horizon_s),
+            "network": sum(self.kept_usd(self.network_usd, horizon_s).values()),
             "space and cooling plant": self.nameplate_w / 1e3 * self.colocation_usd_kw_month / MONTH_S * horizon_s,
-            "staff": lost * self.staff_share,
         }
+
+    def kept_usd(self, price_usd: float, horizon_s: float) -> dict[str, float]:
+        """Dollars over the horizon, by cause, of something that was bought at a price on these terms."""
+        lost = straight_line_usd_s(price_usd, self.residual_share, self.life_s) * horizon_s
+        maintenance = price_usd * self.maintenance_share_year / YEAR_S * horizon_s
+        return {"depreciation": lost, "maintenance": maintenance, "staff": lost * self.staff_share}

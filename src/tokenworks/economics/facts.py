@@ -12,7 +12,7 @@ from tokenworks.economics.path import LossShape, PathStage, oversize
 from tokenworks.economics.power import HostFacts, SiteFacts
 from tokenworks.economics.pue import PueSurface
 from tokenworks.economics.tariff import HOUR_S, Tariff
-from tokenworks.spec.factory import Factory, Own, Site, System
+from tokenworks.spec.factory import Factory, Network, Own, Site, System
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def facts_of(factory: Factory) -> Facts:
     power = factory.site.power
     return Facts(
         systems,
-        host_facts([(s.system, s.count) for s in factory.systems]),
+        host_facts([(s.system, s.count) for s in factory.systems], sum(s.network_w for s in systems)),
         site_facts(factory.site, design, _cooling(factory, [s.nameplate_w for s in systems])),
         tariff,
         factory.site.budgets(factory.run.start_s or 0.0, factory.run.horizon_s),
@@ -71,11 +71,15 @@ def _cooling(factory: Factory, nameplates_w: list[float]) -> dict[str, float]:
 def system_facts(system: System, tariff: Tariff) -> SystemFacts:
     """One entry of the factory file; owned unless it says rent."""
     entry = catalog.load("systems", system.system)
-    gpus, watts = int(entry["gpus"]) * system.count, float(entry["system_max_w"]) * system.count
+    joined = system.network or Network()  # type: ignore[call-arg]
+    network_w = joined.watts * system.count
+    gpus, watts = int(entry["gpus"]) * system.count, float(entry["system_max_w"]) * system.count + network_w
     if system.rent:
         stated = system.rent.usd_gpu_h
         hourly = float(catalog.load("prices", entry["accelerator"])["usd_gpu_h"]) if stated is None else stated
-        return SystemFacts(system.id, False, gpus, watts, 0.0, 0.0, 1.0, 0.0, 0.0, hourly / HOUR_S, 0.0)
+        return SystemFacts(
+            system.id, False, gpus, watts, 0.0, 0.0, 1.0, 0.0, 0.0, hourly / HOUR_S, 0.0, network_w=network_w
+        )
     own = system.own or Own()  # type: ignore[call-arg]
     space = system.colocation_usd_kw_month
     return SystemFacts(
@@ -90,11 +94,14 @@ def system_facts(system: System, tariff: Tariff) -> SystemFacts:
         staff_share=float(catalog.load("sites", "default")["staff_share"]),
         rent_usd_gpu_s=0.0,
         colocation_usd_kw_month=tariff.colocation_usd_kw_month if space is None else space,
+        network_usd=joined.price_usd * system.count,
+        network_w=network_w,
     )
 
 
-def host_facts(systems: list[tuple[str, int]]) -> HostFacts:
-    """Hosts of (catalogue id, count) pairs, summed; shares weighted by the systems' maximum power."""
+def host_facts(systems: list[tuple[str, int]], network_w: float = 0.0) -> HostFacts:
+    """Hosts of (catalogue id, count) pairs, summed; shares weighted by the systems' maximum power. ``network_w``: of what
+    joins them."""
     entries = [(catalog.load("systems", name), count) for name, count in systems]
     weight = np.array([entry["system_max_w"] * count for entry, count in entries], float)
 
@@ -111,6 +118,7 @@ def host_facts(systems: list[tuple[str, int]]) -> HostFacts:
         switch_w=total("switch_w"),
         fan_share=mean("fan_share"),
         supply_efficiency=mean("psu_efficiency"),
+        network_w=network_w,
     )
 
 

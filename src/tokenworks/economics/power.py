@@ -1,6 +1,6 @@
 """From board watts to the meter: hosts and fabric, fans, power supplies, electrical path, cooling.
 
-IT = (boards + hosts + NICs + switches) · (1 + fan share) / supply efficiency;
+IT = (boards + hosts + NICs + switches) · (1 + fan share) / supply efficiency + network between systems;
 facility = IT + losses of the path + cooling and building. PUE is facility over IT.
 """
 
@@ -38,14 +38,16 @@ class HostFacts:
     switch_w: float
     fan_share: float
     supply_efficiency: float
+    network_w: float = 0.0  # switches and optics between systems, at their own inlets, whatever the load
 
     def rest_w(self, activity: Floats) -> Floats:
-        """Hosts, NICs and switches at a share of activity (0…1)."""
+        """Hosts, NICs and switches inside systems at a share of activity (0…1)."""
         return np.asarray(self.idle_w + (self.active_w - self.idle_w) * activity + self.nic_w + self.switch_w)
 
     def it_w(self, board_w: Floats, activity: Floats) -> Floats:
-        """Watts at the inlets of the servers."""
-        return np.asarray((board_w + self.rest_w(activity)) * (1 + self.fan_share) / self.supply_efficiency)
+        """Watts at the inlets of the servers and of the network."""
+        servers = (board_w + self.rest_w(activity)) * (1 + self.fan_share) / self.supply_efficiency
+        return np.asarray(servers + self.network_w)
 
 
 @dataclass(frozen=True)

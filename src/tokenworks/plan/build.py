@@ -11,9 +11,10 @@ import yaml
 
 from tokenworks.physics.deployment import Deployment
 from tokenworks.plan.candidates import NONE, Space
-from tokenworks.plan.cost import system_entry
+from tokenworks.plan.cost import Between, between, system_entry
 from tokenworks.plan.demand import busiest, peak_of
 from tokenworks.plan.market import Market
+from tokenworks.plan.network import crosses
 from tokenworks.plan.pairing import together
 from tokenworks.plan.sample import Asked, rate_of
 from tokenworks.plan.spares import spares_of
@@ -104,6 +105,17 @@ def counts_of(market: Market, layouts: Sequence[Layout]) -> dict[int, int]:
     return found
 
 
+def between_of(market: Market, layouts: Sequence[Layout], number: int, count: int) -> Between:
+    """What joins so many systems of a kind, for the layouts on it."""
+    of, systems = market.prices[number], np.array([float(count)])
+    crossed = np.zeros(1, bool)
+    for one in layouts:
+        if one.kind == number:
+            apart = np.array([one.prefill is not None])
+            crossed |= crosses(of.kind.system, systems, np.array([float(one.main.gpus)]), apart)
+    return between(of, systems, crossed)
+
+
 def grown(one: Layout, workers: int, prefill_workers: int) -> Layout:
     """The same with other numbers of workers."""
     factor = workers / one.workers
@@ -118,7 +130,10 @@ def factory_of(market: Market, layouts: Sequence[Layout], name: str, run: Run) -
     names = {number: entry_id(market.prices[number].kind) for number in dict.fromkeys(one.kind for one in layouts)}
     counts = counts_of(market, layouts)
     systems = tuple(
-        system_entry(demand, market.prices[number].kind, count, names[number]) for number, count in counts.items()
+        system_entry(
+            demand, market.prices[number].kind, count, names[number], between_of(market, layouts, number, count)
+        )
+        for number, count in counts.items()
     )
     workload = tuple(
         busiest(load, rate_of(load) * peak_of(load) * one.rate_s / market.spaces[one.service].asked.rate_s)

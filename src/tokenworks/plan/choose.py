@@ -2,9 +2,9 @@
 
 One service: every configuration is looked at. Several services share systems, power and dollars: each service's
 configurations are reduced to those that no other beats in everything that is shared (GPUs by kind of system, watts of its
-boards); their product is evaluated whole where it is small. Where it is large, fleets are improved step by step
-(`plan.descent`), and a bound says how far from the best that can be: no fleet costs less than the sum of what each service
-alone would need of systems that may be cut to fractions.
+boards, the network between systems); their product is evaluated whole where it is small. Where it is large, fleets are
+improved step by step (`plan.descent`), and a bound says how far from the best that can be: no fleet costs less than the sum
+of what each service alone would need of systems that may be cut to fractions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tokenworks.plan.candidates import Ints
 from tokenworks.plan.descent import descend, only
 from tokenworks.plan.fronts import pareto
 from tokenworks.plan.limits import Mask, all_kept, service_needs, shared_needs
-from tokenworks.plan.market import Market, Picks, columns, worth
+from tokenworks.plan.market import Market, Picks, columns, crossing, worth
 
 EXACT = 200_000  # combinations that are evaluated whole
 KEPT = 400  # configurations of a service in a combination, the best of them
@@ -77,16 +77,18 @@ def ordered(market: Market, picks: Picks) -> Picks:
 
 
 def shortlist(market: Market, service: int, rows: Ints) -> Ints:
-    """Configurations of a service that no other of the same kind of system beats in systems and in watts: nothing else of
-    them is shared. Watts: those of its boards above idle, and of hosts above idle, which are linear in its busy GPU time;
-    a limit on board watts is on the former alone. At most `KEPT`, those with the least of the first objective alone."""
+    """Configurations of a service that no other of the same kind of system beats in systems, in watts and in doing without
+    a scale-out network: nothing else of them is shared. Watts: those of its boards above idle, and of hosts above idle,
+    which are linear in its busy GPU time; a limit on board watts is on the former alone. At most `KEPT`, those with the
+    least of the first objective alone."""
     t = market.tables[service]
     kept: list[int] = []
     for kind in np.unique(t.kind[rows]):
         mine, of = rows[t.kind[rows] == kind], market.prices[int(kind)]
         boards = t.board_w[mine] - t.gpus[mine] * of.idle_w
         hosts = (of.hosts.active_w - of.hosts.idle_w) / of.kind.gpus * t.busy[mine] * t.gpus[mine]
-        values = [t.share[mine], boards + hosts]
+        crossed = crossing(of, t.take(mine), np.full(len(mine), np.inf))
+        values = [t.share[mine], boards + hosts, crossed.astype(float)]
         if market.demand.planned_site.power.scope == "board":
             values.append(boards)
         kept += mine[pareto(np.stack(values, axis=1))].tolist()
@@ -103,12 +105,14 @@ def _in_turn(market: Market, fronts: Sequence[Ints]) -> Search:
     done = ranked(market, rows, seen, False, NO_BOUND)
     if not done.feasible or market.demand.objectives[0] != "usd_per_mtok":
         return done
-    least = sum(_least_usd_h(market, i, front) for i, front in enumerate(fronts))
+    least = sum(least_usd_h(market, i, front) for i, front in enumerate(fronts))
     return replace(done, gap=max(0.0, float(done.picks.columns["usd_h"][0]) / least - 1))
 
 
-def _least_usd_h(market: Market, service: int, front: Ints) -> float:
-    """A bound on what a service adds to any fleet: its dollars alone, its last system cut to the part that it fills."""
+def least_usd_h(market: Market, service: int, front: Ints) -> float:
+    """A bound on what a service adds to any fleet: its dollars alone without the scale-out network, which others may pay
+    for, its last system cut to the part that it fills."""
     one = only(market, service)
+    one = replace(one, prices=tuple(replace(of, scale_out=False) for of in one.prices))
     share = market.tables[service].share[front]
     return float((columns(one, one.tables, front[:, None])["usd_h"] * share / np.ceil(share - 1e-9)).min())

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks.plan.ask import Array
-from tokenworks.plan.candidates import Ints, Space, Table
-from tokenworks.plan.cost import Fleet, Prices, fleet
+from tokenworks.plan.candidates import NONE, Ints, Space, Table
+from tokenworks.plan.cost import Fleet, Prices, between, fleet
 from tokenworks.plan.demand import Demand
-from tokenworks.plan.limits import Need, Tails, all_kept, service_needs, shared_needs
+from tokenworks.plan.limits import Mask, Need, Tails, all_kept, service_needs, shared_needs
+from tokenworks.plan.network import crosses, joined_gpus
 from tokenworks.plan.spares import spares_of
 from tokenworks.plan.table import table
 
@@ -104,6 +105,8 @@ def columns(market: Market, tables: Sequence[Table], rows: Ints) -> dict[str, Ar
         "tokens_s": tokens_s,
         "capex": total.capex_usd,
         "capex_usd": total.capex_usd,
+        "network_usd": total.network_usd,
+        "network_w": total.network_w,
         "carbon": total.carbon_g_s / tokens_s * 1e6,
         "gpus": total.gpus,
         "systems": total.systems,
@@ -112,6 +115,7 @@ def columns(market: Market, tables: Sequence[Table], rows: Ints) -> dict[str, Ar
         "facility_w": total.facility_w,
         "used_gpus": sum((p.gpus for p in parts), np.zeros(len(rows))),
         "hardware_usd_h": total.hardware_usd_s * HOUR_S,
+        "network_usd_h": total.network_usd_s * HOUR_S,
         "rent_usd_h": total.rent_usd_s * HOUR_S,
         "space_usd_h": total.space_usd_s * HOUR_S,
         "energy_usd_h": total.energy_usd_s * HOUR_S,
@@ -132,7 +136,19 @@ def _of_kind(market: Market, of: Prices, number: int, parts: Sequence[Table]) ->
     wanted = market.demand.limits.availability
     there = needed + spares_of(needed, of.kind.gpus, wanted.share if wanted else None)
     free = there * of.kind.gpus - gpus
-    return fleet(of, there, watts + free * of.idle_w, busy / np.maximum(1.0, there * of.kind.gpus))
+    crossed = np.zeros(len(there), bool)
+    for used, part in zip(uses, parts, strict=True):
+        crossed |= used & crossing(of, part, there)
+    joins = between(of, there, crossed)
+    return fleet(of, there, watts + free * of.idle_w, busy / np.maximum(1.0, there * of.kind.gpus), joins)
+
+
+def crossing(of: Prices, t: Table, systems: Array) -> Mask:
+    """(n,) which configurations need a scale-out network among so many systems of a kind. Workers of an aggregated one are
+    all alike; what has pools apart needs one wherever a large worker of it would. No worker is larger than its system."""
+    if of.kind.gpus <= joined_gpus(of.kind.system):
+        return crosses(of.kind.system, systems, np.zeros(1), t.prefill != NONE)
+    return crosses(of.kind.system, systems, t.gpus / (t.workers + t.prefill_workers), t.prefill != NONE)
 
 
 def worth(demand: Demand, found: dict[str, Array]) -> Array:

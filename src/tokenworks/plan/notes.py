@@ -5,6 +5,7 @@ from __future__ import annotations
 from tokenworks import catalog
 from tokenworks.physics.fleet import fleet, site_note
 from tokenworks.plan.market import Market
+from tokenworks.plan.network import unknown
 from tokenworks.plan.result import Option
 from tokenworks.spec.loading import loads
 
@@ -32,6 +33,8 @@ def noted(market: Market, notes: tuple[str, ...], best: Option | None = None) ->
         for s in market.spaces
         if s.asked.peak > 1
     ]
+    if best is not None:
+        more += _network(best)
     if demand.calibration:
         more += _calibrated(market, demand.calibration, best)
     if best is not None and any(s.slowed for s in best.setups):
@@ -51,6 +54,16 @@ def _taken_as_they_come(best: Option | None) -> list[str]:
         for s in setups
         if catalog.load("engines", s.engine)["base"] == "tensorrt-llm" and "dp " in s.degrees + s.prefill_degrees
     ]
+
+
+def _network(best: Option) -> list[str]:
+    """What the network in the dollars and watts is made of, and where it is not known."""
+    said = [
+        "network: in dollars and watts are every host's way to callers, and the network between systems where workers or the "
+        "pools of a service reach over them; the dollars of rented systems' networks are in their rent; storage has none"
+    ]
+    missing = {s.system: reason for s in best.systems if (reason := unknown(s.system))}
+    return said + [f"network between {name}: not counted, as {reason}" for name, reason in missing.items()]
 
 
 def _calibrated(market: Market, file: str, best: Option | None) -> list[str]:

@@ -12,7 +12,8 @@ lost by that: take any pair and put what beats its pool in its place.
   of a finer pool fit with no more GPUs, and the packing of `together` is the best for sizes that divide each other (first
   fit decreasing: Coffman, Garey and Johnson, J. Complexity 3, 1987). Workers that divide the system are all equally fine:
   they fill it whatever their size.
-- Dollars, capex, carbon and joules grow with systems, watts and busy time and with nothing else.
+- Dollars, capex, carbon and joules grow with systems, watts and busy time and with nothing else. The network between
+  systems grows with these (tested), and all pairs need it alike.
 
 Goodput is planned in units of few workers, whose ratio is rounded up: there pools are compared per request, and the best
 pair may be missed by that rounding.

@@ -10,7 +10,8 @@ from functools import partial
 import numpy as np
 
 from tokenworks.events.results import RunResult
-from tokenworks.plan.build import Layout, counts_of, factory_of
+from tokenworks.plan.build import Layout, between_of, counts_of, factory_of
+from tokenworks.plan.cost import Fleet, Prices, fleet
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.limits import lowest_budget_w, shared_needs
 from tokenworks.plan.market import Market
@@ -86,15 +87,29 @@ def uncapped(market: Market, layouts: Sequence[Layout], factory: Factory) -> Fac
     """Without a power budget that even nameplates keep: nothing would be capped, and one clock level compiles faster."""
     budget_w = lowest_budget_w(market.demand)
     top = 0.0
-    for number, count in counts_of(market, layouts).items():
-        facts = market.prices[number].site
-        top += count * float(facts.facility_w(np.array([facts.design_w]))[0])
+    for of, systems in stock(market, layouts):
+        one_w = of.facts.nameplate_w
+        top += nameplate_w(of, systems) / one_w * float(of.site.facility_w(np.array([one_w]))[0])
     if not budget_w or top > budget_w:
         return factory
     site = factory.site.model_copy(
         update={"power": factory.site.power.model_copy(update={"budget_w": 0.0}), "curtailment": ()}
     )
     return factory.model_copy(update={"site": site})
+
+
+def stock(market: Market, layouts: Sequence[Layout]) -> list[tuple[Prices, Fleet]]:
+    """The systems of every kind with what joins them, at no load: what follows from their number alone."""
+    found, none = [], np.zeros(1)
+    for number, count in counts_of(market, layouts).items():
+        of, joins = market.prices[number], between_of(market, layouts, number, count)
+        found.append((of, fleet(of, np.array([float(count)]), none, none, joins)))
+    return found
+
+
+def nameplate_w(of: Prices, systems: Fleet) -> float:
+    """IT watts provisioned for systems of one kind and their network."""
+    return float(systems.systems[0]) * of.facts.nameplate_w + float(systems.network_w[0])
 
 
 def _figures(market: Market, layouts: Sequence[Layout], factory: Factory, result: RunResult) -> dict[str, float]:
@@ -106,29 +121,26 @@ def _figures(market: Market, layouts: Sequence[Layout], factory: Factory, result
     asked = [market.spaces[one.service].asked for one in layouts]
     tokens_s = sum(one.rate_s * a.output_tokens for one, a in zip(layouts, asked, strict=True))
     paid_s = sum(one.rate_s / a.peak * a.output_tokens for one, a in zip(layouts, asked, strict=True))
-    fixed = {"hardware_usd_h": 0.0, "rent_usd_h": 0.0, "space_usd_h": 0.0}
-    owned_w = total_w = capex = systems = gpus = 0.0
-    for number, count in counts_of(market, layouts).items():
-        of = market.prices[number]
-        new = max(0, count - of.kind.have)
-        causes = of.facts.costs_usd(HOUR_S)
-        fixed["hardware_usd_h"] += new * sum(causes.get(c, 0.0) for c in ("depreciation", "maintenance", "staff"))
-        fixed["rent_usd_h"] += count * causes.get("rent", 0.0)
-        fixed["space_usd_h"] += count * causes.get("space and cooling plant", 0.0)
-        total_w += count * of.facts.nameplate_w
-        owned_w += count * of.facts.nameplate_w * of.facts.owned
-        capex += new * of.facts.price_usd * of.facts.owned
-        systems, gpus = systems + count, gpus + count * of.kind.gpus
-    of = market.prices[layouts[0].kind]
-    share = owned_w / total_w  # electricity of rented systems is in their rent
-    energy = facility * share * of.usd_per_j * HOUR_S
-    charge = facility * share * of.usd_per_w_s * HOUR_S
-    usd_h = sum(fixed.values()) + energy + charge
+    kinds = stock(market, layouts)
+    total, of = sum((k for _, k in kinds[1:]), kinds[0][1]), market.prices[layouts[0].kind]
+    owned_w, rented_w = (
+        sum(nameplate_w(each, k) for each, k in kinds if each.facts.owned == own) for own in (True, False)
+    )
+    share = owned_w / (owned_w + rented_w)  # electricity of rented systems is in their rent
+    fixed = {
+        "hardware_usd_h": total.hardware_usd_s, "network_usd_h": total.network_usd_s,
+        "rent_usd_h": total.rent_usd_s, "space_usd_h": total.space_usd_s,
+    }  # fmt: skip
+    by_cause = {name: float(usd_s[0]) * HOUR_S for name, usd_s in fixed.items()}
+    by_cause["energy_usd_h"] = facility * share * of.usd_per_j * HOUR_S
+    by_cause["demand_usd_h"] = facility * share * of.usd_per_w_s * HOUR_S
+    usd_h, capex = sum(by_cause.values()), float(total.capex_usd[0])
     return {
-        **fixed, "energy_usd_h": energy, "demand_usd_h": charge, "usd_h": usd_h,
+        **by_cause, "usd_h": usd_h,
         "usd_per_mtok": usd_h / HOUR_S / paid_s * 1e6, "tokens_per_joule": tokens_s / facility, "goodput": tokens_s,
         "tokens_s": tokens_s, "capex": capex, "capex_usd": capex,
-        "carbon": facility * of.g_per_j / tokens_s * 1e6, "gpus": gpus, "systems": systems,
+        "network_usd": float(total.network_usd[0]), "network_w": float(total.network_w[0]),
+        "carbon": facility * of.g_per_j / tokens_s * 1e6, "gpus": float(total.gpus[0]), "systems": float(total.systems[0]),
         "board_w": board, "it_w": it, "facility_w": facility, "used_gpus": float(sum(one.gpus for one in layouts)),
     }  # fmt: skip
 

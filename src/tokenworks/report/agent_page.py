@@ -11,7 +11,7 @@ from tokenworks.report.figures import percent, usd
 from tokenworks.report.flame import SCRIPT as FLAME_SCRIPT
 from tokenworks.report.flame import STYLE as FLAME_STYLE
 from tokenworks.report.flame import flame
-from tokenworks.report.page_style import SCRIPT, STYLE
+from tokenworks.report.page_frame import document, section
 from tokenworks.report.run_tree import Node
 from tokenworks.report.water import Bar, waterfall
 
@@ -78,30 +78,22 @@ class AgentPage:
 def agent_page(found: AgentPage) -> str:
     """The whole page, self-contained."""
     sections = [
-        _section("Where amplification comes from", causes(found.causes)),
-        _section(f"Amplification by {found.by}", groups(found.by, found.groups)),
+        section("Where amplification comes from", causes(found.causes)),
+        section(f"Amplification by {found.by}", groups(found.by, found.groups)),
     ]
     if found.tree:
-        sections.append(_section("One run", flame(found.tree), found.tree_note))
+        sections.append(section("One run", flame(found.tree), found.tree_note))
     if found.tenants:
-        sections.append(_section("Money by tenant", money(found.tenants), COST_NOTE))
+        sections.append(section("Money by tenant", money(found.tenants), COST_NOTE))
     cards = "".join(
         f'<div class="card"><span>{escape(c.label)}</span><b>{escape(c.value)}</b><small>{escape(c.note)}</small></div>'
         for c in found.cards
     )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(found.title)} – Tokenworks</title><style>{STYLE}{FLAME_STYLE}</style></head><body><main>"
+    head = (
         f'<header><button id="mode" type="button">light / dark</button><h1>{escape(found.title)}</h1>'
         f'<p class="note">{escape(found.note)}</p><div class="cards">{cards}</div></header>'
-        f"{''.join(sections)}</main><script>{SCRIPT}{FLAME_SCRIPT}</script></body></html>"
     )
-
-
-def _section(title: str, body: str, note: str = "") -> str:
-    said = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f"<section><h2>{escape(title)}</h2>{said}{body}</section>"
+    return document(found.title, head + "".join(sections), FLAME_STYLE, FLAME_SCRIPT)
 
 
 def causes(found: Sequence[tuple[str, int]]) -> str:

@@ -17,13 +17,13 @@ def frame(title: str, verdict: str, state: str, body: str, note: str = "") -> st
     )
 
 
-def document(title: str, body: str, style: str = "") -> str:
-    """A whole page around what it shows. ``body``: HTML; ``style``: CSS beside the common one."""
+def document(title: str, body: str, style: str = "", script: str = "") -> str:
+    """A whole page around what it shows. ``body``: HTML; ``style`` and ``script``: beside the common ones."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)} – Tokenworks</title><style>{STYLE}{style}</style></head>"
-        f"<body><main>{body}</main><script>{SCRIPT}</script></body></html>"
+        f"<body><main>{body}</main><script>{SCRIPT}{script}</script></body></html>"
     )
 
 

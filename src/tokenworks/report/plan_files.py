@@ -9,7 +9,7 @@ from tokenworks.errors import InputError
 from tokenworks.plan.result import Plan
 from tokenworks.report.files import plain
 
-FORMAT = "tokenworks-plan-1"
+FORMAT = "tokenworks-plan-2"  # 2: the network is in dollars and watts
 
 
 def plan_json(plan: Plan) -> str:

@@ -1,32 +1,21 @@
-"""Charts of a plan as SVG files for slides: one picture a file, nothing outside it, right on white and on dark ground.
-
-The ground is transparent. Slide programs know neither CSS variables nor a dark mode, so there is one set of colours, each
-of which stands out from white, from dark grey and from black.
-"""
+"""Charts of a plan as SVG files for slides: one picture a file, nothing outside it, right on white and on dark ground."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
+from pathlib import Path
 
 from tokenworks.plan.result import Option, Plan, Point
 from tokenworks.report import plan_charts as charts
 from tokenworks.report import plan_words as words
 from tokenworks.report.axes import WIDTH, text
 from tokenworks.report.figures import percent, usd
+from tokenworks.report.png import to_png
+from tokenworks.report.slide_style import SLIDE_STYLE
 from tokenworks.report.svg import COLOURS, wrap
 
-INK = "#767676"  # text and lines
-TONES = ("#3f7fc1", "#c8641a", "#15867e", "#9a5bb0", "#8f7a12", "#808080", "#808080")
-WARN = "#d0453b"
 HEAD, KEY = 30, 22  # pixels of a title and of a row of the legend
-
-_STYLE = (
-    f"text{{fill:{INK};font:14px Helvetica,Arial,sans-serif}}.head{{font-weight:bold;font-size:17px}}"
-    f".grid{{stroke:{INK};stroke-opacity:.35}}.limit{{stroke:{WARN};stroke-dasharray:5 4;stroke-width:1.6}}"
-    + "".join(f".bar.c{i}{{fill:{tone}}}.dot.c{i}{{fill:{tone};stroke:{tone}}}" for i, tone in enumerate(TONES))
-    + ".dot{stroke-width:1.6}.dot.hollow{fill:none}.dot.faint{opacity:.5}"
-)
 
 
 def slides(plan: Plan) -> dict[str, str]:
@@ -48,6 +37,16 @@ def slides(plan: Plan) -> dict[str, str]:
     return found
 
 
+def svg_slides(plan: Plan) -> dict[str, bytes]:
+    """SVG files by name."""
+    return {name: drawn.encode() for name, drawn in slides(plan).items()}
+
+
+def png_slides(plan: Plan) -> dict[str, bytes]:
+    """The same as PNG. Raises InputError without the extra ``png``."""
+    return {f"{Path(name).stem}.png": to_png(drawn) for name, drawn in slides(plan).items()}
+
+
 def alone(chart: str, title: str, keys: Sequence[str] = ()) -> str:
     """An inline chart as a file of its own: size, style, title and legend inside."""
     head, _, body = chart.partition(">")
@@ -56,7 +55,7 @@ def alone(chart: str, title: str, keys: Sequence[str] = ()) -> str:
     whole = HEAD + top + height
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {whole:g}" width="{WIDTH}" height="{whole:g}" role="img">'
-        f"<style>{_STYLE}</style>{text(4, 19, title, 'head')}{rows}"
+        f"{SLIDE_STYLE}{text(4, 19, title, 'head')}{rows}"
         f'<g transform="translate(0 {HEAD + top})">{body.removesuffix("</svg>")}</g></svg>\n'
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tokenworks.plan.result import Measured, Option, Plan, Refinement, Relaxation, Sensitivity, Systems
 from tokenworks.report.figures import percent, seconds, short, unit, usd
@@ -16,6 +16,7 @@ OBJECTIVES = {
 }
 CAUSES = {
     "hardware_usd_h": "hardware",
+    "network_usd_h": "network",
     "rent_usd_h": "rent",
     "space_usd_h": "space and cooling plant",
     "energy_usd_h": "energy",
@@ -82,9 +83,19 @@ def figures_text(o: Option) -> str:
     f = o.figures
     capex = f"capex ${short(f['capex_usd'])}, " if f["capex_usd"] else ""
     return (
-        f"{usd(f['usd_h'])}/h, {capex}{unit(f['facility_w'], 'W')} at the meter, {short(f['tokens_s'])} output tokens/s, "
-        f"{short(f['tokens_per_joule'])} tokens/J, {short(f['carbon'])} g CO2/Mtok"
+        f"{usd(f['usd_h'])}/h, {capex}{unit(f['facility_w'], 'W')} at the meter ({network_text(f)}), "
+        f"{short(f['tokens_s'])} output tokens/s, {short(f['tokens_per_joule'])} tokens/J, {short(f['carbon'])} g CO2/Mtok"
     )
+
+
+def network_text(figures: Mapping[str, float]) -> str:
+    """The network's part of capex and of IT watts.
+
+    >>> network_text({"network_usd": 90_480.0, "network_w": 1707.0}), network_text({"network_usd": 0.0, "network_w": 40.0})
+    ('of it network: $90.5 k, 1.71 kW', 'of it network: 40 W')
+    """
+    capex = f"${short(figures['network_usd'])}, " if figures["network_usd"] else ""
+    return f"of it network: {capex}{unit(figures['network_w'], 'W')}"
 
 
 def limit_text(m: Measured) -> str:

@@ -13,6 +13,8 @@ from tokenworks.report.files import write_whole
 from tokenworks.report.page_charts import figure
 from tokenworks.report.page_frame import document
 from tokenworks.report.page_style import DARK, LIGHT
+from tokenworks.report.png import to_png
+from tokenworks.report.slide_style import SLIDE_STYLE
 from tokenworks.report.topology_racks import racks_svg
 from tokenworks.report.topology_text import (
     headline,
@@ -34,11 +36,19 @@ SVG_STYLE = (
 
 
 def write_picture(found: Topology, path: Path) -> None:
-    """FILE.html: tiers, racks, parts and facts; FILE.svg: the tiers alone. Raises OutputError for other endings."""
-    if path.suffix not in (".html", ".svg"):
-        raise OutputError(f"cannot draw {path}: a picture ends in .html or .svg")
-    drawn = page(found) if path.suffix == ".html" else tiers_svg(found, SVG_STYLE)
-    write_whole(path, drawn.encode())
+    """FILE.html: tiers, racks, parts and facts; FILE.svg and FILE.png: the tiers alone. Raises OutputError for other
+    endings, InputError for PNG without the extra ``png``."""
+    if path.suffix not in PICTURES:
+        raise OutputError(f"cannot draw {path}: a picture ends in {', '.join(PICTURES)}")
+    write_whole(path, PICTURES[path.suffix](found))
+
+
+def _png(found: Topology) -> bytes:
+    return to_png(tiers_svg(found, SLIDE_STYLE))
+
+
+def _svg(found: Topology) -> bytes:
+    return tiers_svg(found, SVG_STYLE).encode()
 
 
 def page(found: Topology) -> str:
@@ -92,3 +102,6 @@ def _table(head: Sequence[str], rows: Iterator[tuple[str, ...]], last: bool = Fa
     )
     wide = ' style="min-width:760px"' if words else ""
     return f'<div class="scroll"><table{wide}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+PICTURES = {".html": lambda found: page(found).encode(), ".svg": _svg, ".png": _png}

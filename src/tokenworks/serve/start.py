@@ -20,6 +20,7 @@ from tokenworks.serve.gateway import Gateway
 from tokenworks.serve.http.listening import Listening, listen
 from tokenworks.serve.http.sweep import Sweep
 from tokenworks.serve.keys import KeyRing
+from tokenworks.serve.kv_subscription import check_events
 from tokenworks.serve.metering import Commits, Meter
 from tokenworks.serve.outlook import Outlook
 from tokenworks.serve.processes.board import Board
@@ -61,6 +62,7 @@ async def front(
     """The same over any way into a ledger, which must outlive the block."""
     loop = asyncio.get_running_loop()
     meter = Meter(group, f"gateway/{factory.name}/{socket.gethostname()}/{os.getpid()}")
+    check_events(services)
     splits = splits_of(factory, services)
     app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop, splits, door.board)
     app.admin = admin_of(factory, ring, alone=door.board is None)

@@ -20,12 +20,13 @@ from tokenworks.spec.quantities import (
     Usd,
     UsdGpuHour,
     UsdKwMonth,
+    Watts,
 )
 from tokenworks.spec.service import ROUTING, Pool, Service
 from tokenworks.spec.serving import Serving
 from tokenworks.spec.site import Site
 
-__all__ = ["ROUTING", "Factory", "Own", "Pool", "Rent", "Run", "Service", "Site", "System", "Workload"]
+__all__ = ["ROUTING", "Factory", "Network", "Own", "Pool", "Rent", "Run", "Service", "Site", "System", "Workload"]
 
 
 YEAR_S = 31_557_600.0
@@ -55,6 +56,13 @@ class Rent(Part):
     usd_gpu_h: UsdGpuHour | None = Field(None, alias="price", description="per GPU and hour; none: catalogue")
 
 
+class Network(Part):
+    """What joins systems: switches, optics and cables outside them. Per system, its share of the whole."""
+
+    price_usd: Usd = Field(0.0, alias="price", description="bought on the terms of the system; none where it is rented")
+    watts: Watts = Field(0.0, alias="power", description="IT power at its own inlets, whatever the load")
+
+
 class System(Part):
     """Servers or racks of one kind."""
 
@@ -68,10 +76,14 @@ class System(Part):
         None, alias="colocation", description="space and cooling plant per kW of nameplate; none: the region's"
     )
 
+    network: Network | None = Field(None, description="what joins the systems, per system; none: not counted")
+
     @model_validator(mode="after")
     def _one_way_to_pay(self) -> System:
         if self.own and self.rent:
             raise ValueError("a system is owned or rented, not both")
+        if self.rent and self.network and self.network.price_usd:
+            raise MisfitError(("network.price", "the rent of a system includes its network: leave the price out"))
         return self
 
 

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from tokenworks.spec.agents import Answers
 from tokenworks.spec.demand import Arrivals, Lengths, Scale, Sessions, Workload
-from tokenworks.spec.factory import Own, Rent, Run, System
+from tokenworks.spec.factory import Network, Own, Rent, Run, System
 from tokenworks.spec.fleet import FleetOf, Kubernetes, Processes
 from tokenworks.spec.part import Part
 from tokenworks.spec.pue import PueTable
@@ -29,6 +29,7 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("systems[]", System),
     ("systems[].own", Own),
     ("systems[].rent", Rent),
+    ("systems[].network", Network),
     ("services[]", Service),
     ("services[].slo", Slo),
     ("services[].prefill, .decode", Pool),

@@ -130,7 +130,7 @@ def test_a_mesh_has_wires_and_no_switches():
         (["dgx-b300", "8", "--fabric", "quantum-2", "--planes", "1"], "at least 2"),
         (["dgx-h100", "9999999999"], "a cluster has 1 to 1,000,000,000 GPUs"),
         (["dgx-h900", "8"], "Did you mean dgx-h200, dgx-h100"),
-        (["dgx-h100", "8", "--out", "picture.gif"], "a picture ends in .html or .svg"),
+        (["dgx-h100", "8", "--out", "picture.gif"], "a picture ends in .html, .svg, .png"),
     ],
 )
 def test_what_cannot_be_is_named(words, said, tmp_path, monkeypatch, capsys):

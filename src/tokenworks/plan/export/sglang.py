@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from tokenworks.plan.export.memory_share import device_share
 from tokenworks.plan.export.record import Arguments, Record, Shell
-from tokenworks.plan.export.text import comments, mapping, script_bytes, yaml_bytes
+from tokenworks.plan.export.single import single_head
+from tokenworks.plan.export.text import mapping, script_bytes, yaml_bytes
 from tokenworks.plan.export.units import Unit
 from tokenworks.plan.export.weights import precision
 
@@ -152,12 +153,7 @@ def files(all_units: Sequence[Unit], record: Record, title: str) -> dict[str, by
     made: dict[str, bytes] = {}
     for unit in all_units:
         words = serve(unit, record)
-        record.lacks(unit, "workers", f"a command starts one replica: start it {unit.count} times")
-        record.lacks(unit, "routing", "SGLang serves one replica; a router stands before its replicas")
-        record.finish(unit, NAME)
-        head = comments(
-            f"{title}: {unit.name}, {unit.count} of these, {unit.deployment.gpus} GPUs each.", record.of_unit(unit)
-        )
+        head = single_head(unit, record, title, NAME)
         if unit.disaggregated:
             head.append("python3 -m sglang_router.launch_router --pd-disaggregation joins prefill and decode.")
         joined = multi_node(

@@ -10,7 +10,8 @@ from tokenworks import catalog
 from tokenworks.errors import UnsupportedError
 from tokenworks.plan.export.memory_share import device_share
 from tokenworks.plan.export.record import Arguments, Record, Shell
-from tokenworks.plan.export.text import comments, mapping, script_bytes, yaml_bytes
+from tokenworks.plan.export.single import single_head
+from tokenworks.plan.export.text import mapping, script_bytes, yaml_bytes
 from tokenworks.plan.export.units import Unit
 from tokenworks.plan.export.weights import precision
 
@@ -147,12 +148,7 @@ def files(all_units: Sequence[Unit], record: Record, title: str) -> dict[str, by
     made: dict[str, bytes] = {}
     for unit in all_units:
         words = serve(unit, record)
-        record.lacks(unit, "workers", f"a command starts one replica: start it {unit.count} times")
-        record.lacks(unit, "routing", "vLLM serves one replica; a router stands before its replicas")
-        record.finish(unit, NAME)
-        head = comments(
-            f"{title}: {unit.name}, {unit.count} of these, {unit.deployment.gpus} GPUs each.", record.of_unit(unit)
-        )
+        head = single_head(unit, record, title, NAME)
         if unit.disaggregated:
             head.append(
                 "Prefill and decode need a proxy that sends each request through both, as Dynamo or llm-d bring one."

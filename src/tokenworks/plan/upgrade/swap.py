@@ -9,7 +9,7 @@ from tokenworks import catalog
 from tokenworks.catalog import UnknownEntryError
 from tokenworks.spec.checks import fixed_gpus, gpus_of
 from tokenworks.spec.demand import COUNTED, Scale, Workload, scale_text
-from tokenworks.spec.factory import Factory, Own, Rent, Service, System
+from tokenworks.spec.factory import Factory, Network, Own, Rent, Service, System
 from tokenworks.spec.loading import as_dict
 from tokenworks.spec.site_checks import cools, rack_limit_w, rack_w
 
@@ -41,11 +41,21 @@ def exchanged(
 
 def paid(system: System, new: str, count: int) -> System:
     """So many of a newer system, paid for as today: bought at the catalogue's price with the same life, residual and
-    maintenance, or rented at the catalogue's price; bought where it has no rental price."""
+    maintenance, or rented at the catalogue's price; bought where it has no rental price. A stated network stays as large
+    per GPU."""
+    common = {"system": new, "count": count, "network": _network(system, new)}
     if system.rent and _rented(new):
-        return system.model_copy(update={"system": new, "count": count, "rent": Rent()})  # type: ignore[call-arg]
+        return system.model_copy(update={**common, "rent": Rent()})  # type: ignore[call-arg]
     own = system.own.model_copy(update={"price_usd": None}) if system.own else Own()  # type: ignore[call-arg]
-    return system.model_copy(update={"system": new, "count": count, "own": own, "rent": None})
+    return system.model_copy(update={**common, "own": own, "rent": None})
+
+
+def _network(system: System, new: str) -> Network | None:
+    if system.network is None:
+        return None
+    grown = catalog.load("systems", new)["gpus"] / catalog.load("systems", system.system)["gpus"]
+    of = system.network
+    return of.model_copy(update={"price_usd": of.price_usd * grown, "watts": of.watts * grown})
 
 
 def _rented(new: str) -> bool:

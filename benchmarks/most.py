@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from closed_loop import SPREAD, ClosedLoop, Lengths, Limits, Stand
 from numpy.typing import NDArray
+from pools import best_of_shapes, pools
 
 from tokenworks.errors import InputError
 from tokenworks.physics.deployment import Deployment
 from tokenworks.plan.allowed import Allowed
 from tokenworks.plan.ask import Array, Ask
-from tokenworks.plan.closed_loop import SPREAD, ClosedLoop, Lengths, Limits, Stand
-from tokenworks.plan.pools import best_of_shapes, pools
 from tokenworks.plan.shapes import shapes
 from tokenworks.plan.wide import Wide, wide
 
