@@ -118,7 +118,12 @@ def test_answers_have_openais_shape_and_the_tokens_that_were_asked_for(fast_mach
     assert events[-1]["usage"]["completion_tokens"] == 5
     assert stream[2].endswith(b"data: [DONE]\n\n")
     told = json.loads(stated[2])
-    assert told["usage"] == {"prompt_tokens": 100, "completion_tokens": 3, "total_tokens": 103}
+    assert told["usage"] == {
+        "prompt_tokens": 100,
+        "completion_tokens": 3,
+        "total_tokens": 103,
+        "energy_uj": told["usage"]["energy_uj"],
+    }
     assert told["choices"][0]["finish_reason"] == "stop"
 
 

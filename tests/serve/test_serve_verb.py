@@ -75,7 +75,7 @@ def test_it_serves_until_it_is_asked_to_stop(tmp_path, desk):
         (UPSTREAM.replace("http:", "ftp:"), [], "is no address"),
         (UPSTREAM.replace("http://", "http://user:secret@"), [], "an address holds no user or password"),
         ("serve: {aliases: {gpt: chad}}\n", [], "no service 'chad'"),
-        ("serve: {retry: 2}\n", [], "unknown key. Did you mean retries?"),
+        ("serve: {retry: 2}\n", [], "unknown key. Did you mean retries"),
         ("serve: {connect: 2}\n", [], "has no unit"),
     ],
 )

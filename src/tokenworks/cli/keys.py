@@ -1,4 +1,4 @@
-"""`tokenworks keys add|list|revoke`: who may ask the gateway."""
+"""`tokenworks keys add|list|revoke|audit`: who may ask the gateway, and who let them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ ENVIRONMENT = "TOKENWORKS_KEYS"
 
 
 def register(verbs: Any) -> None:
-    parser = verbs.add_parser("keys", help="API keys of the gateway: add, list, revoke")
+    parser = verbs.add_parser("keys", help="API keys of the gateway: add, list, revoke, audit")
     tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True)
     add = _task(tasks, "add", "make a key; its text is shown once and kept nowhere")
     add.add_argument("--tenant", required=True, help="whose tokens they are")
     add.add_argument("--name", default="", help="what the key is for")
-    add.add_argument("--scope", action="append", metavar="SCOPE", help="infer (default) or metrics; repeatable")
+    add.add_argument("--scope", action="append", metavar="SCOPE", help="infer (default), metrics or admin; repeatable")
     add.add_argument("--service", action="append", default=[], metavar="NAME", help="that it may ask (default: all)")
     add.add_argument("--expires", metavar="TIME", help="from now, e.g. 30 d (default: never)")
     add.set_defaults(run=_add)
@@ -29,6 +29,9 @@ def register(verbs: Any) -> None:
     revoke = _task(tasks, "revoke", "end a key; a running gateway knows within a second or two")
     revoke.add_argument("id", help="as `keys list` shows it")
     revoke.set_defaults(run=_revoke)
+    audit = _task(tasks, "audit", "check the log of admin actions beside the key file")
+    audit.add_argument("--log", metavar="FILE", help="another audit log")
+    audit.set_defaults(run=_audit)
 
 
 def _task(tasks: Any, name: str, text: str) -> argparse.ArgumentParser:
@@ -95,6 +98,18 @@ def _revoke(args: argparse.Namespace) -> int:
 
     key = revoke(path_of(args), args.id)
     print(json.dumps(_row(key)) if args.json else f"revoked {key.id} of {key.tenant}")
+    return 0
+
+
+def _audit(args: argparse.Namespace) -> int:
+    import json
+    from pathlib import Path
+
+    from tokenworks.serve.audit import beside, verified
+
+    path = Path(args.log) if args.log else beside(path_of(args))
+    count, last = verified(path)
+    print(json.dumps({"actions": count, "last_sha256": last}) if args.json else f"{count} actions, whole; last {last}")
     return 0
 
 

@@ -16,32 +16,33 @@ class BreakerRules:
 class Breaker:
     """Closed: used. Open: left alone until ``retry_s`` on the loop's clock; then one request at a time tries."""
 
-    __slots__ = ("_in_a_row", "_openings", "retry_s", "rules", "trying")
+    __slots__ = ("_in_a_row", "_openings", "drained", "retry_s", "rules", "trying")
 
     def __init__(self, rules: BreakerRules):
         self.rules = rules
         self._in_a_row = self._openings = 0
         self.retry_s = 0.0
         self.trying = False
+        self.drained = False  # by somebody's wish: open until that is taken back, whatever the upstream does
 
     @property
     def closed(self) -> bool:
-        return not self._openings
+        return not self._openings and not self.drained
 
     def may_try(self, now_s: float) -> bool:
         """Whether an open one is due for a trial."""
-        return not self.closed and not self.trying and now_s >= self.retry_s
+        return bool(self._openings) and not self.drained and not self.trying and now_s >= self.retry_s
 
     def success(self) -> bool:
         """Whether this closed it."""
-        opened = not self.closed
+        opened = bool(self._openings)
         self._in_a_row = self._openings = 0
         self.trying = False
         return opened
 
     def failure(self, now_s: float) -> bool:
         """Whether this opened it."""
-        was_closed, self.trying = self.closed, False
+        was_closed, self.trying = not self._openings, False
         self._in_a_row += 1
         if was_closed and self._in_a_row < self.rules.failures:
             return False

@@ -12,6 +12,7 @@ import msgspec
 
 from tokenworks.serve import metrics
 from tokenworks.serve.access import Access, may_ask
+from tokenworks.serve.admin import PREFIX, Admin
 from tokenworks.serve.body.splice import read
 from tokenworks.serve.course import Course
 from tokenworks.serve.http.replies import JSON
@@ -27,6 +28,7 @@ from tokenworks.serve.split import Split
 from tokenworks.serve.steering_metrics import HELP as STEERING_HELP
 from tokenworks.serve.steering_metrics import steering_lines
 from tokenworks.serve.tally import Tally
+from tokenworks.serve.telemetry.trace import Tracing
 
 log = logging.getLogger("tokenworks.serve")
 OPERATIONS = {
@@ -45,6 +47,8 @@ class Gateway:
     ):  # fmt: skip
         self.factory, self.access, self.meter = factory, access, meter
         self.draining = False
+        self.tracing: Tracing | None = None
+        self.admin: Admin | None = None
         self._loop, self._board = loop, board
         read(b'{"model":""}')  # compiled before the first caller waits for it
         self.serve(services, aliases, splits)
@@ -94,11 +98,15 @@ class Gateway:
             time.time_ns() // 1000,
             run_of(request.headers),
         )
+        if self.tracing:
+            attempt.trace = self.tracing.joined(request.headers, attempt.id)
         tally = Tally(attempt, self.meter, served.metrics, request.arrived_s)
         try:
             standby = [s for s in served.standby if may_ask(key, s.name)] if served.standby else ()
             course = Course(served, body, standby)
-            Relay(course, Question(request, body, course), tally, connection, self._loop).start(request.headers)
+            Relay(course, Question(request, body, course, attempt.trace), tally, connection, self._loop).start(
+                request.headers
+            )
         except Refused as refused:
             served.metrics.answered(refused.status)
             raise
@@ -113,6 +121,9 @@ class Gateway:
     # ------------------------------------------------------------------ what can be looked at
 
     def _get(self, request: Request, connection: ServerConnection) -> None:
+        if self.admin and request.path.startswith(PREFIX):
+            self.admin.handle(request, connection, self)
+            return
         page = self._gets.get(request.path)
         if page is None:
             if request.path.startswith(b"/v1/models/") and request.method == b"GET":

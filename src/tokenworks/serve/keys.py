@@ -19,9 +19,10 @@ from pathlib import Path
 import msgspec
 
 from tokenworks.errors import InputError, OutputError
+from tokenworks.serve import audit
 from tokenworks.serve.stamp import stamp
 
-SCOPES = ("infer", "metrics")
+SCOPES = ("infer", "metrics", "admin")
 
 
 class Key(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -84,6 +85,7 @@ def add(
     )
     with _changing(path) as keys:
         keys.append(key)
+        audit.record(audit.beside(path), audit.user(), "keys.add", number, tenant=tenant, scopes=list(scopes))
     return key, text
 
 
@@ -93,6 +95,7 @@ def revoke(path: Path, number: str) -> Key:
     with _changing(path) as keys:
         for place, key in enumerate(keys):
             if key.id == number:
+                audit.record(audit.beside(path), audit.user(), "keys.revoke", number, tenant=key.tenant)
                 keys[place] = key if key.revoked_s else msgspec.structs.replace(key, revoked_s=int(time.time()))
                 return keys[place]
         raise InputError(f"no key {number!r} in {path}; known are {', '.join(key.id for key in keys) or 'none'}")
@@ -130,21 +133,25 @@ class KeyRing:
 
     def __init__(self, path: Path):
         """Raises InputError."""
-        self._path = path
+        self.path = path
         self._stamp = stamp(path)
         self._take(load(path))
+
+    @property
+    def keys(self) -> list[Key]:
+        return [key for key, _ in self._keys.values()]
 
     def _take(self, keys: list[Key]) -> None:
         self._keys = {key.id.encode(): (key, bytes.fromhex(key.sha256)) for key in keys}
 
     def refresh(self) -> str:
         """Takes over a changed file; the reason, where it could not: the old keys then stay in force."""
-        seen = stamp(self._path)
+        seen = stamp(self.path)
         if seen == self._stamp:
             return ""
         self._stamp = seen
         try:
-            self._take(load(self._path))
+            self._take(load(self.path))
         except (InputError, ValueError) as error:
             return str(error)
         return ""

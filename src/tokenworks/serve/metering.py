@@ -16,6 +16,7 @@ from tokenworks.events.ledger_events import AnyEvent, UsageEvent
 from tokenworks.ledger import Receipt
 from tokenworks.serve.body.usage import Told
 from tokenworks.serve.http.request import Refused
+from tokenworks.serve.telemetry.trace import Trace
 
 log = logging.getLogger("tokenworks.serve")
 FEW, LINGER_S = 4, 0.01  # events of a group after which nobody waits; how long others wait for company
@@ -95,9 +96,16 @@ class Attempt:
     ttft_us: int | None = None
     duration_us: int | None = None
     failed: bool = False
+    trace: Trace | None = None  # None: spans are off
 
 
 Then = Callable[[bool], None]  # told whether the event is durable
+
+
+class Observer(Protocol):
+    """Hears of every event as it is handed to the ledger, on the event loop."""
+
+    def observe(self, event: UsageEvent, trace: Trace | None) -> None: ...
 
 
 class Commits(Protocol):
@@ -116,10 +124,14 @@ class Meter:
         self._waiting: list[tuple[UsageEvent, Then]] = []
         self._under_way = self._last = 0
         self.lost = 0  # events that the ledger did not take
+        self.observers: tuple[Observer, ...] = ()
 
     def write(self, attempt: Attempt, told: Told, then: Then) -> None:
         """``then`` is called once, never from in here."""
-        self._waiting.append((self._event(attempt, told), then))
+        event = self._event(attempt, told)
+        self._waiting.append((event, then))
+        for observer in self.observers:
+            observer.observe(event, attempt.trace)
         if not self._under_way:
             self._later()
 
@@ -190,6 +202,7 @@ class Meter:
             failed=attempt.failed,
             ttft_us=attempt.ttft_us,
             duration_us=attempt.duration_us,
+            energy_uj=told.energy_uj,
             tags={"request": attempt.request} if attempt.request else {},
             **attempt.run,  # type: ignore[arg-type]
         )

@@ -204,6 +204,11 @@ class Router:
         if self.breakers[i].failure(now_s):
             self._gather()
 
+    def drain(self, i: int, drained: bool) -> None:
+        """No new requests from here on, or new ones again; what it works on is not touched."""
+        self.breakers[i].drained = drained
+        self._gather()
+
     def undecided(self, i: int) -> None:
         """A trial whose caller left before the upstream showed whether it is well."""
         self.breakers[i].trying = False

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from tokenworks.ledger import GroupCommit, Ledger
 from tokenworks.serve.access import Access
+from tokenworks.serve.admin import admin_of
 from tokenworks.serve.building import limits_of, open_upstreams, splits_of
 from tokenworks.serve.gateway import Gateway
 from tokenworks.serve.http.listening import Listening, listen
@@ -25,6 +26,7 @@ from tokenworks.serve.outlook import Outlook
 from tokenworks.serve.processes.board import Board
 from tokenworks.serve.reloading import take_over_each
 from tokenworks.serve.served import Served
+from tokenworks.serve.telemetry.start import Observing
 from tokenworks.serve.tls import Certificate
 from tokenworks.spec.factory import Factory
 
@@ -63,6 +65,8 @@ async def front(
     check_events(services)
     splits = splits_of(factory, services)
     app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop, splits, door.board)
+    app.admin = admin_of(factory, ring, alone=door.board is None)
+    observing = Observing(factory, app)
     tls = door.certificate.context if door.certificate else None
     listening = await listen(app, limits_of(factory), door.host, door.port, opened=door.opened, tls=tls)
     upstream_sweep = Sweep(loop)
@@ -82,6 +86,7 @@ async def front(
         if cut:
             log.warning("%d answers were cut off at the end of the drain", cut)
         await meter.settle()
+        await observing.close()
         outlook.stop()
         listening.sweep.stop()
         upstream_sweep.stop()

@@ -5,37 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tokenworks.spec.address import Address
 from tokenworks.spec.fleet import FleetOf
 from tokenworks.spec.part import Name, Part
 from tokenworks.spec.quantities import Bytes, Wait
+from tokenworks.spec.telemetry import Telemetry
 from tokenworks.spec.traffic import Hedging, Queue, Split
 
 if TYPE_CHECKING:
     from tokenworks.spec.factory import Factory
 
 Requests = Annotated[int, Field(ge=0, le=1_000_000)]
-
-
-def _address(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        known = False
-    if not known or not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError(f"{text!r} is no address; write for example http://10.0.0.5:8000")
-    if parts.username or parts.password:
-        raise ValueError("an address holds no user or password: name a variable in key_env or a file in key_file")
-    if parts.query or parts.fragment:
-        raise ValueError(f"{text!r}: an address ends before ? and #")
-    return text
-
-
-Address = Annotated[str, AfterValidator(_address)]
 
 
 def _endpoint(text: str) -> str:
@@ -98,6 +81,9 @@ class Serving(Part):
     failures: int = Field(3, ge=1, le=1000, description="of an upstream in a row that open its circuit breaker")
     pause_s: Wait = Field(2.0, alias="pause", description="before it is tried again; doubles with every failed trial")
     drain_s: Wait = Field(30.0, alias="drain", description="time for requests in progress when the gateway stops")
+    telemetry: Telemetry = Field(Telemetry(), description="OpenTelemetry, a log of calls")  # type: ignore[call-arg]
+    admin: bool = Field(False, description="answer /admin, for keys of the scope admin")
+    audit: Name | None = Field(None, description="file of admin actions; none: beside the key file")
     tls_cert: Name | None = Field(None, description="file of a certificate chain (PEM), read again as it changes")
     tls_key: Name | None = Field(None, description="file of its key (PEM)")
 

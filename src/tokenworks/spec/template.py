@@ -16,6 +16,7 @@ from tokenworks.spec.scaling import Scaling
 from tokenworks.spec.service import Lora, Pool, Service, Slo, Speculative, Tier
 from tokenworks.spec.serving import Serving, Upstream
 from tokenworks.spec.site import Curtailment, Hall, Power, Site, Stage
+from tokenworks.spec.telemetry import Telemetry
 from tokenworks.spec.traffic import Hedging, Queue, Split
 
 PARTS: tuple[tuple[str, type[Part]], ...] = (
@@ -47,6 +48,7 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("serve.queue", Queue),
     ("serve.hedge", Hedging),
     ("serve.upstreams[]", Upstream),
+    ("serve.telemetry", Telemetry),
     ("serve.fleets[]", FleetOf),
     ("serve.fleets[].processes", Processes),
     ("serve.fleets[].kubernetes", Kubernetes),

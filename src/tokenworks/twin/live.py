@@ -14,7 +14,8 @@ import numpy as np
 from tokenworks.events.requests import Requests
 from tokenworks.physics.worker_model import WorkerModel
 from tokenworks.twin.cell import IN_SYSTEM, Cell, ServicePlan, TwinOptions
-from tokenworks.twin.reference import Reference, Request, _keys
+from tokenworks.twin.live_energy import EnergyShares
+from tokenworks.twin.reference import Rank, Reference, Request, Worker, _keys
 from tokenworks.twin.step_cost import pairs
 
 _pairs = pairs.py_func  # compiled, it has no door for Python
@@ -22,15 +23,31 @@ _pairs = pairs.py_func  # compiled, it has no door for Python
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a step brought a request: new tokens, and whether they were its last."""
+    """What a step brought a request: new tokens, and whether they were its last. ``energy_uj``: its dynamic energy so far."""
 
     request: Request
     tokens: int
     finished: bool
+    energy_uj: int
 
 
 class _Quick(Reference):
-    """Prefill chunks are counted in closed form: a live worker has no time to add up their keys one by one."""
+    """Prefill chunks are counted in closed form: a live worker has no time to add up their keys one by one. Every step's
+    dynamic joules are divided over its requests."""
+
+    def __init__(self, cell: Cell, requests: Requests, options: TwinOptions):
+        super().__init__(cell, requests, options)
+        self.shares = EnergyShares(_pairs)
+
+    def _end_step(self, worker: Worker, now: int) -> None:
+        self.shares.step(worker)
+        super()._end_step(worker, now)
+
+    def _enqueue(self, rank: Rank, request: Request, front: bool) -> None:
+        """At the front: preempted. A prefill that was not through is lost."""
+        if front and request.first < 0:
+            self.shares.lose(request.number)
+        super()._enqueue(rank, request, front)
 
     @staticmethod
     def _census(model: WorkerModel, rank: object, mixed: bool) -> tuple[int, int, int, list[int], list[int]]:
@@ -74,6 +91,11 @@ class LiveWorker:
         """Microjoules of all steps so far, static draw left out."""
         return self._worker.joules
 
+    @property
+    def shares(self) -> EnergyShares:
+        """Whose they were."""
+        return self._twin.shares
+
     def enter(self, prompt: int, output: int, now: int) -> Request | None:
         """A request of so many tokens (each ≥ 1) arrives; None where it does not fit the worker's KV cache. Steps that
         ended before must have been told by `advance`."""
@@ -96,14 +118,19 @@ class LiveWorker:
             yield (
                 tick,
                 [
-                    Progress(r, r.produced - before, r.finish == tick)
+                    Progress(r, r.produced - before, r.finish == tick, self._energy_uj(r, tick))
                     for r, before in running
                     if r.produced > before or r.finish == tick
                 ],
             )
 
+    def _energy_uj(self, request: Request, tick: int) -> int:
+        shares = self._twin.shares
+        return shares.settle(request.number) if request.finish == tick else shares.of(request.number)
+
     def drop(self, request: Request) -> None:
-        """Its caller has left: no step holds it from the next one on."""
+        """Its caller has left: no step holds it from the next one on, and what it used is lost."""
+        self._twin.shares.lose(request.number)
         for rank in self._worker.ranks:
             if request in rank.running:
                 rank.running.remove(request)

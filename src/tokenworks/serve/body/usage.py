@@ -9,7 +9,7 @@ import msgspec
 
 from tokenworks.ledger.ingest.buckets import UNKNOWN, Buckets, Shown, never_zero
 from tokenworks.ledger.ingest.openai import buckets_of
-from tokenworks.ledger.ingest.records import RefusedError
+from tokenworks.ledger.ingest.records import LARGEST, RefusedError
 
 PLAIN = Shown(text=True, tools=False)
 
@@ -29,10 +29,16 @@ class _Usual(msgspec.Struct, forbid_unknown_fields=True):
     total_tokens: int
     completion_tokens: int = 0
     prompt_tokens_details: _InputDetails | None = None
+    energy_uj: int | None = None
+
+
+class _Energy(msgspec.Struct):
+    energy_uj: int | None = None
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
 _decode_usual = msgspec.json.Decoder(_Usual).decode
+_decode_energy = msgspec.json.Decoder(_Energy).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,7 @@ class Told:
     buckets: Buckets
     source: str  # engine, estimate
     status: str  # final, partial, missing
+    energy_uj: int | None = None  # that the engine states: emulated ones do
 
 
 MISSING = Told(UNKNOWN, "engine", "missing")
@@ -62,10 +69,20 @@ def told(usage: bytes | None, counted: int, whole: bool) -> Told:
     status = "final" if whole else "partial"
     buckets = _buckets(usage) if usage is not None else None
     if buckets is not None:
-        return Told(buckets if whole else never_zero(buckets), "engine", status)
+        return Told(buckets if whole else never_zero(buckets), "engine", status, _energy_uj(usage))
     if counted:
         return Told(Buckets(None, None, None, counted, None, None), "estimate", status)
     return MISSING
+
+
+def _energy_uj(usage: bytes | None) -> int | None:
+    if usage is None or b'"energy_uj"' not in usage:
+        return None
+    try:
+        found = _decode_energy(usage).energy_uj
+    except msgspec.MsgspecError:
+        return None
+    return found if found is not None and 0 <= found <= LARGEST else None
 
 
 def _buckets(usage: bytes) -> Buckets | None:

@@ -21,7 +21,7 @@ class Answer:
         self._chat, self._call, self._connection = chat, call, connection
         self._id = f"{'chatcmpl' if chat else 'cmpl'}-{number}"
         self._created = int(time.time())
-        self._made, self._state = 0, call.state
+        self._made, self._state, self._energy_uj = 0, call.state, 0
         self._said: list[str] = []  # of an answer that is given whole
         options = call.stream_options
         self._usage_last = bool(options and options.include_usage)
@@ -29,9 +29,10 @@ class Answer:
         if call.stream and not self._usage_always:
             self._before, self._after = _json(self._chunk(self._piece("\0"))).split(b"\\u0000")
 
-    def tell(self, tokens: int, last: bool) -> None:
-        """``tokens`` more are there."""
+    def tell(self, tokens: int, last: bool, energy_uj: int) -> None:
+        """``tokens`` more are there; the call has used ``energy_uj`` microjoules so far."""
         self._made += tokens
+        self._energy_uj = energy_uj
         text, self._state = words(self._state, tokens)
         if self._call.stream:
             self._stream(tokens, text, last)
@@ -82,4 +83,7 @@ class Answer:
 
     def usage(self) -> dict[str, int]:
         told = self._call.input_tokens
-        return {"prompt_tokens": told, "completion_tokens": self._made, "total_tokens": told + self._made}
+        return {
+            "prompt_tokens": told, "completion_tokens": self._made, "total_tokens": told + self._made,
+            "energy_uj": self._energy_uj,
+        }  # fmt: skip

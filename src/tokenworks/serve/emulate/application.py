@@ -66,13 +66,13 @@ class EmulatedEngines:
         self._number += 1
         answer, ticket = Answer(self._number, chat, call, connection), Ticket(self, worker)
 
-        def tell(tokens: int, last: bool) -> None:
+        def tell(tokens: int, last: bool, energy_uj: int) -> None:
             if last:
                 ticket.done()
-            answer.tell(tokens, last)
+            answer.tell(tokens, last, energy_uj)
 
         if not call.output_tokens:
-            tell(0, True)
+            tell(0, True, 0)
             return
         ticket.sequence = worker.ask(call.input_tokens, call.output_tokens, tell)
         if ticket.sequence is None:

@@ -10,7 +10,7 @@ from tokenworks.serve.emulate.clock import Clock
 from tokenworks.twin.live import LiveWorker
 from tokenworks.twin.reference import Request
 
-Tell = Callable[[int, bool], None]  # new tokens, and whether they were the last
+Tell = Callable[[int, bool, int], None]  # new tokens, whether they were the last, microjoules so far
 
 
 class EmulatedWorker:
@@ -45,7 +45,7 @@ class EmulatedWorker:
                     continue
                 if step.finished:
                     del self._tell[step.request.number]
-                tell(step.tokens, step.finished)
+                tell(step.tokens, step.finished, step.energy_uj)
 
     def _set(self) -> None:
         if self._timer:
