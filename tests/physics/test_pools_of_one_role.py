@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pools import family
 
 from tokenworks.accuracy.stand import in_role
 from tokenworks.physics.compile import compile_worker
@@ -12,7 +13,6 @@ from tokenworks.physics.pools import pool_speed
 from tokenworks.physics.terms import resolve
 from tokenworks.plan.allowed import Allowed
 from tokenworks.plan.ask import Ask
-from tokenworks.plan.pools import family
 from tokenworks.plan.shapes import survey
 from tokenworks.spec.loading import loads
 

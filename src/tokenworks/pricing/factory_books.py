@@ -6,7 +6,7 @@ run lasted. A factory file alone gives the capital path of whole months, but no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from tokenworks.economics.capital import SystemFacts
 from tokenworks.economics.facts import facts_of
 from tokenworks.economics.tariff import MONTH_S
 from tokenworks.errors import InputError
@@ -32,6 +33,7 @@ KEYS = {
     "maintenance": "maintenance",
     "staff": "staff",
     "depreciation": "depreciation",
+    "network": "depreciation",  # between systems, bought on their terms; its upkeep is in it
 }
 
 
@@ -135,6 +137,15 @@ def _spans(begin_us: int, end_us: int, labels: Sequence[str], name: str) -> dict
     return found
 
 
+def _monthly_usd(system: SystemFacts, length_s: float) -> Iterator[tuple[str, float]]:
+    """What is paid month by month; of the network between systems its upkeep, its price being bought with theirs."""
+    for cause, usd in system.costs_usd(length_s).items():
+        if cause == "network":
+            yield from system.kept_usd(system.network_usd, length_s).items()
+        else:
+            yield cause, usd
+
+
 def of_factory(factory: Factory, labels: Sequence[str]) -> FactoryCosts:
     """The capital path of whole months. Depreciation and investment follow from what is bought."""
     costs: dict[str, dict[str, Decimal]] = {}
@@ -143,12 +154,15 @@ def of_factory(factory: Factory, labels: Sequence[str]) -> FactoryCosts:
         for label in labels:
             period = month(label)
             of_month = costs.setdefault(label, {})
-            for cause, usd in system.costs_usd((period.end_us - period.start_us) / MICRO).items():
+            for cause, usd in _monthly_usd(system, (period.end_us - period.start_us) / MICRO):
                 key = KEYS[cause]
                 if key != "depreciation":
                     of_month[key] = total([of_month.get(key, Decimal(0)), rounded(Fraction(usd), DOLLAR)], DOLLAR)
         if system.owned:
-            price, residual = rounded(Fraction(system.price_usd), DOLLAR), Decimal(str(system.residual_share))
+            price, residual = (
+                rounded(Fraction(system.price_usd + system.network_usd), DOLLAR),
+                Decimal(str(system.residual_share)),
+            )
             bought.append(Bought(system.id, price, residual, max(1, round(system.life_s / MONTH_S))))
     return FactoryCosts(costs, tuple(bought), frozenset(KEYS.values()) - {"staff", "energy"})
 
