@@ -17,6 +17,7 @@ from tokenworks.events.ledger_events import CostEvent
 from tokenworks.ledger import Ledger
 from tokenworks.pricing.factory_books import Money, Part, RunBooks, of_factory, of_runs, tied
 from tokenworks.pricing.periods import month
+from tokenworks.spec.factory import Network
 
 FACTORY = """
 factory: small
@@ -83,6 +84,20 @@ def test_the_capital_path_of_whole_months(tmp_path):
     assert found.of("2026-01", "energy") == 0
     (bought,) = found.bought
     assert (float(bought.price), bought.life_months) == (box.price_usd, 48)
+
+
+def test_the_network_is_bought_and_kept_up_with_its_systems(tmp_path):
+    """Twice the price of hardware, twice the upkeep: as if the network were one more system of its price."""
+    (tmp_path / "f.yaml").write_text(FACTORY)
+    bare = load(tmp_path / "f.yaml")
+    (box,) = facts_of(bare).systems
+    (system,) = bare.systems
+    price = box.price_usd / system.count
+    joined = bare.model_copy(update={"systems": (system.model_copy(update={"network": Network(price=price)}),)})
+    one, two = (of_factory(factory, ["2026-01"]) for factory in (bare, joined))
+    assert float(two.of("2026-01", "maintenance")) == pytest.approx(2 * float(one.of("2026-01", "maintenance")), abs=0.011)
+    assert two.of("2026-01", "lease") == one.of("2026-01", "lease")
+    assert float(two.bought[0].price) == 2 * float(one.bought[0].price)
 
 
 MONEY = {
