@@ -17,7 +17,7 @@ import yaml
 from pages import section
 from pools import pools, ratios
 
-from tokenworks.plan import choose, descent, make
+from tokenworks.plan import choose, descent, make, rounds
 from tokenworks.plan.choose import search
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.market import Market, Picks
@@ -110,14 +110,14 @@ def large(name: str, tpot: str | None = None) -> Demand:
 
 
 def rehearsals(name: str) -> dict:
-    demand, handful = large(name), make.handful
+    demand, handful = large(name), rounds.handful
     few = make.make_plan(demand)
-    most = make.SURVIVORS
+    most = rounds.SURVIVORS
     try:
-        make.handful, make.SURVIVORS = spread, TIMES * most
+        rounds.handful, rounds.SURVIVORS = spread, TIMES * most
         many = make.make_plan(demand)
     finally:
-        make.handful, make.SURVIVORS = handful, most
+        rounds.handful, rounds.SURVIVORS = handful, most
     values = [p.best.figures["usd_per_mtok"] for p in (few, many)]
     return {
         "looked_at": [len(few.tried), len(many.tried)],

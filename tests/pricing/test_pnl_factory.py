@@ -95,7 +95,9 @@ def test_the_network_is_bought_and_kept_up_with_its_systems(tmp_path):
     price = box.price_usd / system.count
     joined = bare.model_copy(update={"systems": (system.model_copy(update={"network": Network(price=price)}),)})
     one, two = (of_factory(factory, ["2026-01"]) for factory in (bare, joined))
-    assert float(two.of("2026-01", "maintenance")) == pytest.approx(2 * float(one.of("2026-01", "maintenance")), abs=0.011)
+    assert float(two.of("2026-01", "maintenance")) == pytest.approx(
+        2 * float(one.of("2026-01", "maintenance")), abs=0.011
+    )
     assert two.of("2026-01", "lease") == one.of("2026-01", "lease")
     assert float(two.bought[0].price) == 2 * float(one.bought[0].price)
 

@@ -29,8 +29,8 @@ tokenworks_upstream_up{{service="a \\"b\\"",upstream="0"}} 1
 tokenworks_upstream_up{{service="a \\"b\\"",upstream="1"}} {up}
 tokenworks_upstream_outstanding{{service="a \\"b\\"",upstream="0"}} 3
 tokenworks_upstream_outstanding{{service="a \\"b\\"",upstream="1"}} 2
-tokenworks_upstream_watts{{service="a \\"b\\"",upstream="0"}} 700
-tokenworks_usd_per_hour{{service="a \\"b\\""}} 3.6
+tokenworks_upstream_power_watts{{service="a \\"b\\"",upstream="0"}} 700
+tokenworks_usd_per_hour 3.6
 tokenworks_events_lost_total 0
 """
 

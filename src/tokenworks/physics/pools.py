@@ -33,12 +33,13 @@ def side_by_side(deployment: Deployment, cell_gpus: int, system_gpus: int) -> De
 
 def pool_speed(deployment: Deployment, role: str) -> float:
     """How much faster workers with one ``role`` (prefill, decode) are than the model of mixing ones says, fitted on
-    disaggregated runs with stated degrees."""
+    disaggregated runs with stated degrees; for what was not measured (models without experts) it is 1."""
     known = {
         "role": role,
         "engine": catalog.load("engines", deployment.engine)["base"],
         "generation": catalog.load("accelerators", deployment.accelerator)["generation"],
         "attention_dp": deployment.dp > 1,
+        "experts": bool(catalog.load("models", deployment.model)["experts"]),
     }
     for pool in catalog.load("harnesses", "inferencex").extra["pools"]:
         if all(known[key] == pool[key] for key in known if key in pool):

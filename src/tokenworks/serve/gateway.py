@@ -47,6 +47,7 @@ class Gateway:
     ):  # fmt: skip
         self.factory, self.access, self.meter = factory, access, meter
         self.draining = False
+        self.usd_h = 0.0  # of the factory's systems, energy apart
         self.tracing: Tracing | None = None
         self.admin: Admin | None = None
         self._loop, self._board = loop, board
@@ -183,6 +184,7 @@ class Gateway:
         parts += [_upstream_lines(s) for s in self.services]
         parts += [steering_lines(s) for s in self.services]
         parts.append({"tokenworks_events_lost_total": [f"tokenworks_events_lost_total {self.meter.lost}"]})
+        parts.append({"tokenworks_usd_per_hour": [f"tokenworks_usd_per_hour {self.usd_h:.6f}"]})
         parts.append(metrics.process_lines())
         return parts
 

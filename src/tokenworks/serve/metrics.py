@@ -62,6 +62,7 @@ HELP = {
     "tokenworks_upstream_up": ("gauge", "0 while the circuit breaker is open."),
     "tokenworks_upstream_outstanding": ("gauge", "Requests that an upstream works on."),
     "tokenworks_events_lost_total": ("counter", "Events that the ledger did not take."),
+    "tokenworks_usd_per_hour": ("gauge", "Planned dollars of the factory's systems, energy apart."),
     "process_cpu_seconds_total": ("counter", "Processor time, user and system."),
     "process_resident_memory_bytes": ("gauge", "Resident memory."),
     "process_open_fds": ("gauge", "Open files and sockets."),

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from tokenworks.economics.facts import facts_of
 from tokenworks.ledger import GroupCommit, Ledger
 from tokenworks.serve.access import Access
 from tokenworks.serve.admin import admin_of
@@ -67,6 +68,7 @@ async def front(
     app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop, splits, door.board)
     app.admin = admin_of(factory, ring, alone=door.board is None)
     observing = Observing(factory, app)
+    app.usd_h = sum(usd for system in facts_of(factory).systems for usd in system.costs_usd(3600.0).values())
     tls = door.certificate.context if door.certificate else None
     listening = await listen(app, limits_of(factory), door.host, door.port, opened=door.opened, tls=tls)
     upstream_sweep = Sweep(loop)

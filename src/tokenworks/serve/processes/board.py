@@ -19,7 +19,11 @@ from tokenworks.serve.steering_metrics import HELP as STEERING_HELP
 
 Lines: TypeAlias = dict[str, list[str]]  # of a page, by the name of their metric
 INTERVAL_S = 0.5
-LEAST = ("tokenworks_upstream_up", "process_start_time_seconds")  # of all processes; other metrics add up
+LEAST = (
+    "tokenworks_upstream_up",
+    "process_start_time_seconds",
+    "tokenworks_usd_per_hour",
+)  # of all processes; other metrics add up
 GREATEST = (  # what engines say of themselves, to every process the same
     "tokenworks_upstream_elsewhere", "tokenworks_upstream_kv_used_ratio", "tokenworks_upstream_power_watts",
 )  # fmt: skip

@@ -9,8 +9,8 @@ from tokenworks.serve.top.samples import Samples
 
 TTFT, TPOT = "gen_ai_server_time_to_first_token_seconds", "gen_ai_server_time_per_output_token_seconds"
 TOKENS, ANSWERS, ACTIVE = "tokenworks_tokens_total", "tokenworks_requests_total", "tokenworks_active_requests"
-UP, OUTSTANDING, WAITING = "tokenworks_upstream_up", "tokenworks_upstream_outstanding", "tokenworks_waiting_requests"
-WATTS, USD_H, LOST = "tokenworks_upstream_watts", "tokenworks_usd_per_hour", "tokenworks_events_lost_total"
+UP, OUTSTANDING, WAITING = "tokenworks_upstream_up", "tokenworks_upstream_outstanding", "tokenworks_queue_length"
+WATTS, USD_H, LOST = "tokenworks_upstream_power_watts", "tokenworks_usd_per_hour", "tokenworks_events_lost_total"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,6 @@ class ServiceNow:
     tpot_p50_s: float | None
     tpot_p95_s: float | None
     watts: float | None
-    usd_h: float | None
     workers: tuple[Worker, ...]
 
 
@@ -59,6 +58,7 @@ class Now:
     seconds: float
     services: tuple[ServiceNow, ...]
     lost: int  # events that the ledger did not take, since the gateway began
+    usd_h: float | None  # of the factory's systems, without energy
 
     @property
     def output_tokens_s(self) -> float:
@@ -66,16 +66,8 @@ class Now:
 
     @property
     def watts(self) -> float | None:
-        return _sum([s.watts for s in self.services])
-
-    @property
-    def usd_h(self) -> float | None:
-        return _sum([s.usd_h for s in self.services])
-
-
-def _sum(values: Sequence[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return sum(known) if known else None
+        known = [s.watts for s in self.services if s.watts is not None]
+        return sum(known) if known else None
 
 
 def now(before: Reading, after: Reading) -> Now:
@@ -86,6 +78,7 @@ def now(before: Reading, after: Reading) -> Now:
         seconds,
         tuple(_service(name, before.page, after.page, seconds) for name in names),
         round(after.page.total(LOST) or 0),
+        after.page.total(USD_H),
     )
 
 
@@ -101,7 +94,7 @@ def _service(name: str, before: Samples, after: Samples, seconds: float) -> Serv
         name, rate(ANSWERS), refused, rate(ANSWERS, status="499"), rate(TOKENS, type="input"),
         rate(TOKENS, type="output"), round(after.total(ACTIVE, service=name) or 0),
         None if waiting is None else round(waiting), ttft50, ttft95, tpot50, tpot95,
-        after.total(WATTS, service=name), after.total(USD_H, service=name), _workers(after, name),
+        after.total(WATTS, service=name), _workers(after, name),
     )  # fmt: skip
 
 
