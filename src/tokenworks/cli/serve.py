@@ -11,6 +11,7 @@ from tokenworks.cli.ledger_place import opened, place_arguments, place_of
 
 if TYPE_CHECKING:
     from tokenworks.serve.keys import KeyRing
+    from tokenworks.serve.limits.start import Place
     from tokenworks.spec.factory import Factory
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -30,6 +31,10 @@ def register(verbs: Any) -> None:
         help="emulated answers at a time, at most (default: as many as the workers batch)",
     )  # fmt: skip
     parser.add_argument("--keys", metavar="FILE", help=f"API keys (default: ${KEYS}; none: whoever reaches the port)")
+    parser.add_argument(
+        "--reservations", metavar="FOLDER",
+        help="of this machine's journals of budgets (default: beside the ledger's file, or ./tokenworks-reservations)",
+    )  # fmt: skip
     place_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -64,6 +69,15 @@ def _ring(args: argparse.Namespace) -> KeyRing | None:
     return KeyRing(Path(file)) if file else None
 
 
+def _budgets(args: argparse.Namespace) -> Place:
+    from pathlib import Path
+
+    from tokenworks.serve.limits.start import Place, beside
+
+    place = beside(place_of(args))
+    return Place(place.base, Path(args.reservations)) if args.reservations else place
+
+
 async def _serve(args: argparse.Namespace, factory: Factory, ring: KeyRing | None) -> int:
     from contextlib import AsyncExitStack
 
@@ -79,7 +93,9 @@ async def _serve(args: argparse.Namespace, factory: Factory, ring: KeyRing | Non
             upstreams = upstreams_of(factory)
         services = services_of(factory, upstreams)
         ledger = stack.enter_context(opened(args))
-        listening = await stack.enter_async_context(gateway(factory, services, ledger, ring, args.host, args.port))
+        listening = await stack.enter_async_context(
+            gateway(factory, services, ledger, ring, args.host, args.port, _budgets(args))
+        )
 
         def said() -> None:
             names = ", ".join(s.name for s in services)

@@ -17,6 +17,8 @@ from tokenworks.serve.http.replies import JSON
 from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.keys import Key
+from tokenworks.serve.limits.admission import Call, Limits
+from tokenworks.serve.limits.grant import Grant
 from tokenworks.serve.metering import Attempt, Meter, run_of, uuid7
 from tokenworks.serve.relay import Relay
 from tokenworks.serve.served import Served
@@ -35,8 +37,9 @@ class Gateway:
 
     def __init__(
         self, factory: str, services: Sequence[Served], aliases: Mapping[str, str], access: Access, meter: Meter,
-        loop: asyncio.AbstractEventLoop,
+        loop: asyncio.AbstractEventLoop, limits: Limits | None = None,
     ):  # fmt: skip
+        self._limits = limits
         self.factory, self.services, self.access, self.meter = factory, tuple(services), access, meter
         self.draining = False
         self._loop = loop
@@ -82,9 +85,20 @@ class Gateway:
             time.time_ns() // 1000,
             run_of(request.headers),
         )
-        tally = Tally(attempt, self.meter, served.metrics, request.arrived_s)
+
+        def go(grant: Grant | None) -> None:
+            tally = Tally(attempt, self.meter, served.metrics, request.arrived_s, grant)
+            Relay(served, request, grant.body if grant else body, tally, connection, self._loop).start()
+
+        def refuse(refused: Refused) -> None:
+            served.metrics.answered(refused.status)
+            connection.respond_error(refused)
+
         try:
-            Relay(served, request, body, tally, connection, self._loop).start()
+            if self._limits is None:
+                go(None)
+            else:
+                self._limits.admit(Call(key, body, attempt, operation != "embeddings"), connection, go, refuse)
         except Refused as refused:
             served.metrics.answered(refused.status)
             raise

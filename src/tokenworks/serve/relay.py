@@ -103,12 +103,15 @@ class Relay:
             chosen = router.take(self._session, self._loop.time(), tried)
         except Refused:
             return False
+        if not self._tally.next_attempt():
+            router.undecided(chosen)
+            router.release(chosen)
+            return False
         handle = self._handle
         self._leave_upstream()
         if handle:
             handle.abandon()
         self._upstream, self._open, self._tried = chosen, True, tried
-        self._tally.next_attempt()
         self._ask(False)
         return True
 
@@ -126,6 +129,8 @@ class Relay:
         self._type = headers.get(b"content-type", JSON)
         wait = headers.get(b"retry-after", b"") if status >= 400 else b""
         self._more = b"X-Request-Id: %b\r\n" % self._tally.request_id.encode()
+        if self._tally.grant:
+            self._more += self._tally.grant.lines()
         if wait:
             self._more += b"Retry-After: %b\r\n" % wait
         if status == 200 and self._type.startswith(EVENT_STREAM):
@@ -221,6 +226,8 @@ class Relay:
         if not durable:
             self._unmetered()
             return
+        if self._tally.grant:
+            self._more += self._tally.grant.cost_line()
         self._tally.end(200)
         self._connection.respond(200, b"".join(self._pieces), self._type, self._more)
 

@@ -22,6 +22,7 @@ from tokenworks.serve.http.limits import Limits
 from tokenworks.serve.http.server import Application, ServerConnection
 from tokenworks.serve.http.sweep import Sweep
 from tokenworks.serve.keys import KeyRing
+from tokenworks.serve.limits.start import Place, beside, limiting
 from tokenworks.serve.metering import Meter
 from tokenworks.serve.served import Served
 from tokenworks.spec.factory import Factory
@@ -91,13 +92,22 @@ async def listen(app: Application, limits: Limits, host: str, port: int) -> List
 
 @asynccontextmanager
 async def gateway(
-    factory: Factory, services: list[Served], ledger: Ledger, ring: KeyRing | None, host: str, port: int
+    factory: Factory,
+    services: list[Served],
+    ledger: Ledger,
+    ring: KeyRing | None,
+    host: str,
+    port: int,
+    budgets: Place | None = None,
 ) -> AsyncIterator[Listening]:
-    """A gateway that takes traffic until the block ends; then it drains, and what was metered is durable."""
+    """A gateway that takes traffic until the block ends; then it drains, and what was metered is durable. ``budgets``: where
+    they are kept; None: beside the ledger's file."""
     loop = asyncio.get_running_loop()
-    async with GroupCommit(ledger) as group:
-        meter = Meter(group, f"gateway/{factory.name}/{socket.gethostname()}/{os.getpid()}")
-        app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop)
+    source = f"gateway/{factory.name}/{socket.gethostname()}/{os.getpid()}"
+    place = budgets or beside(ledger.store.place)
+    async with GroupCommit(ledger) as group, limiting(factory, ring is not None, group, source, place) as limits:
+        meter = Meter(group, source)
+        app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop, limits)
         listening = await listen(app, limits_of(factory), host, port)
         upstream_sweep = Sweep(loop)
         upstream_sweep.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from tokenworks.serve.body.usage import Told
+from tokenworks.serve.limits.grant import Grant
 from tokenworks.serve.metering import Attempt, Meter, Then, nobody, uuid7
 from tokenworks.serve.metrics import ServiceMetrics
 
@@ -12,10 +13,13 @@ from tokenworks.serve.metrics import ServiceMetrics
 class Tally:
     """Of one call. ``arrived_s``: by `time.perf_counter`."""
 
-    __slots__ = ("_active", "_arrived_s", "_attempt", "_meter", "_metrics", "written")
+    __slots__ = ("_active", "_arrived_s", "_attempt", "_meter", "_metrics", "grant", "written")
 
-    def __init__(self, attempt: Attempt, meter: Meter, metrics: ServiceMetrics, arrived_s: float):
+    def __init__(
+        self, attempt: Attempt, meter: Meter, metrics: ServiceMetrics, arrived_s: float, grant: Grant | None = None
+    ):
         self._attempt, self._meter, self._metrics, self._arrived_s = attempt, meter, metrics, arrived_s
+        self.grant = grant  # None: nothing is limited
         self._active = False
         self.written = False  # the present attempt's event
 
@@ -43,12 +47,16 @@ class Tally:
     def _since_us(self) -> int:
         return round((time.perf_counter() - self._arrived_s) * 1e6)
 
-    def next_attempt(self) -> None:
+    def next_attempt(self) -> bool:
+        """False where the budget does not hold another one."""
         attempt = self._attempt
-        self._metrics.retries += 1
         attempt.request = attempt.request or attempt.id
         attempt.id, attempt.attempt = uuid7(), attempt.attempt + 1
+        if self.grant and not self.grant.again(attempt):
+            return False
+        self._metrics.retries += 1
         self.written = False
+        return True
 
     def write(self, told: Told, then: Then = nobody, failed: bool = False) -> None:
         """Hands the event to the ledger; ``then`` hears whether it is durable."""
@@ -56,6 +64,8 @@ class Tally:
         self._attempt.failed = failed
         self._attempt.duration_us = self._since_us()
         self._count(told)
+        if self.grant:
+            then = self.grant.known(self._attempt, told, then)
         self._meter.write(self._attempt, told, then)
 
     def _count(self, told: Told) -> None:
@@ -74,3 +84,5 @@ class Tally:
             self._metrics.active -= 1
             self._metrics.answered(status)
             self._metrics.duration.observe(time.perf_counter() - self._arrived_s)
+            if self.grant:
+                self.grant.end()

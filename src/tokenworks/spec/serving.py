@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tokenworks.spec.limits import Bound, Budget, Rate, limit_findings
 from tokenworks.spec.part import Name, Part
 from tokenworks.spec.quantities import Bytes, Wait
 
@@ -65,6 +66,10 @@ class Serving(Part):
     body_bytes: Bytes = Field(16e6, alias="body", description="largest request")
     failures: int = Field(3, ge=1, le=1000, description="of an upstream in a row that open its circuit breaker")
     pause_s: Wait = Field(2.0, alias="pause", description="before it is tried again; doubles with every failed trial")
+    limits: tuple[Rate, ...] = Field((), description="how fast callers may ask")
+    budgets: tuple[Budget, ...] = Field((), description="what callers may spend")
+    bounds: tuple[Bound, ...] = Field((), description="of a call's tokens, by service; budgets need them")
+    price_plan: Name | None = Field(None, description="file of the price plan by which budgets count dollars")
     drain_s: Wait = Field(30.0, alias="drain", description="time for requests in progress when the gateway stops")
 
 
@@ -80,3 +85,4 @@ def serving_findings(factory: Factory) -> Iterator[tuple[tuple[Any, ...], str]]:
             yield ("serve", "aliases", alias), f"no service {service!r}; {known}"
         if alias in names:
             yield ("serve", "aliases", alias), "a service has this name already"
+    yield from limit_findings(factory)

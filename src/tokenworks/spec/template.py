@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from tokenworks.spec.agents import Answers
 from tokenworks.spec.demand import Arrivals, Lengths, Scale, Sessions, Workload
 from tokenworks.spec.factory import Own, Rent, Run, System
+from tokenworks.spec.limits import Bound, Budget, Rate
 from tokenworks.spec.part import Part
 from tokenworks.spec.pue import PueTable
 from tokenworks.spec.service import Lora, Pool, Service, Slo, Speculative, Tier
@@ -39,6 +40,9 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("run", Run),
     ("serve", Serving),
     ("serve.upstreams[]", Upstream),
+    ("serve.limits[]", Rate),
+    ("serve.budgets[]", Budget),
+    ("serve.bounds[]", Bound),
 )
 
 

@@ -48,8 +48,8 @@ class Call(msgspec.Struct):
 
     @property
     def output_tokens(self) -> int:
-        stated = self.emulate.output_tokens if self.emulate else None
-        return stated or self.limit or ANSWER_TOKENS
+        stated = (self.emulate.output_tokens if self.emulate else None) or self.limit or ANSWER_TOKENS
+        return min(stated, self.limit or stated)
 
     @property
     def limit(self) -> int | None:
