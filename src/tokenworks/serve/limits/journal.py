@@ -23,16 +23,16 @@ SIZE = 8 << 20  # bytes; grows where more is open at a time
 class Journal:
     """Of one gateway, from its start on."""
 
-    def __init__(self, folder: Path, owner: Owner):
+    def __init__(self, folder: Path, owner: Owner, size: int = SIZE):
         """Raises OutputError where the folder takes no file."""
         self.path = folder / (owner.gateway + SUFFIX)
-        self._owner = owner
-        self._handle = -1
+        self._owner, self._least = owner, size
+        self._map: mmap.mmap | None = None
         self.open: dict[int, bytes] = {}  # records of reservations that are open, as they stand in the file
         self.known: dict[int, bytes] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._begin({}, SIZE)
+            self._begin({}, size)
         except OSError as error:
             raise OutputError(f"cannot keep a journal of reservations in {folder}: {error.strerror}") from error
 
@@ -46,16 +46,18 @@ class Journal:
         handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         fcntl.flock(handle, fcntl.LOCK_EX)
         os.posix_fallocate(handle, 0, size)  # a full disk is found out here, not by a signal at a write
-        self._map, old = mmap.mmap(handle, size), self._handle
-        self._size, self._place, self._handle = size, 0, handle
+        old, self._map = self._map, mmap.mmap(handle, size)  # which keeps the lock: it has a descriptor of its own
+        os.close(handle)
+        self._size, self._place = size, 0
         for row in rows:
             self._append(row)
         os.replace(draft, self.path)
-        if old >= 0:
-            os.close(old)
+        if old:
+            old.close()
 
     def _append(self, row: bytes) -> None:
         """First the record, then its length: half of one is none."""
+        assert self._map
         start = self._place + SIZE_BYTES
         end = start + len(row)
         self._map[start:end] = row
@@ -66,11 +68,16 @@ class Journal:
         """Appends a record; ``spent``: by account, what all that is closed comes to, should the file be written anew."""
         row = encode(record)
         if self._place + len(row) + 2 * SIZE_BYTES > self._size:
-            self._begin(spent, SIZE)
+            self._begin(spent, self._least)
         self._append(row)
         return row
 
     def remove(self) -> None:
         """Everything is settled, and the store knows."""
         self.path.unlink(missing_ok=True)
-        os.close(self._handle)
+        self.close()
+
+    def close(self) -> None:
+        """From now on it is anybody's."""
+        if self._map:
+            self._map.close()

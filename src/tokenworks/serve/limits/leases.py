@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tokenworks.errors import TokenworksError
@@ -29,7 +29,10 @@ Waiter = Callable[[], None]
 class Leases:
     """The accounts of one gateway. Everything but the store's own work happens on the loop."""
 
-    def __init__(self, store: BudgetStore, gateway: str, pool: ThreadPoolExecutor, dropped: Callable[[Account], None]):
+    def __init__(
+        self, store: BudgetStore, gateway: str, pool: ThreadPoolExecutor, loop: asyncio.AbstractEventLoop,
+        dropped: Callable[[Account], None],
+    ):  # fmt: skip
         """``dropped``: told that an account was closed in the store, before its spending counts from 0."""
         self._store, self._gateway, self._pool, self._dropped = store, gateway, pool, dropped
         self.accounts: dict[str, Account] = {}
@@ -38,7 +41,7 @@ class Leases:
         self._needs: dict[Account, int] = {}
         self._waiters: list[Waiter] = []
         self._told: dict[Account, int] = {}  # spending that the store knows
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._wake = asyncio.Event()
 
     def account(self, name: str, limit: int) -> Account:
@@ -76,26 +79,25 @@ class Leases:
                 await asyncio.sleep(TICK_S)
 
     async def turn(self) -> None:
-        asks = self._asks()
-        waiters, self._waiters, self._needs = self._waiters, [], {}
-        self._low.clear()
+        asks, waiters = self.asks(), self._waiters
+        self._waiters = []
         try:
             if asks:
                 rows = list(asks.values())
                 leases = await self._loop.run_in_executor(self._pool, self._store.turn, self._gateway, rows)
-                for (account, ask), lease in zip(asks.items(), leases, strict=True):
-                    self._take(account, ask, lease)
+                self.take(asks, leases)
         finally:
             for waiter in waiters:
                 waiter()
 
-    def _asks(self) -> dict[Account, Ask]:
+    def asks(self) -> dict[Account, Ask]:
+        """What the next turn is about. What is given back is no longer held from here on."""
         now_s = self._loop.time()
-        asks = {account: self._ask(account, now_s) for account in self.accounts.values()}
         for account in self._needs:
-            if account not in asks:  # it was closed while somebody waited for it
-                self.accounts[account.name] = account
-                asks[account] = self._ask(account, now_s)
+            self.accounts.setdefault(account.name, account)  # it was closed while somebody waited for it
+        asks = {account: self._ask(account, now_s) for account in self.accounts.values()}
+        self._needs = {}
+        self._low.clear()
         return {account: ask for account, ask in asks.items() if ask is not None}
 
     def _ask(self, account: Account, now_s: float) -> Ask | None:
@@ -109,6 +111,11 @@ class Leases:
         account.held -= back
         ahead = max(0, _slice(account) - account.free) if wanted else 0
         return Ask(account.name, account.limit, need, ahead, back, account.spent, close)
+
+    def take(self, asks: Mapping[Account, Ask], leases: Sequence[Lease]) -> None:
+        """What the store granted."""
+        for (account, ask), lease in zip(asks.items(), leases, strict=True):
+            self._take(account, ask, lease)
 
     def _take(self, account: Account, ask: Ask, lease: Lease) -> None:
         account.held += lease.granted

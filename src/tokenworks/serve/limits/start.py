@@ -86,7 +86,7 @@ async def _desk(events: Events, source: str, place: Place) -> AsyncIterator[Desk
             await settle_dead(place.folder, events, finish)
             journal = Journal(place.folder, Owner(gateway, source, boot()))
             desk = Desk(journal)
-            desk.leases = Leases(store, gateway, pool, desk.dropped)
+            desk.leases = Leases(store, gateway, pool, loop, desk.dropped)
             tasks = [
                 loop.create_task(desk.leases.run()),
                 loop.create_task(_look(place.folder, events, finish)),
