@@ -25,7 +25,7 @@ from tokenworks.serve.limits.store import BudgetStore, SqliteBase
 from tokenworks.serve.metering import Attempt
 from tokenworks.spec.limits import Budget
 
-LIMITS = {"small": 500, "large": 3000}
+LIMITS = {"small": 150, "large": 600}
 RULES = [Rule.of(Budget(name=name, tokens=limit)) for name, limit in LIMITS.items()]
 
 
@@ -91,7 +91,7 @@ class Budgets(RuleBasedStateMachine):
     def any(self, pick):
         return self.gateways[pick % len(self.gateways)]
 
-    @rule(pick=st.integers(0, 3), inputs=st.integers(1, 60), outputs=st.integers(1, 90), which=st.sampled_from([[0], [1], [0, 1]]))
+    @rule(pick=st.integers(0, 3), inputs=st.integers(1, 60), outputs=st.integers(20, 90), which=st.sampled_from([[0], [1], [0, 1]]))
     def reserve(self, pick, inputs, outputs, which):
         gateway, bounded = self.any(pick), Bounded(inputs, outputs, 1)
         rules = [RULES[i] for i in which]
@@ -100,10 +100,12 @@ class Budgets(RuleBasedStateMachine):
         self.calls += 1
         attempt = Attempt(f"a{self.calls}", "t", "s", "m", "m", "chat", 1)
         reservation = gateway.desk.reserve(plea, attempt)
+        if not reservation:  # it waits for a lease
+            gateway.leases.wait([(a, n) for a, n in plea.amounts if a.free < n], lambda: None)
+            self.turn_of(gateway, heard=True)
+            reservation = gateway.desk.reserve(plea, attempt)
         if reservation:
             gateway.open.append((reservation, plea, attempt))
-        else:
-            gateway.leases.wait([(a, n) for a, n in plea.amounts if a.free < n], lambda: None)
 
     @rule(pick=st.integers(0, 3), place=st.integers(0, 50), share=st.floats(0, 1), known=st.booleans())
     def tell(self, pick, place, share, known):
@@ -136,7 +138,9 @@ class Budgets(RuleBasedStateMachine):
     def turn(self, pick, wait_s, heard):
         """``heard`` False: the store took it, and the gateway never learns."""
         self.clock.now_s += wait_s
-        gateway = self.any(pick)
+        self.turn_of(self.any(pick), heard)
+
+    def turn_of(self, gateway, heard):
         asks = gateway.leases.asks()
         if asks:
             leases = self.store.turn(gateway.name, list(asks.values()))
@@ -196,5 +200,5 @@ class Budgets(RuleBasedStateMachine):
         assert all(total[name] <= limit for name, limit in LIMITS.items())
 
 
-Budgets.TestCase.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+Budgets.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
 test_never_more_than_the_limit_and_in_the_end_what_was_used = Budgets.TestCase
