@@ -57,6 +57,8 @@ class Asked(msgspec.Struct):
     @property
     def prompts(self) -> int:
         """A list of texts, or of lists of token ids, is as many prompts; one of ids is one."""
+        if self.prompt is NOTHING:
+            return 1
         text = bytes(self.prompt)
         if not text.startswith(b"["):
             return 1
@@ -66,7 +68,8 @@ class Asked(msgspec.Struct):
     @property
     def stored(self) -> bool:
         """Whether part of the prompt lies with the engine."""
-        return any(bytes(raw) not in (b"", b"null") for raw in (self.previous_response_id, self.conversation))
+        stored = (self.previous_response_id, self.conversation)
+        return any(raw is not NOTHING and bytes(raw) != b"null" for raw in stored)
 
 
 _decode = msgspec.json.Decoder(Asked).decode
@@ -77,7 +80,7 @@ def asked_of(body: Body) -> Asked:
     try:
         asked = _decode(body.text)
         for name in UNBOUNDED:
-            if bytes(getattr(asked, name)):
+            if getattr(asked, name) is not NOTHING:
                 raise Refused(400, "no_bound", f"under a budget {name} is not taken: say max_tokens", param=name)
         return asked
     except msgspec.MsgspecError as error:

@@ -14,8 +14,8 @@ import msgspec
 
 from tokenworks.serve.body.splice import Body
 from tokenworks.serve.http.request import Refused
-from tokenworks.serve.limits.asked import Asked, asked_of
-from tokenworks.serve.limits.media import KINDS, Media, may_hold_media
+from tokenworks.serve.limits.asked import NOTHING, Asked, asked_of
+from tokenworks.serve.limits.media import KINDS, Media, may_hold_media, nests
 
 
 class Bounded(NamedTuple):
@@ -67,7 +67,7 @@ class Bounds:
         text = len(body.text) + (self.template_tokens or 0)
         text += (asked.emulate.input_tokens or 0) if asked.emulate else 0
         more = self._tools(asked)
-        if may_hold_media(body.text):
+        if (asked.input is not NOTHING or nests(body.text)) and may_hold_media(body.text):
             more = _sum(more, self._media(asked))
         context = self.context_tokens
         if more is None or asked.stored:
@@ -79,6 +79,8 @@ class Bounds:
 
     def _tools(self, asked: Asked) -> int | None:
         """Beyond the bytes that stand in the body; None: not declared."""
+        if asked.tools is NOTHING and asked.functions is NOTHING:
+            return 0
         size = sum(len(bytes(raw)) for raw in (asked.tools, asked.functions) if bytes(raw) not in (b"", b"null", b"[]"))
         if not size:
             return 0
