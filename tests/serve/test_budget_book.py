@@ -21,7 +21,7 @@ from tokenworks.serve.limits.leases import Leases
 from tokenworks.serve.limits.records import Owner
 from tokenworks.serve.limits.recovery import boot, settle_dead
 from tokenworks.serve.limits.rules import Rule, worst
-from tokenworks.serve.limits.store import BudgetStore, SqliteBase
+from tokenworks.serve.limits.store import Ask, BudgetStore, SqliteBase
 from tokenworks.serve.metering import Attempt
 from tokenworks.spec.limits import Budget
 
@@ -51,7 +51,7 @@ class Book(list):
 class Gateway:
     def __init__(self, number, store, folder, clock):
         self.name = f"g{number}"
-        self.journal = Journal(folder, Owner(self.name, self.name, boot()), size=2048)
+        self.journal = Journal(folder, Owner(self.name, self.name, boot(), "here"), size=2048)
         self.desk = Desk(self.journal)
         self.leases = self.desk.leases = Leases(store, self.name, None, clock, self.desk.dropped)
         self.open = []  # (reservation, plea, attempt)
@@ -91,7 +91,12 @@ class Budgets(RuleBasedStateMachine):
     def any(self, pick):
         return self.gateways[pick % len(self.gateways)]
 
-    @rule(pick=st.integers(0, 3), inputs=st.integers(1, 60), outputs=st.integers(20, 90), which=st.sampled_from([[0], [1], [0, 1]]))
+    @rule(
+        pick=st.integers(0, 3),
+        inputs=st.integers(1, 60),
+        outputs=st.integers(20, 90),
+        which=st.sampled_from([[0], [1], [0, 1]]),
+    )
     def reserve(self, pick, inputs, outputs, which):
         gateway, bounded = self.any(pick), Bounded(inputs, outputs, 1)
         rules = [RULES[i] for i in which]
@@ -134,7 +139,11 @@ class Budgets(RuleBasedStateMachine):
         if gateway.open:
             gateway.desk.release(gateway.open.pop(place % len(gateway.open))[0])
 
-    @rule(pick=st.integers(0, 3), wait_s=st.sampled_from([0.0, 0.3, 2.0, 20.0]), heard=st.sampled_from([True, True, True, False]))
+    @rule(
+        pick=st.integers(0, 3),
+        wait_s=st.sampled_from([0.0, 0.3, 2.0, 20.0]),
+        heard=st.sampled_from([True, True, True, False]),
+    )
     def turn(self, pick, wait_s, heard):
         """``heard`` False: the store took it, and the gateway never learns."""
         self.clock.now_s += wait_s
@@ -202,3 +211,41 @@ class Budgets(RuleBasedStateMachine):
 
 Budgets.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
 test_never_more_than_the_limit_and_in_the_end_what_was_used = Budgets.TestCase
+
+
+def test_an_account_that_was_closed_counts_anew_and_a_crash_after_it_counts_once():
+    """Ten tokens, a closed account, twenty tokens, a crash: thirty are settled."""
+    book = Budgets()
+    (gateway, _) = book.gateways
+
+    def call(tokens):
+        book.reserve(0, 1, tokens - 1, [0])
+        book.tell(0, 0, 1.0, True)
+        book.durable(0)
+
+    call(10)
+    book.turn(0, 20.0, True)  # long unused: closed
+    assert gateway.leases.accounts == {}
+    call(20)
+    book.crash(0)
+    book.teardown()
+    assert book.used["small"] == 30
+
+
+def test_a_machine_that_was_started_again_and_one_that_is_not_this_one():
+    """After another start of the machine the whole slice counts as spent; another machine's journal is left alone."""
+    import socket
+
+    book = Budgets()
+    for owner in (("g1", "old start", socket.gethostname()), ("g2", "other start", "elsewhere")):
+        name, started, host = owner
+        book.store.turn(name, [Ask("small|x|total", 150, 40, 0, 0, 0, False)])
+        Journal(book.folder / "more", Owner(name, name, started, host)).close()
+
+    async def finish(of, spent):
+        book.store.finish(of, spent)
+
+    asyncio.run(settle_dead(book.folder / "more", book.ledger, finish))
+    assert [p.stem for p in (book.folder / "more").glob("*.journal")] == ["g2"]
+    assert book.base.run("SELECT leased, settled FROM budget_accounts") == [(80, 40)]
+    assert book.base.run("SELECT gateway, held FROM budget_holdings") == [("g2", 40)]

@@ -147,12 +147,17 @@ def test_a_tenant_does_not_spend_or_see_anothers_budget(tmp_path):
     tokens = [keys.add(path, tenant)[1] for tenant in ("acme", "other")]
 
     async def case():
-        serve = {"budgets": [{"name": "a", "tenant": "acme", "tokens": 400}, {"name": "all", "tokens": 10**6}], "bounds": BOUNDS}
+        serve = {
+            "budgets": [{"name": "a", "tenant": "acme", "tokens": 400}, {"name": "all", "tokens": 10**6}],
+            "bounds": BOUNDS,
+        }
         async with front(tmp_path, Counting(), ring=KeyRing(path), **serve) as gate:
             mine, others = ([f"Authorization: Bearer {t}"] for t in tokens)
             first = await gate.post(ask(max_tokens=300), headers=mine)
-            return first, await gate.post(ask(max_tokens=300), headers=mine), await gate.post(
-                ask(max_tokens=300), headers=others
+            return (
+                first,
+                await gate.post(ask(max_tokens=300), headers=mine),
+                await gate.post(ask(max_tokens=300), headers=others),
             )
 
     first, second, other = run(case())

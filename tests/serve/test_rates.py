@@ -23,7 +23,9 @@ from tokenworks.serve.limits.rates import PriceBook
 PLAIN = {"model": "chat", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
 
 
-@given(limit=st.integers(1, 10**6), steps=st.lists(st.tuples(st.integers(0, 10**8), st.integers(-50, 200)), max_size=30))
+@given(
+    limit=st.integers(1, 10**6), steps=st.lists(st.tuples(st.integers(0, 10**8), st.integers(-50, 200)), max_size=30)
+)
 def test_a_bucket_is_exact(limit, steps):
     """Against fractions: no microsecond is lost, and the wait that it names is the shortest."""
     bucket, level, now_us = Bucket(limit, 0), Fraction(limit), 0
@@ -106,7 +108,9 @@ def picture(kind="image_url"):
 
 
 def test_pictures_count_by_their_declared_maximum():
-    declared = Bounds("chat", 10, 100_000, media_tokens=(("image", 700), ("audio", None), ("video", None), ("file", None)))
+    declared = Bounds(
+        "chat", 10, 100_000, media_tokens=(("image", 700), ("audio", None), ("video", None), ("file", None))
+    )
     body = picture()
     text = len(json.dumps(body)) - len(body["messages"][0]["content"][1]["image_url"]["url"])
     assert of(body, declared).inputs == text + 10 + 700
@@ -131,7 +135,9 @@ def test_a_body_has_at_least_the_bytes_of_its_text(text):
 
 
 def test_lowering_changes_the_limit_and_nothing_else():
-    body = read(b'{"model":"chat", "messages":[{"role":"user","content":"\\u00e9"}],"max_completion_tokens":90,"x":1.50}')
+    body = read(
+        b'{"model":"chat", "messages":[{"role":"user","content":"\\u00e9"}],"max_completion_tokens":90,"x":1.50}'
+    )
     assert lowered(body, asked_of(body), 7).text == (
         b'{"model":"chat","messages":[{"role":"user","content":"\\u00e9"}],"max_completion_tokens":7,"x":1.50}'
     )
@@ -149,7 +155,9 @@ def test_lowering_changes_the_limit_and_nothing_else():
 def test_a_plan_without_a_price_for_each_token_is_refused(price, said):
     from datetime import date
 
-    text = f"plan: p\ncurrency: USD\nversions: [{{id: v, from: 2020-01-01, prices: [{{id: t, meter: tokens, {price}}}]}}]"
+    text = (
+        f"plan: p\ncurrency: USD\nversions: [{{id: v, from: 2020-01-01, prices: [{{id: t, meter: tokens, {price}}}]}}]"
+    )
     with pytest.raises(InputError, match=said):
         PriceBook(parsed(text, Plan), ("m",), date(2026, 1, 1))
 

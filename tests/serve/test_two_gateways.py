@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from budget_gateway import gateways, start
-from live_gateway import ANSWER, Engine, run, several
+from live_gateway import ANSWER, Engine, several
 from postgres import NO_SERVER, SERVER, answers
 
 from tokenworks.ledger import Ledger
@@ -182,5 +182,7 @@ def test_what_a_killed_gateway_left_open_is_settled_by_the_other(tmp_path, kind)
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_five_hundred_callers_at_two_gateways(tmp_path, kind, record_property):
     statuses, share = exhausted(tmp_path, kind, 500, 200, 3_000_000, 100)
-    record_property("figure", f"{len(statuses)} calls, {statuses.count(429)} refused, {share:.4%} of the budget used, 0 over")
+    record_property(
+        "figure", f"{len(statuses)} calls, {statuses.count(429)} refused, {share:.4%} of the budget used, 0 over"
+    )
     assert share > 0.95

@@ -17,8 +17,9 @@ from tokenworks.serve.http.replies import JSON
 from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.keys import Key
-from tokenworks.serve.limits.admission import Call, Limits
+from tokenworks.serve.limits.admission import Limits
 from tokenworks.serve.limits.grant import Grant
+from tokenworks.serve.limits.waiting import Call
 from tokenworks.serve.metering import Attempt, Meter, run_of, uuid7
 from tokenworks.serve.relay import Relay
 from tokenworks.serve.served import Served

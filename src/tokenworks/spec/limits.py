@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from tokenworks.spec.part import Name, Part
-from tokenworks.spec.quantities import quantity
+from tokenworks.spec.quantities import Money
 
 if TYPE_CHECKING:
     from tokenworks.spec.factory import Factory
 
 Many = Annotated[int, Field(ge=1, le=10**15)]
 Tokens = Annotated[int, Field(ge=0, le=10**9)]
-Money = quantity(
-    {"": 1.0, "k": 1e3, "M": 1e6}, "$500", lambda value: f"{value:.12g}", most="$9 M", least="$0.000001"
-)  # the most that 63 bits of 10⁻¹² dollars hold
 
 
 class Whose(Part):
@@ -82,11 +79,15 @@ Findings = Iterator[tuple[tuple[Any, ...], str]]
 def limit_findings(factory: Factory) -> Findings:
     """Services that are not there, names that stand twice, dollars without prices."""
     serve, names = factory.serve, [s.name for s in factory.services]
-    parts = {"limits": serve.limits, "budgets": serve.budgets, "bounds": serve.bounds}
-    for kind, rows in parts.items():
-        for i, row in enumerate(rows):
-            if row.service is not None and row.service not in names:
-                yield ("serve", kind, i, "service"), f"no service {row.service!r}; known are {', '.join(names)}"
+    named: dict[str, list[str | None]] = {
+        "limits": [limit.service for limit in serve.limits],
+        "budgets": [budget.service for budget in serve.budgets],
+        "bounds": [bound.service for bound in serve.bounds],
+    }
+    for kind, services in named.items():
+        for i, service in enumerate(services):
+            if service is not None and service not in names:
+                yield ("serve", kind, i, "service"), f"no service {service!r}; known are {', '.join(names)}"
     yield from _twice("budgets", "name", [b.name for b in serve.budgets])
     yield from _twice("bounds", "service", [b.service for b in serve.bounds])
     for i, budget in enumerate(serve.budgets):

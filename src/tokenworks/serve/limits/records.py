@@ -15,11 +15,12 @@ SIZE_BYTES = 4  # of a record's length
 
 
 class Owner(msgspec.Struct, tag="owner", array_like=True):
-    """Whose journal it is, and since which start of the machine."""
+    """Whose journal it is, on which machine, and since which start of it."""
 
     gateway: str
     source: str  # of its events
     boot: str
+    host: str
 
 
 class Opened(msgspec.Struct, tag="opened", array_like=True, gc=False):

@@ -10,6 +10,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -53,6 +54,8 @@ async def settle_dead(folder: Path, events: Events, finish: Finish) -> int:
             continue
         try:
             found = replay(path.read_bytes())
+            if _foreign(found):
+                continue
             settled += await _settle(found, events, finish)
             path.unlink()
         except TokenworksError as error:
@@ -76,6 +79,11 @@ def _claimed(path: Path) -> int | None:
         pass
     os.close(handle)
     return None
+
+
+def _foreign(found: Found) -> bool:
+    """Of another machine, which shares the disk: its locks are not seen here, so its owner may live."""
+    return found.owner is not None and found.owner.boot != boot() and found.owner.host != socket.gethostname()
 
 
 async def _settle(found: Found, events: Events, finish: Finish) -> int:

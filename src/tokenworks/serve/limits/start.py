@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -84,7 +85,7 @@ async def _desk(events: Events, source: str, place: Place) -> AsyncIterator[Desk
 
         try:
             await settle_dead(place.folder, events, finish)
-            journal = Journal(place.folder, Owner(gateway, source, boot()))
+            journal = Journal(place.folder, Owner(gateway, source, boot(), socket.gethostname()))
             desk = Desk(journal)
             desk.leases = Leases(store, gateway, pool, loop, desk.dropped)
             tasks = [
