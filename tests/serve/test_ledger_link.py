@@ -55,13 +55,22 @@ def test_what_was_not_acknowledged_is_sent_again_and_stored_once(tmp_path):
                     await asyncio.sleep(0.003)
                     for gateway in list(keeper.gateways):
                         gateway.frames.transport.abort()
-            return await asyncio.gather(*futures)
+            receipts = await asyncio.gather(*futures)
+            for n in range(1000):  # until one was stored and cut off before it was acknowledged
+                if any(r.status == "duplicate" for r in receipts):
+                    break
+                last = link.submit(usage(len(receipts)))
+                await asyncio.sleep(n % 20 * 0.0002)
+                for gateway in list(keeper.gateways):
+                    gateway.frames.transport.abort()
+                receipts.append(await last)
+            return receipts
 
     with Ledger.open(tmp_path / "ledger.db") as ledger:
         receipts = run(case(ledger))
         assert {r.status for r in receipts} <= {"stored", "duplicate"}
         assert "duplicate" in {r.status for r in receipts}, "no connection was cut after its events were stored"
-        assert sorted(r.seq for r in receipts) == list(range(1, 3 * AT_ONCE + 1))
+        assert sorted(r.seq for r in receipts) == list(range(1, len(receipts) + 1))
 
 
 def test_the_door_may_open_later_and_patience_ends(tmp_path):

@@ -24,6 +24,9 @@ def register(verbs: Any) -> None:
     add.add_argument("--scope", action="append", metavar="SCOPE", help="infer (default), metrics or admin; repeatable")
     add.add_argument("--service", action="append", default=[], metavar="NAME", help="that it may ask (default: all)")
     add.add_argument("--expires", metavar="TIME", help="from now, e.g. 30 d (default: never)")
+    add.add_argument("--rpm", type=int, default=0, metavar="N", help="requests per minute (default: no limit)")
+    add.add_argument("--tpm", type=int, default=0, metavar="N", help="tokens per minute (default: no limit)")
+    add.add_argument("--concurrency", type=int, default=0, metavar="N", help="calls at a time (default: no limit)")
     add.set_defaults(run=_add)
     _task(tasks, "list", "whose keys there are, and their state").set_defaults(run=_list)
     revoke = _task(tasks, "revoke", "end a key; a running gateway knows within a second or two")
@@ -55,6 +58,7 @@ def _add(args: argparse.Namespace) -> int:
     key, text = add(
         path_of(args), args.tenant, name=args.name, scopes=tuple(args.scope or ("infer",)),
         services=tuple(args.service), lives_s=_seconds(args.expires),
+        rpm=args.rpm, tpm=args.tpm, concurrency=args.concurrency,
     )  # fmt: skip
     print(json.dumps({**_row(key), "key": text}) if args.json else text)
     return 0
@@ -120,4 +124,5 @@ def _row(key: Key) -> dict[str, Any]:
     return {
         "id": key.id, "state": key.state(time()), "tenant": key.tenant, "name": key.name, "scopes": list(key.scopes),
         "services": list(key.services), "created_s": key.created_s, "expires_s": key.expires_s,
+        "rpm": key.rpm, "tpm": key.tpm, "concurrency": key.concurrency,
     }  # fmt: skip

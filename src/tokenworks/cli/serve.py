@@ -12,6 +12,7 @@ from tokenworks.cli.ledger_place import opened, place_arguments, place_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tokenworks.serve.limits.start import Place
     from tokenworks.spec.factory import Factory
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -38,6 +39,10 @@ def register(verbs: Any) -> None:
     parser.add_argument("--tls-cert", metavar="FILE", help="certificate chain (PEM), read again as it changes")
     parser.add_argument("--tls-key", metavar="FILE", help="its key (PEM)")
     parser.add_argument("--reload", action="store_true", help="take the file over when it changes, not only at SIGHUP")
+    parser.add_argument(
+        "--reservations", metavar="FOLDER",
+        help="of this machine's journals of budgets (default: beside the ledger's file, or ./tokenworks-reservations)",
+    )  # fmt: skip
     place_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -82,6 +87,15 @@ def _greeting(args: argparse.Namespace, factory: Factory, port: int, more: str =
     print(f"{scheme}://{args.host}:{port}/v1 serves {names}; ledger {place_of(args)}{more}", flush=True)
 
 
+def _budgets(args: argparse.Namespace) -> Place:
+    from pathlib import Path
+
+    from tokenworks.serve.limits.start import Place, beside
+
+    place = beside(place_of(args))
+    return Place(place.base, Path(args.reservations)) if args.reservations else place
+
+
 async def _alone(args: argparse.Namespace, factory: Factory) -> int:
     """Gateway, ledger and emulated engines in this process."""
     import asyncio
@@ -108,7 +122,7 @@ async def _alone(args: argparse.Namespace, factory: Factory) -> int:
         services = services_of(factory, upstreams)
         group = await stack.enter_async_context(GroupCommit(stack.enter_context(opened(args))))
         await stack.enter_async_context(steered(factory, services, args.speed if args.emulate else 0.0))  # stops last
-        door = Door(args.host, args.port, certificate=certificate, factories=factories)
+        door = Door(args.host, args.port, certificate=certificate, factories=factories, budgets=_budgets(args))
         listening = await stack.enter_async_context(front(factory, services, group, ring, door))
         await _until_asked(args, lambda: _greeting(args, factory, listening.port), factories.put_nowait)
     return 0
@@ -126,6 +140,8 @@ async def _several(args: argparse.Namespace, factory: Factory) -> int:
 
     if factory.serve.fleets or any(s.scaling for s in factory.services):
         raise InputError(f"{args.file}: replicas that are scaled need one gateway process: leave --processes away")
+    if factory.serve.budgets:
+        raise InputError(f"{args.file}: budgets need one gateway process: leave --processes away")
     keys, files = _keys(args), _certificate(args, factory)
     if keys:
         KeyRing(Path(keys))

@@ -29,9 +29,9 @@ class PostgresStore:
     blob: type[bytes] | type[bytearray] = bytes
 
     def __init__(self, url: str, *, read_only: bool = False):
-        self._url, self._schema = _without_schema(url)
-        self.place = _without_password(url)
-        psycopg = _driver()
+        self._url, self._schema = without_schema(url)
+        self.place = without_password(url)
+        psycopg = driver()
         try:
             self._base: Connection[Any] = psycopg.connect(self._url, autocommit=True, connect_timeout=10)
         except psycopg.OperationalError as error:
@@ -125,7 +125,7 @@ class PostgresStore:
         self._base.close()
 
 
-def _driver() -> Any:
+def driver() -> Any:
     try:
         import psycopg
     except ImportError as error:
@@ -137,7 +137,7 @@ def _in_its_words(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")
 
 
-def _without_schema(url: str) -> tuple[str, str]:
+def without_schema(url: str) -> tuple[str, str]:
     """The URL as the driver takes it, and the schema."""
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))
@@ -147,7 +147,7 @@ def _without_schema(url: str) -> tuple[str, str]:
     return urlunsplit(parts._replace(query=urlencode(options))), schema
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
     parts = urlsplit(url)
     if parts.password is None:
         return url

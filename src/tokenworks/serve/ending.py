@@ -58,7 +58,8 @@ class Ending:
         """Header lines of the answer."""
         wait = self._incoming.wait
         retry = b"Retry-After: %b\r\n" % wait if wait else b""
-        return b"X-Request-Id: %b\r\n%b%b" % (self._tally.request_id.encode(), self._course.header, retry)
+        granted = self._tally.grant.lines() if self._tally.grant else b""
+        return b"X-Request-Id: %b\r\n%b%b%b" % (self._tally.request_id.encode(), self._course.header, retry, granted)
 
     # ------------------------------------------------------------------ the upstream is let go
 
@@ -102,7 +103,8 @@ class Ending:
             return
         self._course.prefilled()
         self._close(200)
-        self._connection.respond(200, self._incoming.body, self._incoming.kind, self._lines())
+        cost = self._tally.grant.cost_line() if self._tally.grant else b""
+        self._connection.respond(200, self._incoming.body, self._incoming.kind, self._lines() + cost)
 
     def _break_off(self, why: Refused) -> None:
         """What the SDKs raise as an error in the middle of a stream."""

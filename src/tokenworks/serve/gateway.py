@@ -19,6 +19,9 @@ from tokenworks.serve.http.replies import JSON
 from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.keys import Key
+from tokenworks.serve.limits.admission import Limits
+from tokenworks.serve.limits.grant import Grant
+from tokenworks.serve.limits.waiting import Call
 from tokenworks.serve.metering import Attempt, Meter, run_of, uuid7
 from tokenworks.serve.processes.board import Board
 from tokenworks.serve.question import Question
@@ -44,9 +47,11 @@ class Gateway:
     def __init__(
         self, factory: str, services: Sequence[Served], aliases: Mapping[str, str], access: Access, meter: Meter,
         loop: asyncio.AbstractEventLoop, splits: Mapping[str, Split] = {}, board: Board | None = None,
+        limits: Limits | None = None,
     ):  # fmt: skip
-        self.factory, self.access, self.meter = factory, access, meter
+        self.factory, self.access, self.meter, self._limits = factory, access, meter, limits
         self.draining = False
+        self.limits_said: tuple[object, ...] = ((), (), (), None)  # by the factory file, for whoever reads it again
         self.usd_h = 0.0  # of the factory's systems, energy apart
         self.tracing: Tracing | None = None
         self.admin: Admin | None = None
@@ -101,13 +106,25 @@ class Gateway:
         )
         if self.tracing:
             attempt.trace = self.tracing.joined(request.headers, attempt.id)
-        tally = Tally(attempt, self.meter, served.metrics, request.arrived_s)
+
+        def go(grant: Grant | None) -> None:
+            tally = Tally(attempt, self.meter, served.metrics, request.arrived_s, grant)
+            asked = grant.body if grant else body
+            # what is reserved is reserved for this service: another one may cost more
+            others = () if grant and grant.reserves else served.standby
+            course = Course(served, asked, [s for s in others if may_ask(key, s.name)])
+            question = Question(request, asked, course, attempt.trace)
+            Relay(course, question, tally, connection, self._loop).start(request.headers)
+
+        def refuse(refused: Refused) -> None:
+            served.metrics.answered(refused.status)
+            connection.respond_error(refused)
+
         try:
-            standby = [s for s in served.standby if may_ask(key, s.name)] if served.standby else ()
-            course = Course(served, body, standby)
-            Relay(course, Question(request, body, course, attempt.trace), tally, connection, self._loop).start(
-                request.headers
-            )
+            if self._limits is None:
+                go(None)
+            else:
+                self._limits.admit(Call(key, body, attempt, operation != "embeddings"), connection, go, refuse)
         except Refused as refused:
             served.metrics.answered(refused.status)
             raise

@@ -37,6 +37,9 @@ class Key(msgspec.Struct, frozen=True, omit_defaults=True):
     created_s: int = 0
     expires_s: int = 0
     revoked_s: int = 0
+    rpm: int = 0  # requests per minute; 0: no limit of its own
+    tpm: int = 0  # tokens per minute
+    concurrency: int = 0  # calls at a time
 
     def state(self, now_s: float) -> str:
         if self.revoked_s:
@@ -62,7 +65,7 @@ def load(path: Path) -> list[Key]:
 
 def add(
     path: Path, tenant: str, *, name: str = "", scopes: tuple[str, ...] = ("infer",), services: tuple[str, ...] = (),
-    lives_s: float = 0.0,
+    lives_s: float = 0.0, rpm: int = 0, tpm: int = 0, concurrency: int = 0,
 ) -> tuple[Key, str]:  # fmt: skip
     """Makes a key and stores its hash; returns it with its text, which is kept nowhere. Raises InputError."""
     if not tenant.strip() or not tenant.isprintable():
@@ -70,6 +73,8 @@ def add(
     for scope in scopes:
         if scope not in SCOPES:
             raise InputError(f"no scope {scope!r}; known are {', '.join(SCOPES)}")
+    if min(rpm, tpm, concurrency) < 0:
+        raise InputError("a limit is at least 1; 0: none")
     now = int(time.time())
     number = secrets.token_hex(6)
     text = f"tw-{number}-{secrets.token_urlsafe(32)}"
@@ -82,6 +87,9 @@ def add(
         services,
         now,
         int(now + lives_s) if lives_s else 0,
+        rpm=rpm,
+        tpm=tpm,
+        concurrency=concurrency,
     )
     with _changing(path) as keys:
         keys.append(key)

@@ -120,7 +120,7 @@ class Meter:
     commit, for at most LINGER_S more, and alone nobody waits."""
 
     def __init__(self, group: Commits, source: str):
-        self._group, self._source = group, source
+        self._group, self.source = group, source
         self._waiting: list[tuple[UsageEvent, Then]] = []
         self._under_way = self._last = 0
         self.lost = 0  # events that the ledger did not take
@@ -128,7 +128,7 @@ class Meter:
 
     def write(self, attempt: Attempt, told: Told, then: Then) -> None:
         """``then`` is called once, never from in here."""
-        event = self._event(attempt, told)
+        event = event_of(self.source, attempt, told)
         self._waiting.append((event, then))
         for observer in self.observers:
             observer.observe(event, attempt.trace)
@@ -178,34 +178,35 @@ class Meter:
         while self._under_way or self._waiting:
             await asyncio.sleep(0.002)
 
-    def _event(self, attempt: Attempt, told: Told) -> UsageEvent:
-        buckets = told.buckets
-        return UsageEvent(
-            source=self._source,
-            id=attempt.id,
-            time_us=attempt.began_us + (attempt.duration_us or 0),
-            tenant=attempt.tenant,
-            service=attempt.service,
-            provider="own",
-            request_model=attempt.request_model,
-            model=attempt.model,
-            operation=attempt.operation,
-            attempt=attempt.attempt,
-            input_fresh=buckets.input_fresh,
-            cache_read=buckets.cache_read,
-            cache_write=buckets.cache_write,
-            output_visible=buckets.output_visible,
-            output_reasoning=buckets.output_reasoning,
-            output_tool=buckets.output_tool,
-            usage_source=told.source,  # type: ignore[arg-type]
-            usage_status=told.status,  # type: ignore[arg-type]
-            failed=attempt.failed,
-            ttft_us=attempt.ttft_us,
-            duration_us=attempt.duration_us,
-            energy_uj=told.energy_uj,
-            tags={"request": attempt.request} if attempt.request else {},
-            **attempt.run,  # type: ignore[arg-type]
-        )
+
+def event_of(source: str, attempt: Attempt, told: Told) -> UsageEvent:
+    buckets = told.buckets
+    return UsageEvent(
+        source=source,
+        id=attempt.id,
+        time_us=attempt.began_us + (attempt.duration_us or 0),
+        tenant=attempt.tenant,
+        service=attempt.service,
+        provider="own",
+        request_model=attempt.request_model,
+        model=attempt.model,
+        operation=attempt.operation,
+        attempt=attempt.attempt,
+        input_fresh=buckets.input_fresh,
+        cache_read=buckets.cache_read,
+        cache_write=buckets.cache_write,
+        output_visible=buckets.output_visible,
+        output_reasoning=buckets.output_reasoning,
+        output_tool=buckets.output_tool,
+        usage_source=told.source,  # type: ignore[arg-type]
+        usage_status=told.status,  # type: ignore[arg-type]
+        failed=attempt.failed,
+        ttft_us=attempt.ttft_us,
+        duration_us=attempt.duration_us,
+        energy_uj=told.energy_uj,
+        tags={"request": attempt.request} if attempt.request else {},
+        **attempt.run,  # type: ignore[arg-type]
+    )
 
 
 def nobody(_durable: bool) -> None:

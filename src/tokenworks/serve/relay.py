@@ -53,7 +53,7 @@ class Relay(Ending):
 
     def _ask_first(self) -> None:
         course, hedging = self._course, self._course.served.hedging
-        if hedging and self._question.said.streams:
+        if hedging and self._question.said.streams and not self._tally.reserves:
             delay_s = hedging.delay_s()
             if delay_s is not None:
                 self._hedge = Hedge(self, course, self._question, self._tally, hedging, delay_s, self._loop)
@@ -75,12 +75,12 @@ class Relay(Ending):
         """Tries another upstream, where there is one and patience for it. Otherwise nothing has changed."""
         if self._hedge and self._hedge.take_over():
             return True
-        handle = self._handle
-        if not self._course.another(self._loop.time()):
+        handle, attempt = self._handle, self._tally.next_attempt()
+        if attempt is None or not self._course.another(self._loop.time()):
             return False
         if handle:
             handle.abandon()
-        self._tally.next_attempt()
+        self._tally.again(attempt)
         self._ask(False)
         return True
 
@@ -107,7 +107,10 @@ class Relay(Ending):
             return
         if self._incoming.head(status, headers):
             question = self._question
-            if self._continuity is None and self._course.upstream.continues and question.goes_on:
+            goes_on = (
+                question.goes_on and not self._tally.reserves
+            )  # a begun answer is a longer prompt than was reserved
+            if self._continuity is None and self._course.upstream.continues and goes_on:
                 self._continuity = Continuity()
             self._incoming.stream = Stream(not question.said.wants_usage, self._continuity is not None)
         elif self._started:
@@ -199,7 +202,7 @@ class Relay(Ending):
             self._tally.write(part, failed=part is MISSING)
         if text is not None and self._course.onward(self._loop.time(), self._incoming.begun):
             self._question.asks = read(text)
-            self._tally.next_attempt()
+            self._tally.again(self._tally.beside())
             self._ask(False)
             return
         self._leave_upstream()

@@ -68,7 +68,7 @@ def take_over(
     there. One that is gone gets no more calls; those under way end as they would have."""
     fresh = services_of(factory, upstreams_of(factory))
     known = {served.name: served for served in app.services}
-    _fits(factory, fresh, known)
+    _fits(factory, fresh, known, app)
     splits_of(factory, fresh)
     services = [_renewed(known.pop(new.name, None), new) for new in fresh]
     by_name = {served.name: served for served in services}
@@ -83,11 +83,19 @@ def take_over(
     listening.limit(limits_of(factory))
 
 
-def _fits(factory: Factory, fresh: list[Served], known: dict[str, Served]) -> None:
+def limits_said(factory: Factory) -> tuple[object, ...]:
+    """What a file says of rates and budgets: kept from the start to the end."""
+    rules = factory.serve
+    return rules.limits, rules.budgets, rules.bounds, rules.price_plan
+
+
+def _fits(factory: Factory, fresh: list[Served], known: dict[str, Served], app: Gateway) -> None:
     """Raises InputError for what only a new start can change."""
     check_events(fresh)
     if factory.serve.fleets or any(s.scaling for s in factory.services):
         raise InputError("replicas of this factory are scaled: its file is read at the start alone")
+    if limits_said(factory) != app.limits_said:
+        raise InputError("limits and budgets change at a new start alone")
     for new in fresh:
         if new.name in known and type(known[new.name].router) is not type(new.router):
             raise InputError(f"{new.name}: between kv-aware and other routing only a new start changes")

@@ -10,9 +10,11 @@ import socket
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from tokenworks.economics.facts import facts_of
+from tokenworks.errors import InputError
 from tokenworks.ledger import GroupCommit, Ledger
 from tokenworks.serve.access import Access
 from tokenworks.serve.admin import admin_of
@@ -22,10 +24,12 @@ from tokenworks.serve.http.listening import Listening, listen
 from tokenworks.serve.http.sweep import Sweep
 from tokenworks.serve.keys import KeyRing
 from tokenworks.serve.kv_subscription import check_events
+from tokenworks.serve.limits.admission import Limits as Admitted
+from tokenworks.serve.limits.start import Place, beside, limiting
 from tokenworks.serve.metering import Commits, Meter
 from tokenworks.serve.outlook import Outlook
 from tokenworks.serve.processes.board import Board
-from tokenworks.serve.reloading import take_over_each
+from tokenworks.serve.reloading import limits_said, take_over_each
 from tokenworks.serve.served import Served
 from tokenworks.serve.telemetry.start import Observing
 from tokenworks.serve.tls import Certificate
@@ -45,14 +49,23 @@ class Door:
     certificate: Certificate | None = None
     factories: asyncio.Queue[Factory] | None = None  # that take the place of the present one
     board: Board | None = None  # of several processes, for their counters
+    budgets: Place | None = None  # where budgets are kept
 
 
 @asynccontextmanager
 async def gateway(
-    factory: Factory, services: list[Served], ledger: Ledger, ring: KeyRing | None, host: str, port: int
+    factory: Factory,
+    services: list[Served],
+    ledger: Ledger,
+    ring: KeyRing | None,
+    host: str,
+    port: int,
+    budgets: Place | None = None,
 ) -> AsyncIterator[Listening]:
-    """A gateway that takes traffic until the block ends; then it drains, and what was metered is durable."""
-    async with GroupCommit(ledger) as group, front(factory, services, group, ring, Door(host, port)) as listening:
+    """A gateway that takes traffic until the block ends; then it drains, and what was metered is durable. ``budgets``: where
+    they are kept; None: beside the ledger's file."""
+    door = Door(host, port, budgets=budgets or beside(ledger.store.place))
+    async with GroupCommit(ledger) as group, front(factory, services, group, ring, door) as listening:
         yield listening
 
 
@@ -61,11 +74,34 @@ async def front(
     factory: Factory, services: list[Served], group: Commits, ring: KeyRing | None, door: Door
 ) -> AsyncIterator[Listening]:
     """The same over any way into a ledger, which must outlive the block."""
+    source = f"gateway/{factory.name}/{socket.gethostname()}/{os.getpid()}"
+    async with (
+        _limiting(factory, ring, group, source, door) as limits,
+        _open(factory, services, Meter(group, source), ring, door, limits) as listening,
+    ):
+        yield listening
+
+
+@asynccontextmanager
+async def _limiting(
+    factory: Factory, ring: KeyRing | None, group: Commits, source: str, door: Door
+) -> AsyncIterator[Admitted | None]:
+    """Rates and budgets, which end after the last event is written. Raises InputError for budgets without a place."""
+    if door.budgets is None and factory.serve.budgets:
+        raise InputError("budgets need one gateway process: leave --processes away")
+    async with limiting(factory, ring is not None, group, source, door.budgets or Place("", Path())) as limits:
+        yield limits
+
+
+@asynccontextmanager
+async def _open(
+    factory: Factory, services: list[Served], meter: Meter, ring: KeyRing | None, door: Door, limits: Admitted | None
+) -> AsyncIterator[Listening]:
     loop = asyncio.get_running_loop()
-    meter = Meter(group, f"gateway/{factory.name}/{socket.gethostname()}/{os.getpid()}")
     check_events(services)
     splits = splits_of(factory, services)
-    app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop, splits, door.board)
+    app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop, splits, door.board, limits)
+    app.limits_said = limits_said(factory)
     app.admin = admin_of(factory, ring, alone=door.board is None)
     observing = Observing(factory, app)
     app.usd_h = sum(usd for system in facts_of(factory).systems for usd in system.costs_usd(3600.0).values())

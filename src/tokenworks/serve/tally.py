@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 from tokenworks.serve.body.usage import MISSING, Told
+from tokenworks.serve.limits.grant import Grant
 from tokenworks.serve.metering import Attempt, Meter, Then, nobody, uuid7
 from tokenworks.serve.metrics import ServiceMetrics
 
@@ -13,10 +14,13 @@ from tokenworks.serve.metrics import ServiceMetrics
 class Tally:
     """Of one call. ``arrived_s``: by `time.perf_counter`."""
 
-    __slots__ = ("_active", "_arrived_s", "_attempt", "_meter", "_metrics", "_number", "written")
+    __slots__ = ("_active", "_arrived_s", "_attempt", "_meter", "_metrics", "_number", "grant", "written")
 
-    def __init__(self, attempt: Attempt, meter: Meter, metrics: ServiceMetrics, arrived_s: float):
+    def __init__(
+        self, attempt: Attempt, meter: Meter, metrics: ServiceMetrics, arrived_s: float, grant: Grant | None = None
+    ):
         self._attempt, self._meter, self._metrics, self._arrived_s = attempt, meter, metrics, arrived_s
+        self.grant = grant  # None: nothing is limited
         self._active = False
         self._number = 1  # attempts so far
         self.written = False  # the present attempt's event
@@ -25,6 +29,11 @@ class Tally:
     def request_id(self) -> str:
         """The id of the first attempt's event."""
         return self._attempt.request or self._attempt.id
+
+    @property
+    def reserves(self) -> bool:
+        """Whether a budget holds what one attempt at a time may use."""
+        return self.grant is not None and self.grant.reserves
 
     @property
     def attempt_id(self) -> str:
@@ -52,9 +61,14 @@ class Tally:
         """Who works on the present attempt: a service that stands in for the one that was asked, perhaps."""
         self._attempt.service, self._attempt.model = service, model
 
-    def next_attempt(self) -> None:
+    def next_attempt(self) -> Attempt | None:
+        """What `again` makes the present attempt; None where the budget does not hold another one."""
+        attempt = self.beside()
+        return None if self.grant and not self.grant.again(attempt) else attempt
+
+    def again(self, attempt: Attempt) -> None:
         self._metrics.retries += 1
-        self.turn_to(self.beside())
+        self.turn_to(attempt)
 
     def beside(self) -> Attempt:
         """Another attempt of this call, beside the present one."""
@@ -70,7 +84,7 @@ class Tally:
     def spoiled(self, attempt: Attempt) -> None:
         """Of an attempt beside the present one nobody knows what it made."""
         attempt.failed, attempt.duration_us = True, self._since_us()
-        self._meter.write(attempt, MISSING, nobody)
+        self._meter.write(attempt, MISSING, nobody)  # never under a budget: it would not be paid for
 
     def write(self, told: Told, then: Then = nobody, failed: bool = False) -> None:
         """Hands the event to the ledger; ``then`` hears whether it is durable."""
@@ -78,6 +92,8 @@ class Tally:
         self._attempt.failed = failed
         self._attempt.duration_us = self._since_us()
         self._count(told)
+        if self.grant:
+            then = self.grant.known(self._attempt, told, then)
         self._meter.write(self._attempt, told, then)
 
     def _count(self, told: Told) -> None:
@@ -96,3 +112,5 @@ class Tally:
             self._metrics.active -= 1
             self._metrics.answered(status)
             self._metrics.duration.observe(time.perf_counter() - self._arrived_s)
+            if self.grant:
+                self.grant.end()

@@ -139,6 +139,9 @@ Efficiency = quantity(SHARE, "97%", _writer(""), most="100%", least="50%")
 UsdKwMonth = quantity(USD_KW_MONTH, "$130/kW-month", _writer("/kW-month"), most="$100000/kW-month")
 UsdGpuHour = quantity(USD_GPU_H, "$2.50/GPU-h", _writer("/GPU-h"), most="$10000/GPU-h")
 Usd = quantity(USD, "$3 M", _writer(""), most="$1000 B")
+Money = quantity(  # of a budget: the most that 63 bits of 10⁻¹² dollars hold
+    {unit: USD[unit] for unit in ("", "k", "M")}, "$500", _writer(""), most="$9 M", least="$0.000001"
+)
 usd_kwh = bounded(USD_KWH, "$0.07/kWh", most="$100/kWh")
 Celsius = Annotated[
     float,

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tokenworks.spec.address import Address
 from tokenworks.spec.fleet import FleetOf
+from tokenworks.spec.limits import Bound, Budget, Rate, limit_findings
 from tokenworks.spec.part import Name, Part
 from tokenworks.spec.quantities import Bytes, Wait
 from tokenworks.spec.telemetry import Telemetry
@@ -80,6 +81,10 @@ class Serving(Part):
     body_bytes: Bytes = Field(16e6, alias="body", description="largest request")
     failures: int = Field(3, ge=1, le=1000, description="of an upstream in a row that open its circuit breaker")
     pause_s: Wait = Field(2.0, alias="pause", description="before it is tried again; doubles with every failed trial")
+    limits: tuple[Rate, ...] = Field((), description="how fast callers may ask")
+    budgets: tuple[Budget, ...] = Field((), description="what callers may spend")
+    bounds: tuple[Bound, ...] = Field((), description="of a call's tokens, by service; budgets need them")
+    price_plan: Name | None = Field(None, description="file of the price plan by which budgets count dollars")
     drain_s: Wait = Field(30.0, alias="drain", description="time for requests in progress when the gateway stops")
     telemetry: Telemetry = Field(Telemetry(), description="OpenTelemetry, a log of calls")  # type: ignore[call-arg]
     admin: bool = Field(False, description="answer /admin, for keys of the scope admin")
@@ -133,3 +138,4 @@ def _fallback_findings(factory: Factory, names: list[str]) -> Iterator[tuple[tup
                 yield place, f"{other!r} is no other service; known are {', '.join(n for n in names if n != name)}"
             elif other in nameless:
                 yield place, f"{other} stands in for others: state `model` for its upstreams"
+    yield from limit_findings(factory)

@@ -10,6 +10,7 @@ from tokenworks.spec.agents import Answers
 from tokenworks.spec.demand import Arrivals, Lengths, Scale, Sessions, Workload
 from tokenworks.spec.factory import Network, Own, Rent, Run, System
 from tokenworks.spec.fleet import FleetOf, Kubernetes, Processes
+from tokenworks.spec.limits import Bound, Budget, Rate
 from tokenworks.spec.part import Part
 from tokenworks.spec.pue import PueTable
 from tokenworks.spec.scaling import Scaling
@@ -52,6 +53,9 @@ PARTS: tuple[tuple[str, type[Part]], ...] = (
     ("serve.fleets[]", FleetOf),
     ("serve.fleets[].processes", Processes),
     ("serve.fleets[].kubernetes", Kubernetes),
+    ("serve.limits[]", Rate),
+    ("serve.budgets[]", Budget),
+    ("serve.bounds[]", Bound),
 )
 
 

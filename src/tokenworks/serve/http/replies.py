@@ -16,6 +16,7 @@ KINDS = {
     405: "invalid_request_error", 408: "timeout_error", 413: "invalid_request_error", 415: "invalid_request_error",
     429: "rate_limit_error", 431: "invalid_request_error", 505: "invalid_request_error",
 }  # fmt: skip
+KINDS_BY_CODE = {"insufficient_quota": "insufficient_quota"}
 
 
 @cache
@@ -36,7 +37,7 @@ def head(status: int, content_type: bytes, more: bytes, keep_alive: bool, length
 
 def error_body(status: int, code: str, message: str, param: str = "") -> bytes:
     """OpenAI's shape: ``{"error": {"message", "type", "param", "code"}}``."""
-    kind = KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    kind = KINDS_BY_CODE.get(code) or KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
     return msgspec.json.encode(
         {"error": {"message": message, "type": kind, "param": param or None, "code": code or None}}
     )
@@ -44,7 +45,11 @@ def error_body(status: int, code: str, message: str, param: str = "") -> bytes:
 
 def refusal(error: Refused) -> tuple[int, bytes, bytes]:
     """(status, body, header lines)."""
-    return error.status, error_body(error.status, error.code, error.message, error.param), retry_line(error)
+    return (
+        error.status,
+        error_body(error.status, error.code, error.message, error.param),
+        retry_line(error) + error.lines,
+    )
 
 
 def retry_line(error: Refused) -> bytes:

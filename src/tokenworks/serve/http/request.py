@@ -15,6 +15,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not a failure
             param,
             retry_after_s,
         )
+        self.lines = b""  # of the answer's head, besides
 
 
 class Request:

@@ -1,0 +1,1 @@
+"""How fast callers may ask and what they may spend: rates, and budgets by reservation that never overrun."""

@@ -1,0 +1,81 @@
+"""Who may ask now: rates first, then budgets. A call whose slice has run dry waits shortly for the next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from tokenworks.serve.http.request import Refused
+from tokenworks.serve.http.server import ServerConnection
+from tokenworks.serve.keys import Key
+from tokenworks.serve.limits.asked import Asked
+from tokenworks.serve.limits.bound import Bounded, Bounds, bounded
+from tokenworks.serve.limits.desk import Desk
+from tokenworks.serve.limits.grant import Grant, Plea
+from tokenworks.serve.limits.rates import PriceBook
+from tokenworks.serve.limits.rules import Rule, Windows, worst
+from tokenworks.serve.limits.throttle import Gate, Throttle, take
+from tokenworks.serve.limits.waiting import Call, Go, Refuse, Waiting
+
+
+class Limits:
+    """All rates and budgets of a gateway."""
+
+    def __init__(
+        self, throttle: Throttle, rules: Sequence[Rule], bounds: Mapping[str, Bounds], prices: PriceBook | None,
+        desk: Desk | None,
+    ):  # fmt: skip
+        self._throttle, self._rules, self._bounds, self._prices = throttle, rules, bounds, prices
+        self.desk = desk
+        self._windows = Windows()
+        self._matching: dict[tuple[str, str], tuple[Key, list[Rule]]] = {}
+
+    def admit(self, call: Call, connection: ServerConnection, go: Go, refuse: Refuse) -> None:
+        """Calls ``go`` with the grant, at once unless it has to wait for a lease; None: nothing is limited. Raises Refused, or
+        tells ``refuse`` after a wait."""
+        service = call.attempt.service
+        gates, rules = self._throttle.gates(call.key, service), self._rules_of(call.key, service)
+        if not gates and not rules:
+            go(None)
+            return
+        asked, limit = self._bounded(call, gates, rules)
+        ticket = take(gates, limit.tokens) if gates else None
+        try:
+            plea = self._plea(call, rules, limit) if rules else None
+            if not plea or not self.desk:
+                go(Grant(call.body, ticket, None, None))
+                return
+            Waiting(self.desk, call, asked, plea, ticket, go).admit(connection, refuse)
+        except Refused:
+            if ticket:
+                ticket.end()
+            raise
+
+    def _rules_of(self, key: Key, service: str) -> list[Rule]:
+        found = self._matching.get((key.id, service))
+        if found is None or found[0] is not key:
+            rules = [rule for rule in self._rules if rule.concerns(key, service)]
+            found = self._matching[key.id, service] = key, rules
+        return found[1]
+
+    def _bounded(self, call: Call, gates: Sequence[Gate], rules: Sequence[Rule]) -> tuple[Asked, Bounded]:
+        bounds = self._bounds[call.attempt.service]
+        if rules:
+            bounds.require()
+        elif not any(gate.tokens for gate in gates):
+            return Asked(), Bounded(0, 0, 1)
+        return bounded(bounds, call.body, call.answers)
+
+    def _plea(self, call: Call, rules: list[Rule], limit: Bounded) -> Plea | None:
+        """None where every budget is about runs, and the call is of none."""
+        attempt, now_s = call.attempt, time.time()
+        windows = self._windows.at(now_s)
+        run = str(attempt.run.get("root_run", ""))
+        named = [(rule, rule.account(attempt.tenant, call.key.id, run, windows)) for rule in rules]
+        named = [(rule, name) for rule, name in named if name]
+        if not named or not self.desk:
+            return None
+        rates = self._prices.of(attempt.model, now_s) if self._prices else None
+        accounts = [self.desk.leases.account(name, rule.limit) for rule, name in named]
+        held = [rule for rule, _ in named]
+        return Plea(held, accounts, limit, rates, [worst(rule, limit, rates) for rule in held])

@@ -1,0 +1,95 @@
+"""What a call asks for, as far as it bounds its tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tokenworks.serve.body.splice import Body, read
+from tokenworks.serve.http.request import Refused
+
+NOTHING = msgspec.Raw()
+LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+UNBOUNDED = ("n_predict", "max_new_tokens", "num_predict", "max_length")
+"""Members by which engines let a caller ask for more than ``max_tokens``."""
+
+
+class Stated(msgspec.Struct):
+    """What an emulated engine is told: more input than the text has."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class Asked(msgspec.Struct):
+    """Members of a body. Those that hold texts stay as they came."""
+
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    max_output_tokens: int | None = None
+    n: int | None = None
+    best_of: int | None = None
+    messages: msgspec.Raw = NOTHING
+    prompt: msgspec.Raw = NOTHING
+    input: msgspec.Raw = NOTHING
+    tools: msgspec.Raw = NOTHING
+    functions: msgspec.Raw = NOTHING
+    previous_response_id: msgspec.Raw = NOTHING
+    conversation: msgspec.Raw = NOTHING
+    emulate: Stated | None = None
+    n_predict: msgspec.Raw = NOTHING
+    max_new_tokens: msgspec.Raw = NOTHING
+    num_predict: msgspec.Raw = NOTHING
+    max_length: msgspec.Raw = NOTHING
+
+    @property
+    def most_outputs(self) -> int | None:
+        """Of one choice; None where the caller sets no limit. Of two limits the larger: engines differ in which they take."""
+        given = [v for v in (self.max_tokens, self.max_completion_tokens, self.max_output_tokens) if v and v > 0]
+        return max(given) if given else None
+
+    @property
+    def choices(self) -> int:
+        """Answers to each prompt."""
+        return max(1, self.n or 1, self.best_of or 1)
+
+    @property
+    def prompts(self) -> int:
+        """A list of texts, or of lists of token ids, is as many prompts; one of ids is one."""
+        if self.prompt is NOTHING:
+            return 1
+        text = bytes(self.prompt)
+        if not text.startswith(b"["):
+            return 1
+        listed = msgspec.json.decode(text)
+        return len(listed) if listed and isinstance(listed[0], str | list) else 1
+
+    @property
+    def stored(self) -> bool:
+        """Whether part of the prompt lies with the engine."""
+        stored = (self.previous_response_id, self.conversation)
+        return any(raw is not NOTHING and bytes(raw) != b"null" for raw in stored)
+
+
+_decode = msgspec.json.Decoder(Asked).decode
+
+
+def asked_of(body: Body) -> Asked:
+    """Raises Refused for what bounds nothing."""
+    try:
+        asked = _decode(body.text)
+        for name in UNBOUNDED:
+            if getattr(asked, name) is not NOTHING:
+                raise Refused(400, "no_bound", f"under a budget {name} is not taken: say max_tokens", param=name)
+        return asked
+    except msgspec.MsgspecError as error:
+        raise Refused(400, "invalid_json", f"the body cannot be bounded: {error}") from None
+
+
+def lowered(body: Body, asked: Asked, outputs: int) -> Body:
+    """The same call with at most ``outputs`` tokens a choice; the limit that the caller used, else ``max_tokens``, holds it."""
+    members: dict[str, msgspec.Raw] = msgspec.json.decode(body.text, type=dict[str, msgspec.Raw])
+    used = [name for name in LIMITS if (getattr(asked, name) or 0) > 0] or ["max_tokens"]
+    changed: dict[str, Any] = {name: min(outputs, getattr(asked, name) or outputs) for name in used}
+    return read(msgspec.json.encode({**members, **changed}))

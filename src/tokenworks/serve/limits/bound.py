@@ -1,0 +1,109 @@
+"""The most tokens that a call can use, known before anybody is asked. See docs/decisions/0018-budgets-by-reservation.md.
+
+Input: the bytes of the body. Every token of a byte-level tokenizer covers at least one byte of the text, and JSON never
+writes a text in fewer bytes than UTF-8. The template's constant, tools and media come on top where the file declares them;
+what it does not declare is bounded by the context.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from tokenworks.serve.body.splice import Body
+from tokenworks.serve.http.request import Refused
+from tokenworks.serve.limits.asked import NOTHING, Asked, asked_of
+from tokenworks.serve.limits.media import KINDS, Media, may_hold_media, nests
+
+
+class Bounded(NamedTuple):
+    """Tokens of a call, at most: ``inputs``, and ``outputs`` for each of ``answers``."""
+
+    inputs: int
+    outputs: int
+    answers: int
+
+    @property
+    def tokens(self) -> int:
+        return self.inputs + self.outputs * self.answers
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Of one service. ``template_tokens`` None: not declared, so that no budget can be held."""
+
+    service: str
+    template_tokens: int | None
+    context_tokens: int | None
+    tools_factor: int | None = None
+    media_tokens: tuple[tuple[str, int | None], ...] = tuple((kind, None) for kind in KINDS)
+
+    def require(self) -> None:
+        """Raises Refused where a budget cannot be held for this service's calls."""
+        if self.template_tokens is None:
+            raise Refused(
+                400, "no_bound",
+                f"{self.service} cannot be used under a budget: its calls have no bound (serve.bounds of the factory file)",
+            )  # fmt: skip
+
+    def of(self, body: Body, asked: Asked, answers: bool = True) -> Bounded:
+        """``answers`` False: embeddings, which produce no tokens. Raises Refused where there is no bound."""
+        count = asked.choices * asked.prompts if answers else 1
+        inputs = self._inputs(body, asked, count)
+        return Bounded(inputs, self._outputs(asked) if answers else 0, count)
+
+    def _outputs(self, asked: Asked) -> int:
+        most, context = asked.most_outputs, self.context_tokens
+        if asked.emulate and asked.emulate.output_tokens and most is None:
+            most = asked.emulate.output_tokens
+        if most is None and context is None:
+            raise Refused(400, "no_bound", f"{self.service} has no known context: say max_tokens", param="max_tokens")
+        return min(v for v in (most, context) if v is not None)
+
+    def _inputs(self, body: Body, asked: Asked, count: int) -> int:
+        """Engines may count a prompt once for each of its choices, so it is counted so here."""
+        text = len(body.text) + (self.template_tokens or 0)
+        text += (asked.emulate.input_tokens or 0) if asked.emulate else 0
+        more = self._tools(asked)
+        if (asked.input is not NOTHING or nests(body.text)) and may_hold_media(body.text):
+            more = _sum(more, self._media(asked))
+        context = self.context_tokens
+        if more is None or asked.stored:
+            if context is None:
+                raise Refused(400, "no_bound", f"{self.service}: tools and media need serve.bounds, or a known context")
+            return context * count
+        whole = (text + more) * count
+        return whole if context is None else min(whole, context * count)
+
+    def _tools(self, asked: Asked) -> int | None:
+        """Beyond the bytes that stand in the body; None: not declared."""
+        if asked.tools is NOTHING and asked.functions is NOTHING:
+            return 0
+        size = sum(len(bytes(raw)) for raw in (asked.tools, asked.functions) if bytes(raw) not in (b"", b"null", b"[]"))
+        if not size:
+            return 0
+        return None if self.tools_factor is None else size * (self.tools_factor - 1)
+
+    def _media(self, asked: Asked) -> int | None:
+        found = Media()
+        try:
+            for raw in (asked.messages, asked.input):
+                found.look(raw)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise Refused(400, "invalid_json", f"the body cannot be bounded: {error}") from None
+        total: int | None = -found.inline_bytes
+        for kind, most in self.media_tokens:
+            count = found.counts[kind]
+            total = _sum(total, 0 if not count else None if most is None else most * count)
+        return total
+
+
+def _sum(a: int | None, b: int | None) -> int | None:
+    return None if a is None or b is None else a + b
+
+
+def bounded(bounds: Bounds, body: Body, answers: bool) -> tuple[Asked, Bounded]:
+    asked = asked_of(body)
+    return asked, bounds.of(body, asked, answers)

@@ -1,0 +1,80 @@
+"""Where reservations are made and settled: the book in memory, the journal beside it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from tokenworks.serve.body.usage import Told
+from tokenworks.serve.limits import book
+from tokenworks.serve.limits.book import Account
+from tokenworks.serve.limits.grant import Plea, Reservation
+from tokenworks.serve.limits.journal import Journal
+from tokenworks.serve.limits.leases import Leases
+from tokenworks.serve.limits.records import Closed, Dropped, Known, Opened
+from tokenworks.serve.limits.rules import if_lost, truth
+from tokenworks.serve.metering import Attempt
+
+log = logging.getLogger("tokenworks.serve")
+
+
+class Desk:
+    """Of one gateway."""
+
+    def __init__(self, journal: Journal):
+        self._journal = journal
+        self._number = 0
+        self.spent: dict[str, int] = {}  # by account, since it was opened here
+        self.leases: Leases  # set before the first call
+        self.overruns = 0  # calls that used more than their bound
+
+    @property
+    def open(self) -> int:
+        """Reservations that wait for the truth."""
+        return len(self._journal.open)
+
+    def reserve(self, plea: Plea, attempt: Attempt) -> Reservation | None:
+        """None where a lease does not hold it. It is in the journal before anybody is asked."""
+        amounts = plea.amounts
+        if not book.reserve(amounts):
+            return None
+        self._number = number = self._number + 1
+        lost = tuple(if_lost(r, n, plea.rates) for r, (_, n) in zip(plea.rules, amounts, strict=True))
+        record = Opened(number, tuple(a.name for a, _ in amounts), lost, attempt)
+        self._journal.open[number] = self._journal.write(record, self.spent)
+        for account, _ in amounts:
+            self.leases.used(account)
+        return Reservation(number, amounts)
+
+    def known(
+        self, plea: Plea, reservation: Reservation, attempt: Attempt, told: Told
+    ) -> tuple[Callable[[], None], int | None]:
+        """What to call when the event is durable, and the dollars of the attempt (10⁻¹²), where a budget counts them."""
+        spent = tuple(truth(r, plea.bounded, plea.rates, told, attempt.failed) for r in plea.rules)
+        record = Known(reservation.number, spent, attempt, told)
+        self._journal.known[reservation.number] = self._journal.write(record, self.spent)
+        cost = next((n for r, n in zip(plea.rules, spent, strict=True) if r.in_usd), None)
+        return lambda: self._settle(reservation, spent), cost
+
+    def _settle(self, reservation: Reservation, spent: tuple[int, ...]) -> None:
+        if not book.settle(reservation.amounts, spent):
+            self.overruns += 1
+            log.error("a call used more than the bound of its service (serve.bounds): budgets may overrun")
+        self._close(reservation, spent)
+        for (account, _), amount in zip(reservation.amounts, spent, strict=True):
+            self.spent[account.name] = self.spent.get(account.name, 0) + amount
+
+    def release(self, reservation: Reservation) -> None:
+        book.release(reservation.amounts)
+        self._close(reservation, ())
+
+    def _close(self, reservation: Reservation, spent: tuple[int, ...]) -> None:
+        number = reservation.number
+        self._journal.write(Closed(number, spent), self.spent)
+        del self._journal.open[number]
+        self._journal.known.pop(number, None)
+
+    def dropped(self, account: Account) -> None:
+        """The store has closed the account; what is spent from now on counts anew."""
+        self.spent.pop(account.name, None)
+        self._journal.write(Dropped(account.name), self.spent)

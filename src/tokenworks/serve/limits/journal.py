@@ -1,0 +1,83 @@
+"""A gateway's journal of its open reservations: memory of a file, so that a record costs no system call and outlives the
+process that dies right after it.
+
+The file is locked while its owner lives; who can lock it settles what is in it (`recovery`). When it is full it is written
+anew with what is open. It does not outlive the machine: see docs/decisions/0018-budgets-by-reservation.md.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from tokenworks.errors import OutputError
+from tokenworks.serve.limits.records import SIZE_BYTES, Owner, Record, Totals, encode
+
+SUFFIX = ".journal"
+SIZE = 8 << 20  # bytes; grows where more is open at a time
+
+
+class Journal:
+    """Of one gateway, from its start on."""
+
+    def __init__(self, folder: Path, owner: Owner, size: int = SIZE):
+        """Raises OutputError where the folder takes no file."""
+        self.path = folder / (owner.gateway + SUFFIX)
+        self._owner, self._least = owner, size
+        self._map: mmap.mmap | None = None
+        self.open: dict[int, bytes] = {}  # records of reservations that are open, as they stand in the file
+        self.known: dict[int, bytes] = {}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._begin({}, size)
+        except OSError as error:
+            raise OutputError(f"cannot keep a journal of reservations in {folder}: {error.strerror}") from error
+
+    def _begin(self, spent: Mapping[str, int], size: int) -> None:
+        """A new file, locked before it has its name."""
+        rows = [encode(self._owner), encode(Totals(dict(spent))), *self.open.values(), *self.known.values()]
+        whole = sum(map(len, rows)) + SIZE_BYTES * (len(rows) + 1)
+        while size < 2 * whole:
+            size *= 2
+        draft = self.path.with_suffix(".draft")
+        handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        os.posix_fallocate(handle, 0, size)  # a full disk is found out here, not by a signal at a write
+        old, self._map = self._map, mmap.mmap(handle, size)  # which keeps the lock: it has a descriptor of its own
+        os.close(handle)
+        self._size, self._place = size, 0
+        for row in rows:
+            self._append(row)
+        os.replace(draft, self.path)
+        if old:
+            old.close()
+
+    def _append(self, row: bytes) -> None:
+        """First the record, then its length: half of one is none."""
+        assert self._map
+        start = self._place + SIZE_BYTES
+        end = start + len(row)
+        self._map[start:end] = row
+        self._map[self._place : start] = len(row).to_bytes(SIZE_BYTES, "little")
+        self._place = end
+
+    def write(self, record: Record, spent: Mapping[str, int]) -> bytes:
+        """Appends a record; ``spent``: by account, what all that is closed comes to, should the file be written anew."""
+        row = encode(record)
+        if self._place + len(row) + 2 * SIZE_BYTES > self._size:
+            self._begin(spent, self._least)
+        self._append(row)
+        return row
+
+    def remove(self) -> None:
+        """Everything is settled, and the store knows."""
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """From now on it is anybody's."""
+        if self._map:
+            self._map.close()

@@ -1,0 +1,69 @@
+"""Parts of a prompt that are no text: pictures, recordings, videos, files.
+
+A call is looked at closely only where its bytes could hold such a part: it has the word of a kind, or an escape that could
+spell one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+KINDS = ("image", "audio", "video", "file")
+INLINE = frozenset(
+    ("image_url", "image", "input_image", "audio_url", "input_audio", "video_url", "video", "file", "input_file")
+)
+"""Types of parts that engines read as media and as nothing else."""
+LONG_BYTES = 256  # from which on a string of such a part is its content
+_SIGNS = (b"image", b"audio", b"video", b"file", b"\\u")
+
+
+def nests(text: bytes) -> bool:
+    """Whether a chat's body has more lists and objects than its messages: else their contents are plain texts. A text with a
+    bracket in it is taken for a list, which costs a closer look and nothing else."""
+    return text.count(b"[") > 1 or text.count(b"{") > text.count(b'"role"') + 1
+
+
+def may_hold_media(text: bytes) -> bool:
+    return any(sign in text for sign in _SIGNS)
+
+
+class Media:
+    """Counts parts by kind, and the bytes of their content, which is no text."""
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(KINDS, 0)
+        self.inline_bytes = 0
+
+    def look(self, raw: msgspec.Raw) -> None:
+        if bytes(raw):
+            self._walk(msgspec.json.decode(raw))
+
+    def _walk(self, value: Any) -> None:
+        if isinstance(value, list):
+            for one in value:
+                self._walk(one)
+        elif isinstance(value, dict):
+            self._part(value)
+
+    def _part(self, part: dict[str, Any]) -> None:
+        named = [str(part.get("type")), *part]
+        kinds = [kind for kind in KINDS if any(kind in name for name in named)]
+        for kind in kinds:
+            self.counts[kind] += 1
+        if part.get("type") in INLINE:
+            self.inline_bytes += sum(_content_bytes(v) for k, v in part.items() if k != "text")
+        else:
+            for inner in part.values():
+                self._walk(inner)
+
+
+def _content_bytes(value: Any) -> int:
+    """Of long strings in it, as UTF-8: no more than stands in the body."""
+    if isinstance(value, str):
+        size = len(value.encode(errors="surrogatepass"))
+        return size if size >= LONG_BYTES else 0
+    if isinstance(value, dict):
+        return sum(map(_content_bytes, value.values()))
+    return sum(map(_content_bytes, value)) if isinstance(value, list) else 0

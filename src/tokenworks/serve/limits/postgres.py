@@ -1,0 +1,55 @@
+"""Budgets in the PostgreSQL that holds the ledger, in its schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from tokenworks.errors import InputError, OutputError
+from tokenworks.ledger.postgres_store import driver, without_password, without_schema
+
+LOCK = 0x627564676574  # "budget": two gateways do not make the tables at once
+
+
+class PostgresBase:
+    """A connection of its own, opened again after the server was away."""
+
+    lock = "FOR UPDATE"
+
+    def __init__(self, url: str):
+        """Raises InputError where no server answers."""
+        self._url, self._schema = without_schema(url)
+        self._place = without_password(url)
+        self._psycopg = driver()
+        try:
+            self._connect()
+        except self._psycopg.Error as error:
+            raise InputError(f"budgets in {self._place}: {str(error).strip()}") from error
+
+    def _connect(self) -> None:
+        self._base = self._psycopg.connect(self._url, autocommit=True, connect_timeout=10)
+        self._base.execute("SELECT set_config('search_path', %s, false)", (f'"{self._schema}"',))
+
+    def prepare(self, tables: Sequence[str]) -> None:
+        with self.transaction():
+            self.run("SELECT pg_advisory_xact_lock(?)", (LOCK,))
+            for sql in (f'CREATE SCHEMA IF NOT EXISTS "{self._schema}"', *tables):
+                self.run(sql)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        try:
+            if self._base.closed:
+                self._connect()
+            with self._base.transaction():
+                yield
+        except self._psycopg.Error as error:
+            raise OutputError(f"budgets in {self._place}: {str(error).strip()}") from error
+
+    def run(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        cursor = self._base.execute(sql.replace("?", "%s"), values)
+        return list(cursor.fetchall()) if cursor.description else []
+
+    def close(self) -> None:
+        self._base.close()

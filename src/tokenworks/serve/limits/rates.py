@@ -1,0 +1,111 @@
+"""What a call costs by a price plan, exactly: whole 10⁻¹² dollars, from the very prices that invoices use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from fractions import Fraction
+
+from tokenworks.errors import InputError
+from tokenworks.events.ledger_events import BUCKETS, INPUT, OUTPUT
+from tokenworks.ledger.ingest.buckets import Buckets
+from tokenworks.pricing.plan import Plan, Price, Version, claims_of
+
+PICO = 10**12  # of a dollar
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Of one model on one day, in 10⁻¹² dollars: of a token by bucket, of a request; ``waived``: failed calls are free."""
+
+    tokens: tuple[int, ...]
+    request: int
+    waived: bool
+
+    @property
+    def input(self) -> int:
+        """The dearest."""
+        return max(self.tokens[: len(INPUT)])
+
+    @property
+    def output(self) -> int:
+        return max(self.tokens[len(INPUT) :])
+
+    def inputs(self, told: Buckets) -> int:
+        return sum((getattr(told, name) or 0) * rate for name, rate in zip(INPUT, self.tokens, strict=False))
+
+    def outputs(self, told: Buckets) -> int:
+        rates = self.tokens[len(INPUT) :]
+        return sum((getattr(told, name) or 0) * rate for name, rate in zip(OUTPUT, rates, strict=True))
+
+
+class PriceBook:
+    """Rates of a plan by model and day of UTC."""
+
+    def __init__(self, plan: Plan, models: tuple[str, ...], today: date):
+        """Raises InputError for a plan by which a call has no price of its own, today or in a version to come."""
+        if plan.currency != "USD":
+            raise InputError(
+                f"plan {plan.plan} is in {plan.currency}: budgets count dollars, and rates of exchange change"
+            )
+        self._plan = plan
+        coming = [v for v in plan.versions if v.until is None or v.until > today]
+        self._rates = {(v.id, m): _rates(plan, v, m) for v in coming for m in models}
+        self._now: dict[str, Rates] = {}
+        self._until_s = 0.0
+        self._version(today)
+
+    def of(self, model: str, now_s: float) -> Rates:
+        if now_s >= self._until_s:
+            self._turn(now_s)
+        return self._now[model]
+
+    def _turn(self, now_s: float) -> None:
+        version = self._version(datetime.fromtimestamp(now_s, UTC).date())
+        self._now = {model: rates for (of, model), rates in self._rates.items() if of == version.id}
+        self._until_s = (now_s // 86_400 + 1) * 86_400
+
+    def _version(self, day: date) -> Version:
+        for version in self._plan.versions:
+            if version.from_ <= day and (version.until is None or day < version.until):
+                return version
+        raise InputError(f"plan {self._plan.plan}: no version covers {day}")
+
+
+def _rates(plan: Plan, version: Version, model: str) -> Rates:
+    where = f"plan {plan.plan}, version {version.id}"
+    claims = {claim: price for price in version.prices for claim in claims_of(price)}
+    tokens = []
+    for bucket in BUCKETS:
+        price = claims.get(("tokens", bucket, model)) or claims.get(("tokens", bucket, ""))
+        if price is None and "tokens" not in version.free:
+            raise InputError(f"{where}: no price covers {bucket} of {model}")
+        tokens.append(_unit(where, price, Fraction(price.token_weights[bucket])) if price else 0)
+    of_request = claims.get(("requests", model)) or claims.get(("requests", ""))
+    if claims.get(("seconds", model)) or claims.get(("seconds", "")):
+        raise InputError(f"{where} prices seconds, which have no bound before a call: budgets need prices of tokens")
+    return Rates(tuple(tokens), _unit(where, of_request, Fraction(1)) if of_request else 0, plan.failed == "waive")
+
+
+def _unit(where: str, price: Price, weight: Fraction) -> int:
+    for what in _not_linear(price):
+        raise InputError(
+            f"{where}: price {price.id!r} has {what}: budgets need a price for each token or request alone"
+        )
+    assert price.price is not None
+    rate = Fraction(price.price) * weight / price.per * (1 - Fraction(price.discount)) * PICO
+    if rate.denominator != 1:
+        raise InputError(
+            f"{where}: price {price.id!r} is {float(rate):.6g} · 10⁻¹² dollars a unit: budgets count in whole ones; the nearest is "
+            f"{round(rate)}"
+        )
+    return int(rate)
+
+
+def _not_linear(price: Price) -> Iterator[str]:
+    if price.model != "unit":
+        yield f"the model {price.model}"
+    for field in ("included", "minimum", "cap"):
+        if getattr(price, field):
+            yield f"{field} {getattr(price, field)}"

@@ -1,0 +1,113 @@
+"""What a journal of reservations says, record by record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import msgspec
+
+from tokenworks.serve.body.usage import Told
+from tokenworks.serve.metering import Attempt
+
+SIZE_BYTES = 4  # of a record's length
+
+
+class Owner(msgspec.Struct, tag="owner", array_like=True):
+    """Whose journal it is, on which machine, and since which start of it."""
+
+    gateway: str
+    source: str  # of its events
+    boot: str
+    host: str
+
+
+class Opened(msgspec.Struct, tag="opened", array_like=True, gc=False):
+    """Reserved: ``amounts`` by account."""
+
+    number: int
+    accounts: tuple[str, ...]
+    amounts: tuple[int, ...]
+    attempt: Attempt
+
+
+class Known(msgspec.Struct, tag="known", array_like=True, gc=False):
+    """Its event is on the way to the ledger, and so it counts."""
+
+    number: int
+    spent: tuple[int, ...]
+    attempt: Attempt
+    told: Told
+
+
+class Closed(msgspec.Struct, tag="closed", array_like=True, gc=False):
+    """Settled, or given back where ``spent`` is empty."""
+
+    number: int
+    spent: tuple[int, ...]
+
+
+class Totals(msgspec.Struct, tag="totals", array_like=True):
+    """Spent by account, in place of all records of what is over."""
+
+    spent: dict[str, int]
+
+
+class Dropped(msgspec.Struct, tag="dropped", array_like=True):
+    """An account whose spending has been told to the store, and counts anew from 0."""
+
+    account: str
+
+
+Record: TypeAlias = Owner | Opened | Known | Closed | Totals | Dropped
+encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Record).decode
+
+
+@dataclass
+class Found:
+    """What a journal holds. ``whole``: it has an owner."""
+
+    owner: Owner | None = None
+    spent: dict[str, int] = field(default_factory=dict)
+    opened: dict[int, Opened] = field(default_factory=dict)
+    known: dict[int, Known] = field(default_factory=dict)
+
+
+def replay(data: bytes | memoryview) -> Found:
+    """State at the end. A last record that was being written when its owner died was never acted upon."""
+    found = Found()
+    for record in _records(data):
+        match record:
+            case Owner():
+                found.owner = record
+            case Opened():
+                found.opened[record.number] = record
+            case Known():
+                found.known[record.number] = record
+            case Closed():
+                _close(found, record)
+            case Totals():
+                found.spent = dict(record.spent)
+            case Dropped():
+                found.spent.pop(record.account, None)
+    return found
+
+
+def _close(found: Found, record: Closed) -> None:
+    opened = found.opened.pop(record.number)
+    found.known.pop(record.number, None)
+    for account, spent in zip(opened.accounts, record.spent, strict=False):
+        found.spent[account] = found.spent.get(account, 0) + spent
+
+
+def _records(data: bytes | memoryview) -> Iterator[Record]:
+    place = 0
+    while size := int.from_bytes(data[place : place + SIZE_BYTES], "little"):
+        place += SIZE_BYTES
+        try:
+            yield _decode(data[place : place + size])
+        except msgspec.MsgspecError:
+            return
+        place += size
