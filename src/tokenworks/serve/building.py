@@ -13,7 +13,8 @@ from tokenworks.serve.http.pool import Patience
 from tokenworks.serve.http.sweep import Sweep
 from tokenworks.serve.routing import Router
 from tokenworks.serve.served import Served
-from tokenworks.serve.upstream import Credential, Upstream
+from tokenworks.serve.upstream import API_KEY, BEARER, Credential, Upstream
+from tokenworks.spec import serving as spec
 from tokenworks.spec.factory import ROUTING, Factory
 
 
@@ -28,11 +29,15 @@ def upstreams_of(factory: Factory) -> dict[str, list[Upstream]]:
     found: dict[str, list[Upstream]] = {s.name: [] for s in factory.services}
     for one in rules.upstreams:
         made = Upstream(
-            one.url, model=one.model, credential=Credential(one.key_env, one.key_file), most=one.max_requests,
-            continuous_usage=one.continuous_usage, patience=patience,
+            one.url, model=one.model, credential=_credential(one), most=one.max_requests,
+            continuous_usage=one.continuous_usage, speaks=one.speaks, patience=patience,
         )  # fmt: skip
         found[one.service].append(made)
     return found
+
+
+def _credential(of: spec.Upstream) -> Credential:
+    return Credential(of.key_env, of.key_file, API_KEY if of.dialect == "anthropic" else BEARER)
 
 
 def services_of(factory: Factory, upstreams: Mapping[str, Sequence[Upstream]]) -> list[Served]:
@@ -45,7 +50,8 @@ def services_of(factory: Factory, upstreams: Mapping[str, Sequence[Upstream]]) -
         if mine:
             policy = ROUTING.index(service.routing)
             router = Router(service.name, mine, policy, factory.run.seed, breaker)
-            served.append(Served(service.name, service.model, router, rules.retries, now))
+            speaks = frozenset.intersection(*(upstream.speaks for upstream in mine))
+            served.append(Served(service.name, service.model, router, rules.retries, now, speaks))
     if not served:
         raise InputError(
             f"{factory.source_file or factory.name}: no service has an upstream; list engines under serve.upstreams, or "

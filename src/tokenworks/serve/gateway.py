@@ -13,20 +13,26 @@ import msgspec
 from tokenworks.serve import metrics
 from tokenworks.serve.access import Access, may_ask
 from tokenworks.serve.body.splice import read
+from tokenworks.serve.dialects.dialect import CHAT_COMPLETIONS, PLAIN, Dialect, Plain
+from tokenworks.serve.dialects.messages.dialect import COUNT_TOKENS, MESSAGES, Messages
+from tokenworks.serve.dialects.responses.dialect import RESPONSES, Responses
 from tokenworks.serve.http.replies import JSON
 from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.keys import Key
-from tokenworks.serve.metering import Attempt, Meter, run_of, uuid7
+from tokenworks.serve.metering import UNMETERED, Attempt, Meter, run_of, uuid7
 from tokenworks.serve.relay import Relay
 from tokenworks.serve.served import Served
 from tokenworks.serve.tally import Tally
 
 log = logging.getLogger("tokenworks.serve")
-OPERATIONS = {
-    b"/v1/chat/completions": "chat",
-    b"/v1/completions": "text_completion",
-    b"/v1/embeddings": "embeddings",
+DIALECTS: dict[bytes, Dialect] = {
+    CHAT_COMPLETIONS: PLAIN,
+    b"/v1/completions": Plain("text_completion"),
+    b"/v1/embeddings": Plain("embeddings"),
+    RESPONSES: Responses(),
+    MESSAGES: Messages(MESSAGES),
+    COUNT_TOKENS: Messages(COUNT_TOKENS),
 }
 
 
@@ -55,36 +61,39 @@ class Gateway:
         }
 
     def handle(self, request: Request, connection: ServerConnection) -> None:
+        dialect = DIALECTS.get(request.path)
         try:
-            if request.path in OPERATIONS:
-                self._infer(request, connection)
+            if dialect:
+                self._infer(dialect, request, connection)
             else:
                 self._get(request, connection)
         except Refused as refused:
-            connection.respond_error(refused)
+            status, body, more = (dialect or PLAIN).refusal(refused)
+            connection.respond(status, body, more=more)
 
     # ------------------------------------------------------------------ calls of models
 
-    def _infer(self, request: Request, connection: ServerConnection) -> None:
+    def _infer(self, dialect: Dialect, request: Request, connection: ServerConnection) -> None:
         if request.method != b"POST":
             raise Refused(405, "method", f"{request.path.decode()} takes POST")
         key = self.access.of(request, "infer")
         body = read(request.body)
         served = self._service(body.known.model, key)
-        operation = OPERATIONS[request.path]
+        call = dialect.call(request, body, served)
         attempt = Attempt(
             uuid7(),
             key.tenant,
             served.name,
             served.model,
             body.known.model,
-            operation,
+            dialect.operation,
             time.time_ns() // 1000,
             run_of(request.headers),
         )
-        tally = Tally(attempt, self.meter, served.metrics, request.arrived_s)
+        meter = self.meter if dialect.metered else UNMETERED
+        tally = Tally(attempt, meter, served.metrics, request.arrived_s)
         try:
-            Relay(served, request, body, tally, connection, self._loop).start()
+            Relay(served, request, call, tally, connection, self._loop).start()
         except Refused as refused:
             served.metrics.answered(refused.status)
             raise

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from tokenworks.serve.body.splice import Body, spliced
-from tokenworks.serve.body.stream import Stream
-from tokenworks.serve.body.usage import MISSING, Told, told, usage_of_answer
+from tokenworks.serve.body.usage import MISSING, Told
+from tokenworks.serve.dialects.dialect import Call, Passage, Unfit
 from tokenworks.serve.http.client import Broken
 from tokenworks.serve.http.pool import Handle
-from tokenworks.serve.http.replies import JSON, error_body
+from tokenworks.serve.http.replies import JSON
 from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.routing import session_number
@@ -23,31 +22,26 @@ from tokenworks.serve.tally import Tally
 
 log = logging.getLogger("tokenworks.serve")
 EVENT_STREAM = b"text/event-stream"
-EMBEDDINGS = b"/v1/embeddings"
 TRY_ANOTHER = (429, 502, 503, 504)
 MOST_ANSWER_BYTES = 256 << 20  # of an answer that is no stream
 CLIENT_LEFT = 499  # nginx's number for it
-BROKE_OFF = (
-    b"data: " + error_body(502, "upstream_failed", "the upstream broke off in the middle of its answer") + b"\n\n"
-)
-"""What the SDKs raise as an error in the middle of a stream."""
 
 
 class Relay:
     """One call. Callbacks come from the caller's connection, the upstream's and the ledger, all on one loop."""
 
     __slots__ = (
-        "_body", "_connection", "_gone", "_handle", "_held", "_loop", "_more", "_open", "_over", "_pieces", "_request",
-        "_served", "_session", "_size", "_started", "_status", "_stream", "_tally", "_tried", "_type", "_upstream",
+        "_answer", "_call", "_connection", "_gone", "_handle", "_held", "_loop", "_more", "_open", "_over", "_pieces", "_request",
+        "_served", "_session", "_size", "_started", "_status", "_stream", "_tally", "_tried", "_type", "_upstream", "_way",
     )  # fmt: skip
 
     def __init__(
-        self, served: Served, request: Request, body: Body, tally: Tally, connection: ServerConnection,
+        self, served: Served, request: Request, call: Call, tally: Tally, connection: ServerConnection,
         loop: asyncio.AbstractEventLoop,
     ):  # fmt: skip
-        self._served, self._request, self._body, self._tally = served, request, body, tally
+        self._served, self._request, self._call, self._tally = served, request, call, tally
         self._connection, self._loop = connection, loop
-        self._session = session_number(body.session)
+        self._session = session_number(call.session)
         self._tried: list[int] = []
         self._upstream = -1  # position of the one that works on it
         self._open = False  # … while it does
@@ -66,12 +60,12 @@ class Relay:
 
     def _ask(self, fresh: bool) -> None:
         upstream = self._served.router.upstreams[self._upstream]
-        text = spliced(self._body, upstream.model, self._request.path != EMBEDDINGS, upstream.continuous_usage)
-        self._stream: Stream | None = None
+        self._way = way = self._call.way(upstream)
+        self._stream: Passage | None = None
         self._pieces: list[bytes] = []
         self._size = self._status = 0
         self._type, self._more = JSON, b""
-        upstream.pool.ask(upstream.payload(self._request.path, text, self._forwarded()), self, self._taken, fresh)
+        upstream.pool.ask(upstream.payload(way.path, way.text, self._forwarded() + way.head), self, self._taken, fresh)
 
     def _forwarded(self) -> bytes:
         """Of the caller's headers those that join traces."""
@@ -129,7 +123,7 @@ class Relay:
         if wait:
             self._more += b"Retry-After: %b\r\n" % wait
         if status == 200 and self._type.startswith(EVENT_STREAM):
-            self._stream = Stream(not self._body.wants_usage)
+            self._stream = self._way.stream()
 
     def answer_body(self, data: bytes) -> None:
         if self._stream is None:
@@ -138,7 +132,11 @@ class Relay:
             if self._size > MOST_ANSWER_BYTES:
                 self._give_up_upstream("its answer is too large")
             return
-        out = self._stream.feed(data)
+        try:
+            out = self._stream.feed(data)
+        except Unfit as why:
+            self._give_up_upstream(str(why))
+            return
         if out and not self._gone and not self._over:
             if not self._started:
                 self._begin_stream()
@@ -152,13 +150,29 @@ class Relay:
         self._connection.begin(200, self._type, self._more)
 
     def answer_end(self) -> None:
+        if self._stream is not None and not self._stream.complete:
+            self.answer_broken("ended its answer before the end", "broken")
+            return
         self._leave_upstream()
         if self._tally.written or self._gone:
             return
-        if self._status == 200:
-            self._tally.write(self._told(whole=True), self._end_stream if self._stream else self._end_answer)
-        else:
+        if self._status != 200:
             self._pass_on_error()
+        elif self._stream is not None:
+            self._tally.write(self._told(whole=True), self._end_stream)
+        else:
+            self._meter_answer()
+
+    def _meter_answer(self) -> None:
+        """What cannot be put into the caller's words is metered as failed: he did not get it."""
+        told, body = self._told(whole=True), b"".join(self._pieces)
+        try:
+            self._answer = self._way.answer(body)
+        except Unfit as why:
+            self._tally.write(told, failed=True)
+            self._fail(Refused(502, "upstream_failed", f"{self._served.name}: {why}"))
+            return
+        self._tally.write(told, self._end_answer)
 
     def _pass_on_error(self) -> None:
         """An error of the upstream, in its own words; but its refusal of the gateway's own key is no matter of the caller's."""
@@ -167,7 +181,8 @@ class Relay:
             self._fail(Refused(502, "upstream_credential", f"{self._served.name}: the upstream refuses the gateway"))
             return
         self._tally.end(self._status)
-        self._connection.respond(self._status, b"".join(self._pieces), self._type, self._more)
+        body = self._way.error(self._status, b"".join(self._pieces))
+        self._connection.respond(self._status, body, self._type, self._more)
 
     def answer_broken(self, reason: str, kind: Broken) -> None:
         if self._gone or self._tally.written:
@@ -197,10 +212,9 @@ class Relay:
     # ------------------------------------------------------------------ the end
 
     def _told(self, whole: bool) -> Told:
-        stream = self._stream
-        if stream is not None:
-            return told(stream.usage, stream.counted, whole)
-        return told(usage_of_answer(b"".join(self._pieces)) if whole else None, 0, whole)
+        if self._stream is not None:
+            return self._stream.told(whole)
+        return self._way.told(b"".join(self._pieces)) if whole else MISSING
 
     def _end_stream(self, durable: bool) -> None:
         if self._gone:
@@ -209,11 +223,17 @@ class Relay:
             self._unmetered()
             return
         assert self._stream is not None
+        try:
+            rest = self._stream.rest()
+        except Unfit as why:
+            log.warning("%s: upstream %d: %s", self._served.name, self._upstream, why)
+            self._break_off(502)
+            return
         if not self._started:
             self._begin_stream()
         self._over = True
         self._tally.end(200)
-        self._connection.finish(self._stream.rest())
+        self._connection.finish(rest)
 
     def _end_answer(self, durable: bool) -> None:
         if self._gone:
@@ -222,7 +242,7 @@ class Relay:
             self._unmetered()
             return
         self._tally.end(200)
-        self._connection.respond(200, b"".join(self._pieces), self._type, self._more)
+        self._connection.respond(200, self._answer, self._type, self._more)
 
     def _unmetered(self) -> None:
         """What cannot be metered is not handed out as if it were."""
@@ -234,11 +254,12 @@ class Relay:
     def _break_off(self, status: int) -> None:
         self._over = True
         self._tally.end(status)
-        self._connection.break_off(BROKE_OFF)
+        self._connection.break_off(self._call.dialect.broke_off)
 
     def _fail(self, refused: Refused) -> None:
         self._tally.end(refused.status)
-        self._connection.respond_error(refused)
+        status, body, more = self._call.dialect.refusal(refused)
+        self._connection.respond(status, body, more=more)
 
     # ------------------------------------------------------------------ the caller
 

@@ -17,4 +17,7 @@ class Served:
     router: Router
     retries: int
     created_s: int
+    speaks: frozenset[str] = frozenset(
+        {"chat"}
+    )  # what all of its upstreams serve themselves: chat, responses, messages
     metrics: ServiceMetrics = field(default_factory=ServiceMetrics)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tokenworks.serve.body.usage import Told
-from tokenworks.serve.metering import Attempt, Meter, Then, nobody, uuid7
+from tokenworks.serve.metering import Attempt, Meter, Then, Unmetered, nobody, uuid7
 from tokenworks.serve.metrics import ServiceMetrics
 
 
@@ -14,7 +14,7 @@ class Tally:
 
     __slots__ = ("_active", "_arrived_s", "_attempt", "_meter", "_metrics", "written")
 
-    def __init__(self, attempt: Attempt, meter: Meter, metrics: ServiceMetrics, arrived_s: float):
+    def __init__(self, attempt: Attempt, meter: Meter | Unmetered, metrics: ServiceMetrics, arrived_s: float):
         self._attempt, self._meter, self._metrics, self._arrived_s = attempt, meter, metrics, arrived_s
         self._active = False
         self.written = False  # the present attempt's event

@@ -11,15 +11,16 @@ from tokenworks.errors import InputError
 from tokenworks.serve.http.pool import Address, Patience, Pool
 from tokenworks.serve.http.sweep import Sweep
 
+BEARER, API_KEY = "Authorization: Bearer ", "x-api-key: "  # OpenAI's way, and Anthropic's
 LOOK_AGAIN_S = 5.0  # how old a credential's file may be in memory
 
 
 class Credential:
     """A secret from a file or the environment; a file is read again as it changes, so that it rotates without restart."""
 
-    def __init__(self, variable: str | None, file: str | None):
+    def __init__(self, variable: str | None, file: str | None, header: str = BEARER):
         """Raises InputError where it is not there."""
-        self._file = Path(file) if file else None
+        self._header, self._file = header, Path(file) if file else None
         self._secret, self._read_s = "", 0.0
         if variable:
             self._secret = os.environ.get(variable, "")
@@ -46,7 +47,7 @@ class Credential:
             except InputError:
                 fresh = self._secret
             self._secret = fresh if fresh.isprintable() and " " not in fresh else self._secret
-        return f"Authorization: Bearer {self._secret}\r\n".encode() if self._secret else b""
+        return f"{self._header}{self._secret}\r\n".encode() if self._secret else b""
 
     def __repr__(self) -> str:
         return "Credential(…)"
@@ -63,9 +64,11 @@ class Upstream:
         credential: Credential | None = None,
         most: int = 0,
         continuous_usage: bool = False,
+        speaks: frozenset[str] = frozenset({"chat"}),
         patience: Patience | None = None,
     ):
         self.url, self.model, self.most, self.continuous_usage = url, model, most, continuous_usage
+        self.speaks = speaks
         self._address = Address.of(url)
         self._patience = patience or Patience()
         self._credential = credential or Credential(None, None)

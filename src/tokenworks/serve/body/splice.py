@@ -67,7 +67,7 @@ def read(text: bytes) -> Body:
     readers could disagree on it (a member twice, escapes in the name of a member)."""
     try:
         known = _decode(text)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise Refused(400, "invalid_json", f"the body is not the JSON object that it should be: {error}") from None
     count = int(members(np.frombuffer(text, np.uint8), _spans))
     if count == -1:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from tokenworks.serve.body.usage import Told, told
+
 END_OF_EVENT = b"\n\n"
 USAGE = (b'"usage":{', b'"usage": {')
 DONE = b"data: [DONE]"
@@ -92,6 +94,14 @@ class Stream:
     def usage(self) -> bytes | None:
         """The last usage that the stream stated, as JSON; None where it stated none that can be read."""
         return usage_of_event(self._last_usage) if self._last_usage else None
+
+    @property
+    def complete(self) -> bool:
+        """Engines that send no [DONE] end a stream by ending it."""
+        return True
+
+    def told(self, whole: bool) -> Told:
+        return told(self.usage, self.counted, whole)
 
     def rest(self) -> bytes:
         """What was held back, and what came without the end of an event."""

@@ -116,6 +116,8 @@ class ServerConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
+            if isinstance(error, httptools.HttpParserCallbackError) and self._refused is None:
+                raise  # a defect of ours, and the loop's to tell; it closes the connection
             self._refuse(self._refused or Refused(400, "http", f"not HTTP as it should be: {error}"))
             return
         self._check_raw()
