@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 
 import msgspec
@@ -21,6 +21,8 @@ from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.keys import Key
 from tokenworks.serve.metering import UNMETERED, Attempt, Meter, run_of, uuid7
+from tokenworks.serve.nim import licence, manifest
+from tokenworks.serve.openapi import document
 from tokenworks.serve.relay import Relay
 from tokenworks.serve.served import Served
 from tokenworks.serve.tally import Tally
@@ -51,13 +53,16 @@ class Gateway:
         once = {m: [s for s in services if s.model == m] for m in {s.model for s in services}}
         self._known = {model: found[0] for model, found in once.items() if len(found) == 1}
         self._known |= by_name | {alias: by_name[service] for alias, service in aliases.items()}
-        self._gets = {
+        self._gets: dict[bytes, Callable[[Request, ServerConnection], None]] = {
             b"/v1/models": self._models,
             b"/v1/health/live": self._live,
             b"/v1/health/ready": self._ready,
             b"/v1/metrics": self._metrics,
             b"/v1/version": self._version,
             b"/v1/metadata": self._metadata,
+            b"/v1/manifest": self._manifest,
+            b"/v1/license": lambda _, connection: connection.respond(200, licence()),
+            b"/openapi.json": lambda _, connection: connection.respond(200, document()),
         }
 
     def handle(self, request: Request, connection: ServerConnection) -> None:
@@ -154,6 +159,11 @@ class Gateway:
         found = [{"name": s.name, "model": s.model} for s in self.services if may_ask(key, s.name)]
         body = {"version": version("tokenworks"), "factory": self.factory, "modelInfo": found}
         connection.respond(200, msgspec.json.encode(body))
+
+    def _manifest(self, request: Request, connection: ServerConnection) -> None:
+        key = self.access.of(request, "infer")
+        found = [s for s in self.services if may_ask(key, s.name)]
+        connection.respond(200, manifest(self.factory, found))
 
     def _metrics(self, request: Request, connection: ServerConnection) -> None:
         self.access.of(request, "metrics")

@@ -103,6 +103,8 @@ class Plain:
             raise Refused(
                 400, "dialect", f"{served.name} is asked in Anthropic's dialect: POST /v1/messages", param="model"
             )
+        if body.streams and self.operation == "embeddings":
+            raise Refused(400, "stream", "embeddings are not streamed", param="stream")
         return PlainCall(self, request.path, body)
 
     def refusal(self, refused: Refused) -> tuple[int, bytes, bytes]:
