@@ -81,7 +81,9 @@ async def response(client, checked):
     return figures(whole), figures(last), kinds
 
 
-@pytest.mark.parametrize("upstream", [{}, ALL, ANTHROPIC], ids=["translated", "passed through", "of Anthropic's dialect"])
+@pytest.mark.parametrize(
+    "upstream", [{}, ALL, ANTHROPIC], ids=["translated", "passed through", "of Anthropic's dialect"]
+)
 def test_messages(tmp_path, engine, upstream):
     before = tiny_engine.counters(engine)
 
@@ -111,10 +113,17 @@ def test_responses(tmp_path, engine, upstream):
     after = tiny_engine.counters(engine)
     assert whole == streamed
     assert (len(whole[0]), whole[2]) == (12, 12)
-    assert kinds[:4] == ["response.created", "response.in_progress", "response.output_item.added", "response.content_part.added"]
+    assert kinds[:4] == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+    ]
     assert kinds.count("response.output_text.delta") == 12
     assert kinds[-4:-1] == ["response.output_text.done", "response.content_part.done", "response.output_item.done"]
-    assert kinds[-1] == ("response.incomplete" if not upstream else "response.completed")  # llama.cpp calls a cut answer complete
+    assert kinds[-1] == (
+        "response.incomplete" if not upstream else "response.completed"
+    )  # llama.cpp calls a cut answer complete
     assert_equal(events, before, after, 2)
     test_responses.seen = {*getattr(test_responses, "seen", ()), whole}
     assert len(test_responses.seen) == 1
@@ -129,12 +138,16 @@ def assert_equal(events, before, after, count):
     assert (told, made) == (after[0] - before[0], after[1] - before[1])
 
 
-@pytest.mark.parametrize("upstream", [{}, ALL, ANTHROPIC], ids=["translated", "passed through", "of Anthropic's dialect"])
+@pytest.mark.parametrize(
+    "upstream", [{}, ALL, ANTHROPIC], ids=["translated", "passed through", "of Anthropic's dialect"]
+)
 def test_a_message_that_the_caller_closes_stops_in_the_engine(tmp_path, engine, upstream):
     before = tiny_engine.counters(engine)
 
     async def work(_, client, ledger):
-        async with client.messages.stream(model="chat", messages=SAID, max_tokens=1900, extra_body={"temperature": 0}) as stream:
+        async with client.messages.stream(
+            model="chat", messages=SAID, max_tokens=1900, extra_body={"temperature": 0}
+        ) as stream:
             seen = 0
             async for event in stream:
                 seen += event.type == "text"
@@ -201,12 +214,17 @@ def test_an_upstream_of_anthropics_dialect_is_not_asked_in_another(tmp_path, eng
 
 async def features(client):
     """Of chat completions, through the gateway."""
-    ask = lambda **more: client.chat.completions.create(model="chat", messages=SAID, max_tokens=8, temperature=0, **more)  # noqa: E731
+    ask = lambda **more: client.chat.completions.create(
+        model="chat", messages=SAID, max_tokens=8, temperature=0, **more
+    )  # noqa: E731
     plain = await ask()
     several = await ask(n=3)
     likely = await ask(logprobs=True, top_logprobs=3)
     stopped = await ask(stop=[plain.choices[0].message.content[3:5]])
-    drawn = [await client.chat.completions.create(model="chat", messages=SAID, max_tokens=8, temperature=1.5, seed=s) for s in (7, 7, 8)]
+    drawn = [
+        await client.chat.completions.create(model="chat", messages=SAID, max_tokens=8, temperature=1.5, seed=s)
+        for s in (7, 7, 8)
+    ]
     return plain, several, likely, stopped, drawn
 
 
@@ -231,7 +249,12 @@ def test_features_of_chat_completions(tmp_path, engine):
 def test_log_probabilities_of_responses(tmp_path, engine):
     async def work(one, _, ledger):
         return await one.responses.create(
-            model="chat", input="hi", max_output_tokens=6, temperature=0, top_logprobs=2, include=["message.output_text.logprobs"]
+            model="chat",
+            input="hi",
+            max_output_tokens=6,
+            temperature=0,
+            top_logprobs=2,
+            include=["message.output_text.logprobs"],
         )
 
     answer, _ = through(tmp_path, engine, work, {})

@@ -58,5 +58,7 @@ def test_calls_of_every_dialect_were_answered_and_refused():
 
 def test_the_document_has_every_path(gate):
     paths = json.loads(document())["paths"]
-    assert {path.decode() for path in DIALECTS} | {p.decode() for p in gate.listening.app._gets} == set(paths) - {"/v1/models/{model}"}
+    assert {path.decode() for path in DIALECTS} | {p.decode() for p in gate.listening.app._gets} == set(paths) - {
+        "/v1/models/{model}"
+    }
     assert set(PAGES) <= set(paths)
