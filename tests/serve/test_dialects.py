@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -324,7 +325,7 @@ def response_of(data):
 def translated(writer, data, cuts):
     """A stream of chunks that come in pieces cut at ``cuts``, in the caller's dialect."""
     stream, out, places = Translated(writer), b"", sorted({0, len(data), *(c % len(data) for c in cuts)})
-    for begin, end in zip(places, places[1:], strict=False):
+    for begin, end in pairwise(places):
         out += stream.feed(data[begin:end])
     assert stream.complete
     return events_of(out + stream.rest())
@@ -494,7 +495,7 @@ def test_events_pass_unchanged_and_the_end_is_held_back(cuts, crlf):
         data = begun + last
         sent = data.replace(b"\n", b"\r\n") if crlf else data
         places, out = sorted({0, len(sent), *(c % len(sent) for c in cuts)}), b""
-        for begin, end in zip(places, places[1:], strict=False):
+        for begin, end in pairwise(places):
             out += stream.feed(sent[begin:end])
         assert (out, stream.rest(), stream.done) == (begun, last, True)
         buckets = stream.told(True).buckets

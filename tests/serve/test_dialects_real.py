@@ -214,9 +214,10 @@ def test_an_upstream_of_anthropics_dialect_is_not_asked_in_another(tmp_path, eng
 
 async def features(client):
     """Of chat completions, through the gateway."""
-    ask = lambda **more: client.chat.completions.create(
-        model="chat", messages=SAID, max_tokens=8, temperature=0, **more
-    )  # noqa: E731
+
+    def ask(**more):
+        return client.chat.completions.create(model="chat", messages=SAID, max_tokens=8, temperature=0, **more)
+
     plain = await ask()
     several = await ask(n=3)
     likely = await ask(logprobs=True, top_logprobs=3)

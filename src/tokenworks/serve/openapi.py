@@ -59,7 +59,9 @@ SCHEMES: Json = {
 
 def _schemas() -> Json:
     types = (Known, MessagesRequest, ResponsesRequest, Item)
-    (known, messages, responses, item), found = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    (known, messages, responses, item), found = msgspec.json.schema_components(
+        types, ref_template="#/components/schemas/{name}"
+    )
     plain = found[known["$ref"].rsplit("/", 1)[1]]
     found[responses["$ref"].rsplit("/", 1)[1]]["properties"]["input"] = {
         "anyOf": [{"type": "string"}, {"type": "array", "items": item}]

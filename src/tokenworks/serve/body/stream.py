@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.body.usage import Told, told
 
 END_OF_EVENT = b"\n\n"
@@ -116,6 +117,6 @@ def usage_of_event(event: bytes) -> bytes | None:
     lines = [line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")]
     try:
         found = bytes(_decode(b"\n".join(lines)).usage)
-    except msgspec.MsgspecError:
+    except NOT_JSON:
         return None
     return found or None

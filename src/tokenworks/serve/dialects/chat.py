@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.body.stream import END_OF_EVENT, Stream
 from tokenworks.serve.body.usage import Told
 from tokenworks.serve.dialects.dialect import Unfit
@@ -94,7 +95,7 @@ def decoded(text: bytes) -> Answer:
     """Raises Unfit."""
     try:
         return _decode(text)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except NOT_JSON as error:
         raise Unfit(f"its answer is no chat completion: {error}") from None
 
 
@@ -102,7 +103,7 @@ def usage_of(text: bytes | None) -> Usage:
     """Zeros where none was stated."""
     try:
         return _decode_usage(text) if text else Usage()
-    except (msgspec.MsgspecError, RecursionError):
+    except NOT_JSON:
         return Usage()
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 
+from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.http.request import Refused
 
 BYTES_PER_TOKEN = 4
@@ -68,7 +69,7 @@ def read(body: bytes, chat: bool) -> Call:
     """Raises Refused for what is no call, or one that is not emulated."""
     try:
         call = _decode(body)
-    except msgspec.MsgspecError as error:
+    except NOT_JSON as error:
         raise Refused(400, "invalid_json", str(error)) from None
     if bytes(call.messages if chat else call.prompt) in (b"", b"null"):
         raise Refused(400, "missing", f"a call needs {'messages' if chat else 'prompt'}")

@@ -230,8 +230,8 @@ class ServerConnection(asyncio.Protocol):
         """A whole answer. ``more``: complete header lines."""
         if self._closing:
             return
-        keeps = self.keeps
-        self.transport.write(head(status, content_type, more, keeps, len(body)) + body)
+        keeps, told = self.keeps, head(status, content_type, more, self.keeps, len(body))
+        self.transport.write(told if self._current and self._current.method == b"HEAD" else told + body)
         self._done(keeps)
 
     def respond_error(self, refused: Refused) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.body.splice import Body, read, spliced
 from tokenworks.serve.body.usage import Told, told, usage_of_answer
 from tokenworks.serve.dialects.chat import Translated
@@ -70,7 +71,7 @@ def _head(request: Request) -> bytes:
 def _user(text: bytes) -> str:
     try:
         metadata = _decode_user(text).metadata
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except NOT_JSON as error:
         raise Refused(400, "invalid_json", f"the body is not the JSON object that it should be: {error}") from None
     return (metadata and metadata.user_id) or ""
 
@@ -79,7 +80,7 @@ def translated(body: Body) -> Body:
     """The same as chat completions. Raises Refused for what they cannot express."""
     try:
         asked = _decode(body.text)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except NOT_JSON as error:
         raise Refused(400, "invalid_request", f"this engine is asked through chat completions: {error}") from None
     return read(msgspec.json.encode(to_chat(asked)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.dialects.chat import event
 
 KINDS = {
@@ -41,6 +42,6 @@ def reworded(status: int, body: bytes) -> bytes:
     """An upstream's error of OpenAI's shape."""
     try:
         message = _decode(body).error.message
-    except (msgspec.MsgspecError, RecursionError):
+    except NOT_JSON:
         message = "the engine refused the request without a word"
     return error_body(status, message)

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.dialects.chat import Answer, Choice, Piece, Usage, Writer, decoded, event, only, pieces, usage_of
 from tokenworks.serve.dialects.dialect import Unfit
 from tokenworks.serve.metering import uuid7
@@ -58,7 +59,7 @@ def _input(piece: Piece, choice: Choice) -> Json:
     """What the limit cut off is no JSON: such a call has no input, and ``max_tokens`` says why."""
     try:
         return msgspec.json.decode(piece.text or "{}", type=Json)
-    except (msgspec.MsgspecError, RecursionError):
+    except NOT_JSON:
         if choice.finish_reason == "length":
             return {}
         raise Unfit(f"what it calls the tool {piece.name} with is no JSON object") from None

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.http.request import Refused
 
 CLIENT_TOOLS = ("custom", "bash_", "text_editor_", "computer_", "memory_")  # that the caller runs
@@ -35,7 +36,7 @@ def refuse_foreign(text: bytes) -> None:
     """Raises Refused."""
     try:
         asked = _decode(text)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except NOT_JSON as error:
         raise Refused(400, "invalid_json", f"the body is not the JSON object that it should be: {error}") from None
     for name in KEPT:
         if getattr(asked, name):

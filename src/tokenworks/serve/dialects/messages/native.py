@@ -9,6 +9,7 @@ import msgspec
 from tokenworks.ledger.ingest import anthropic
 from tokenworks.ledger.ingest.buckets import Buckets, never_zero
 from tokenworks.ledger.ingest.records import RefusedError
+from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.body.usage import MISSING, Told
 from tokenworks.serve.dialects.chat import data_of
 from tokenworks.serve.dialects.events import Events
@@ -21,7 +22,7 @@ def told_of(message: bytes) -> Told:
     """Of a whole message."""
     try:
         found = msgspec.json.decode(message, type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError):
+    except NOT_JSON:
         return MISSING
     buckets = _buckets(found)
     return Told(buckets, "engine", "final") if buckets else MISSING
@@ -55,7 +56,7 @@ class MessageStream(Events):
             self._start = found["message"] if name == START else self._start
             usage = self._start["usage"] if name == START else found["usage"]
             self._usage |= {k: v for k, v in usage.items() if v is not None}
-        except (msgspec.MsgspecError, RecursionError, KeyError, AttributeError, TypeError):
+        except (*NOT_JSON, KeyError, AttributeError, TypeError):
             return  # what is stated otherwise is not stated
 
     def told(self, whole: bool) -> Told:

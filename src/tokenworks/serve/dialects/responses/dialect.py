@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import msgspec
 
+from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.body.splice import Body, read, spliced
 from tokenworks.serve.body.usage import Told, told, usage_of_answer
 from tokenworks.serve.dialects.chat import Translated, event
@@ -49,7 +50,7 @@ def asked_of(text: bytes) -> ResponsesRequest:
     """Raises Refused for what chat completions cannot express."""
     try:
         return _decode(text)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except NOT_JSON as error:
         raise Refused(400, "invalid_request", f"this engine is asked through chat completions: {error}") from None
 
 

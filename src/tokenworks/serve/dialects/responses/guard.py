@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.http.request import Refused
 
 OWN_TOOLS = ("function", "custom")  # that the caller runs
@@ -42,7 +43,7 @@ def refuse_foreign(text: bytes) -> bool:
     """Raises Refused. Returns whether the caller says that nothing is stored."""
     try:
         asked = _decode(text)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except NOT_JSON as error:
         raise Refused(400, "invalid_json", f"the body is not the JSON object that it should be: {error}") from None
     for name, why in KEPT.items():
         if getattr(asked, name) not in (LEFT_OUT[name], False):

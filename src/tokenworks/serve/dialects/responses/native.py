@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.body.usage import Told, told, usage_of_answer
 from tokenworks.serve.dialects.chat import data_of
 from tokenworks.serve.dialects.events import Events
@@ -33,7 +34,7 @@ class ResponseStream(Events):
         if name in ENDS:
             try:
                 self._usage = usage_of_answer(bytes(_decode(data_of(event)).response))
-            except (msgspec.MsgspecError, RecursionError):
+            except NOT_JSON:
                 return  # what is stated otherwise is not stated
 
     def told(self, whole: bool) -> Told:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.dialects.responses.asked import (
     Content,
     FunctionCall,
@@ -53,7 +54,7 @@ def to_chat(asked: ResponsesRequest) -> Json:
 def _item(number: int, item: Json) -> Item:
     try:
         found: Item = msgspec.convert({"type": "message", **item}, Item)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except NOT_JSON as error:
         what = f"input[{number}] cannot be put into chat completions: {error}"
         raise Refused(400, "invalid_request", what, param="input") from None
     return found
