@@ -173,4 +173,4 @@ def test_the_storm_has_all_kinds_of_weather():
     made = [hostile.request(dice) for _ in range(2000)]
     for _, path, _ in hostile.VALID:
         assert sum(path.encode() in data for data in made) > 50
-    assert sum(b"\r\n\r\n" not in data or data.count(b"\n") != data.count(b"\r") for data in made) > 300
+    assert sum(b"\r\n\r\n" not in data or data.count(b"\n") != data.count(b"\r") for data in made) > 100
