@@ -210,6 +210,27 @@ def test_what_is_kept_or_run_at_a_provider_is_refused(tmp_path, upstream):
         assert (json.loads(body).get("type") == "error") == (path == MESSAGES)
 
 
+@pytest.mark.parametrize("name", ["file_id", "\\u0066ile_id"])
+def test_files_that_a_provider_keeps_are_refused_in_chat_completions(tmp_path, monkeypatch, name):
+    """A file's id in a message; the same name in a tool's schema is no file."""
+    kept = (
+        b'{"model":"chat","messages":[{"role":"user","content":[{"type":"file","file":{"%b":"file-1"}}]}]}'
+        % name.encode()
+    )
+    monkeypatch.setenv("UPSTREAM_KEY", "sk-upstream")
+    schema = (
+        b'{"model":"chat","messages":[{"role":"user","content":"hi"}],"tools":[{"function":{"parameters":{"%b":{}}}}]}'
+    )
+
+    async def case():
+        async with front(tmp_path, Engine(), upstream={"key_env": "UPSTREAM_KEY"}) as gate:
+            return await gate.post(kept), await gate.post(schema % name.encode())
+
+    refused, taken = run(case())
+    assert (refused[0], taken[0]) == (400, 200)
+    assert "not stored" in json.loads(refused[2])["error"]["message"]
+
+
 def test_what_is_passed_through_goes_as_it_came_and_is_not_stored(tmp_path):
     async def case():
         async with front(tmp_path, Engine(), upstream={"serves": ["responses", "messages"], "model": "org/m"}) as gate:

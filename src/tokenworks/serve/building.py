@@ -51,7 +51,8 @@ def services_of(factory: Factory, upstreams: Mapping[str, Sequence[Upstream]]) -
             policy = ROUTING.index(service.routing)
             router = Router(service.name, mine, policy, factory.run.seed, breaker)
             speaks = frozenset.intersection(*(upstream.speaks for upstream in mine))
-            served.append(Served(service.name, service.model, router, rules.retries, now, speaks))
+            keyed = any(upstream.keyed for upstream in mine)
+            served.append(Served(service.name, service.model, router, rules.retries, now, speaks, keyed))
     if not served:
         raise InputError(
             f"{factory.source_file or factory.name}: no service has an upstream; list engines under serve.upstreams, or "

@@ -78,6 +78,10 @@ class Upstream:
         self._host = f" HTTP/1.1\r\nHost: {self._address.authority}\r\n".encode()
         self._base = f"POST {self._address.base}".encode()
 
+    @property
+    def keyed(self) -> bool:
+        return bool(self._credential.line())
+
     def payload(self, path: bytes, body: bytes, more: bytes) -> bytes:
         """The request as it is sent. Of the caller's headers only those that ``more`` holds go on."""
         return b"%b%b%b%bContent-Type: application/json\r\nContent-Length: %d\r\n%b\r\n%b" % (

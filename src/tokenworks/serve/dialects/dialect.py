@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from tokenworks.serve.body.splice import Body, spliced
 from tokenworks.serve.body.stream import Stream
 from tokenworks.serve.body.usage import Told, told, usage_of_answer
+from tokenworks.serve.dialects.files import refuse_kept_files
 from tokenworks.serve.http.replies import error_body, refusal
 from tokenworks.serve.http.request import Refused, Request
 
@@ -105,6 +106,8 @@ class Plain:
             )
         if body.streams and self.operation == "embeddings":
             raise Refused(400, "stream", "embeddings are not streamed", param="stream")
+        if served.keyed:
+            refuse_kept_files(body.text)
         return PlainCall(self, request.path, body)
 
     def refusal(self, refused: Refused) -> tuple[int, bytes, bytes]:
