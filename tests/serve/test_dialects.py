@@ -524,6 +524,16 @@ def test_events_pass_unchanged_and_the_end_is_held_back(cuts, crlf):
         assert sum(v or 0 for v in (buckets.input_fresh, buckets.cache_read, buckets.cache_write)) == 95
 
 
+def test_a_message_is_over_with_its_last_event():
+    """Not with message_delta: what comes after the commit would not reach the caller."""
+    stream = MessageStream()
+    stream.feed(START + DELTA + LAST.split(b"event: message_stop")[0])
+    assert stream.held
+    assert not stream.done
+    assert stream.feed(sse("message_stop")) == b""
+    assert stream.done
+
+
 def test_what_an_abandoned_message_is_metered_with():
     stream = MessageStream()
     assert stream.told(False).status == "missing"

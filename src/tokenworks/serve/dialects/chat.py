@@ -13,7 +13,7 @@ from tokenworks.serve.body.stream import END_OF_EVENT, Stream
 from tokenworks.serve.body.usage import Told
 from tokenworks.serve.dialects.dialect import Unfit
 
-LONGEST_CHUNK = 16 << 20  # bytes
+LONGEST_CHUNK = 4 << 20  # bytes
 
 
 class Function(msgspec.Struct):

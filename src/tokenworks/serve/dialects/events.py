@@ -5,7 +5,7 @@ from __future__ import annotations
 from tokenworks.serve.body.stream import END_OF_EVENT
 from tokenworks.serve.dialects.dialect import Unfit
 
-LONGEST_EVENT = 16 << 20  # bytes
+LONGEST_EVENT = 4 << 20  # bytes
 
 
 class Events:
