@@ -450,6 +450,18 @@ def test_a_stream_without_an_end_is_no_answer(tmp_path, path, asked, serves):
     assert events[0]["usage_status"] == "partial"
 
 
+def test_a_stream_whose_only_piece_does_not_fit_is_502(tmp_path):
+    """It came with the end, when nothing had been said to the caller."""
+    odd = b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}\n\ndata: {]\n\n' + DONE
+
+    async def case():
+        async with front(tmp_path, Engine(playing([odd]))) as gate:
+            return await gate.post({**MESSAGE, "stream": True}, MESSAGES)
+
+    status, _, body = run(case())
+    assert (status, json.loads(body)["error"]["type"]) == (502, "api_error")
+
+
 def test_an_answer_that_is_no_chat_completion_is_502_and_metered_as_failed(tmp_path):
     bad = {
         "choices": [

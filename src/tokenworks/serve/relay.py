@@ -227,7 +227,7 @@ class Relay:
             rest = self._stream.rest()
         except Unfit as why:
             log.warning("%s: upstream %d: %s", self._served.name, self._upstream, why)
-            self._break_off(502)
+            self._not_handed_out(Refused(502, "upstream_failed", f"{self._served.name}: {why}"))
             return
         if not self._started:
             self._begin_stream()
@@ -246,10 +246,13 @@ class Relay:
 
     def _unmetered(self) -> None:
         """What cannot be metered is not handed out as if it were."""
+        self._not_handed_out(Refused(503, "not_metered", "the answer could not be metered", retry_after_s=1.0))
+
+    def _not_handed_out(self, why: Refused) -> None:
         if self._started:
-            self._break_off(503)
+            self._break_off(why.status)
         else:
-            self._fail(Refused(503, "not_metered", "the answer could not be metered", retry_after_s=1.0))
+            self._fail(why)
 
     def _break_off(self, status: int) -> None:
         self._over = True
