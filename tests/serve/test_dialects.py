@@ -452,7 +452,10 @@ def test_a_stream_without_an_end_is_no_answer(tmp_path, path, asked, serves):
 
 def test_a_stream_whose_only_piece_does_not_fit_is_502(tmp_path):
     """It came with the end, when nothing had been said to the caller."""
-    odd = b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}\n\ndata: {]\n\n' + DONE
+    odd = (
+        b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}\n\ndata: {]\n\n'
+        + DONE
+    )
 
     async def case():
         async with front(tmp_path, Engine(playing([odd]))) as gate:
