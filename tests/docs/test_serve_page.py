@@ -10,8 +10,9 @@ from tokenworks.api import load
 from tokenworks.cli.main import parser
 from tokenworks.serve.building import upstreams_of
 from tokenworks.serve.emulate.asked import ANSWER_TOKENS, BYTES_PER_TOKEN
-from tokenworks.serve.gateway import OPERATIONS
+from tokenworks.serve.gateway import DIALECTS
 from tokenworks.serve.metering import LINGER_S
+from tokenworks.serve.openapi import PAGES
 from tokenworks.spec.serving import Serving
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,9 @@ def test_commands_are_understood():
 
 
 def test_the_part_of_a_factory_file_is_one():
-    (block,) = blocks("yaml")
+    block, other = blocks("yaml")
+    native = load("laptop").replace("serve", yaml.safe_load(other)["serve"])
+    assert upstreams_of(native)["chat"][0].speaks == {"chat", "responses", "messages"}
     factory = load("laptop").replace("serve", yaml.safe_load(block)["serve"])
     assert [u.most for u in upstreams_of(factory)["chat"]] == [0, 256]
     assert factory.serve.aliases == {"gpt-4o-mini": "chat"}
@@ -55,5 +58,5 @@ def test_figures_are_those_of_the_code():
 
 
 def test_every_path_is_named():
-    for path in OPERATIONS:
-        assert f"`{path.decode()}`" in PAGE
+    for path in [*(p.decode() for p in DIALECTS), *PAGES]:
+        assert f"`{path}`" in PAGE

@@ -15,6 +15,7 @@ from tokenworks.serve import keys
 from tokenworks.serve.keys import KeyRing, add
 
 PLAIN = {"model": "chat", "messages": []}
+CALLS = {"/v1/messages": {"max_tokens": 3, **PLAIN}, "/v1/responses": {"model": "chat", "input": "a"}}
 
 
 def ring_with(tmp_path, **more):
@@ -150,7 +151,7 @@ def test_who_may_ask_for_what(tmp_path):
 def test_secrets_are_in_no_log_and_no_answer(tmp_path, monkeypatch, caplog):
     """An upstream that fails in every way, keys right and wrong: neither secret is said anywhere."""
     monkeypatch.setenv("UPSTREAM_KEY", "sk-upstream-secret")
-    ring, text = ring_with(tmp_path)
+    ring, text = ring_with(tmp_path, scopes=("infer", "metrics"))
     caplog.set_level("DEBUG")
 
     async def case():
@@ -163,6 +164,9 @@ def test_secrets_are_in_no_log_and_no_answer(tmp_path, monkeypatch, caplog):
             async with front(tmp_path, Engine(script), ring=ring, upstream={"key_env": "UPSTREAM_KEY"}) as gate:
                 for key in (text, text + "x"):
                     came += (await gate.post(PLAIN, headers=bearer(key)))[2]
+                    for path, body in CALLS.items():
+                        came += (await gate.post(body, path, [f"x-api-key: {key}"]))[2]
+                    came += (await gate.get("/v1/metrics", bearer(key)))[2]
                 came += repr(vars(gate.served[0].router.upstreams[0])).encode()
         return came.decode()
 

@@ -8,7 +8,7 @@ from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.keys import Key, KeyRing
 
 LOCAL = Key("", "", "local", scopes=("infer", "metrics"))
-SAME_ANSWER = "no valid API key: send it as Authorization: Bearer tw-…"
+SAME_ANSWER = "no valid API key: send it as Authorization: Bearer tw-…, or as x-api-key"
 
 
 class Access:
@@ -22,7 +22,8 @@ class Access:
         if self.ring is None:
             return LOCAL
         given = request.headers.get(b"authorization", b"")
-        key = self.ring.find(given[7:].strip(), time.time()) if given[:7].lower() == b"bearer " else None
+        text = given[7:].strip() if given[:7].lower() == b"bearer " else request.headers.get(b"x-api-key", b"")
+        key = self.ring.find(text, time.time()) if text else None
         if key is None:
             raise Refused(401, "invalid_api_key", SAME_ANSWER)
         if scope not in key.scopes:

@@ -18,7 +18,8 @@ from tokenworks.serve.prefix_router import PrefixRouter
 from tokenworks.serve.routing import Router
 from tokenworks.serve.served import Served
 from tokenworks.serve.split import Split
-from tokenworks.serve.upstream import Credential, Upstream
+from tokenworks.serve.upstream import API_KEY, BEARER, Credential, Upstream
+from tokenworks.spec import serving as spec
 from tokenworks.spec.factory import ROUTING, Factory, Service
 from tokenworks.spec.fleet import replicas_of
 from tokenworks.spec.serving import Serving
@@ -35,8 +36,8 @@ def upstreams_of(factory: Factory) -> dict[str, list[Upstream]]:
     found: dict[str, list[Upstream]] = {s.name: [] for s in factory.services}
     for one in rules.upstreams:
         made = Upstream(
-            one.url, model=one.model, credential=Credential(one.key_env, one.key_file), most=one.max_requests,
-            continuous_usage=one.continuous_usage, continues=one.continues, kv_tokens=one.kv_tokens,
+            one.url, model=one.model, credential=_credential(one), most=one.max_requests,
+            continuous_usage=one.continuous_usage, speaks=one.speaks, continues=one.continues, kv_tokens=one.kv_tokens,
             metrics=one.metrics, kv_events=one.kv_events, patience=patience,
         )  # fmt: skip
         found[one.service].append(made)
@@ -50,6 +51,10 @@ def upstreams_of(factory: Factory) -> dict[str, list[Upstream]]:
     return found
 
 
+def _credential(of: spec.Upstream) -> Credential:
+    return Credential(of.key_env, of.key_file, API_KEY if of.dialect == "anthropic" else BEARER)
+
+
 def services_of(factory: Factory, upstreams: Mapping[str, Sequence[Upstream]]) -> list[Served]:
     """What is served. Raises InputError where nothing is, UnsupportedError for a policy that the gateway does not have."""
     rules, now = factory.serve, int(time.time())
@@ -59,7 +64,9 @@ def services_of(factory: Factory, upstreams: Mapping[str, Sequence[Upstream]]) -
         mine = upstreams.get(service.name, ())
         if mine:
             router = _router(service, mine, factory.run.seed, breaker)
-            served.append(Served(service.name, service.model, router, rules.retries, now))
+            speaks = frozenset.intersection(*(upstream.speaks for upstream in mine))
+            keyed = any(upstream.keyed for upstream in mine)
+            served.append(Served(service.name, service.model, router, rules.retries, now, speaks, keyed))
             _equip(served[-1], rules)
     if not served:
         raise InputError(

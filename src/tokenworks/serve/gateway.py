@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 
 import msgspec
@@ -15,14 +15,20 @@ from tokenworks.serve.access import Access, may_ask
 from tokenworks.serve.admin import PREFIX, Admin
 from tokenworks.serve.body.splice import read
 from tokenworks.serve.course import Course
+from tokenworks.serve.dialects.dialect import CHAT_COMPLETIONS, PLAIN, Dialect, Plain
+from tokenworks.serve.dialects.messages.dialect import COUNT_TOKENS, MESSAGES, Messages
+from tokenworks.serve.dialects.relay import start
+from tokenworks.serve.dialects.responses.dialect import RESPONSES, Responses
 from tokenworks.serve.http.replies import JSON
 from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.keys import Key
 from tokenworks.serve.limits.admission import Limits
 from tokenworks.serve.limits.grant import Grant
-from tokenworks.serve.limits.waiting import Call
-from tokenworks.serve.metering import Attempt, Meter, run_of, uuid7
+from tokenworks.serve.limits.waiting import Call as Asked
+from tokenworks.serve.metering import UNMETERED, Attempt, Meter, run_of, uuid7
+from tokenworks.serve.nim import licence, manifest
+from tokenworks.serve.openapi import document
 from tokenworks.serve.processes.board import Board
 from tokenworks.serve.question import Question
 from tokenworks.serve.relay import Relay
@@ -34,10 +40,13 @@ from tokenworks.serve.tally import Tally
 from tokenworks.serve.telemetry.trace import Tracing
 
 log = logging.getLogger("tokenworks.serve")
-OPERATIONS = {
-    b"/v1/chat/completions": "chat",
-    b"/v1/completions": "text_completion",
-    b"/v1/embeddings": "embeddings",
+DIALECTS: dict[bytes, Dialect] = {
+    CHAT_COMPLETIONS: PLAIN,
+    b"/v1/completions": Plain("text_completion"),
+    b"/v1/embeddings": Plain("embeddings"),
+    RESPONSES: Responses(),
+    MESSAGES: Messages(MESSAGES),
+    COUNT_TOKENS: Messages(COUNT_TOKENS),
 }
 
 
@@ -58,13 +67,16 @@ class Gateway:
         self._loop, self._board = loop, board
         read(b'{"model":""}')  # compiled before the first caller waits for it
         self.serve(services, aliases, splits)
-        self._gets = {
+        self._gets: dict[bytes, Callable[[Request, ServerConnection], None]] = {
             b"/v1/models": self._models,
             b"/v1/health/live": self._live,
             b"/v1/health/ready": self._ready,
             b"/v1/metrics": self._metrics,
             b"/v1/version": self._version,
             b"/v1/metadata": self._metadata,
+            b"/v1/manifest": self._manifest,
+            b"/v1/license": lambda _, connection: connection.respond(200, licence()),
+            b"/openapi.json": lambda _, connection: connection.respond(200, document()),
         }
 
     def serve(self, services: Sequence[Served], aliases: Mapping[str, str], splits: Mapping[str, Split] = {}) -> None:
@@ -76,39 +88,44 @@ class Gateway:
         self._known = known | by_name | {alias: by_name[service] for alias, service in aliases.items()}
 
     def handle(self, request: Request, connection: ServerConnection) -> None:
+        dialect = DIALECTS.get(request.path)
         try:
-            if request.path in OPERATIONS:
-                self._infer(request, connection)
+            if dialect:
+                self._infer(dialect, request, connection)
             else:
                 self._get(request, connection)
         except Refused as refused:
-            connection.respond_error(refused)
+            _refuse(dialect or PLAIN, refused, connection)
 
     # ------------------------------------------------------------------ calls of models
 
-    def _infer(self, request: Request, connection: ServerConnection) -> None:
+    def _infer(self, dialect: Dialect, request: Request, connection: ServerConnection) -> None:
         if request.method != b"POST":
             raise Refused(405, "method", f"{request.path.decode()} takes POST")
         key = self.access.of(request, "infer")
         body = read(request.body)
         split = self._splits.get(body.known.model)
         served = self._service(split.service(body.session, key.tenant) if split else body.known.model, key)
-        operation = OPERATIONS[request.path]
+        call = dialect.call(request, body, served)
         attempt = Attempt(
             uuid7(),
             key.tenant,
             served.name,
             served.model,
             body.known.model,
-            operation,
+            dialect.operation,
             time.time_ns() // 1000,
             run_of(request.headers),
         )
         if self.tracing:
             attempt.trace = self.tracing.joined(request.headers, attempt.id)
+        meter = self.meter if dialect.metered else UNMETERED
 
         def go(grant: Grant | None) -> None:
-            tally = Tally(attempt, self.meter, served.metrics, request.arrived_s, grant)
+            tally = Tally(attempt, meter, served.metrics, request.arrived_s, grant)
+            if not isinstance(dialect, Plain):
+                start(served, request, call, tally, connection, self._loop)
+                return
             asked = grant.body if grant else body
             # what is reserved is reserved for this service: another one may cost more
             others = () if grant and grant.reserves else served.standby
@@ -118,13 +135,15 @@ class Gateway:
 
         def refuse(refused: Refused) -> None:
             served.metrics.answered(refused.status)
-            connection.respond_error(refused)
+            _refuse(dialect, refused, connection)
 
         try:
             if self._limits is None:
                 go(None)
             else:
-                self._limits.admit(Call(key, body, attempt, operation != "embeddings"), connection, go, refuse)
+                self._limits.admit(
+                    Asked(key, call.body, attempt, dialect.operation != "embeddings"), connection, go, refuse
+                )
         except Refused as refused:
             served.metrics.answered(refused.status)
             raise
@@ -190,6 +209,11 @@ class Gateway:
         body = {"version": version("tokenworks"), "factory": self.factory, "modelInfo": found}
         connection.respond(200, msgspec.json.encode(body))
 
+    def _manifest(self, request: Request, connection: ServerConnection) -> None:
+        key = self.access.of(request, "infer")
+        found = [s for s in self.services if may_ask(key, s.name)]
+        connection.respond(200, manifest(self.factory, found))
+
     def _metrics(self, request: Request, connection: ServerConnection) -> None:
         self.access.of(request, "metrics")
         parts = self.lines() if self._board is None else [self._board.all()]
@@ -204,6 +228,11 @@ class Gateway:
         parts.append({"tokenworks_usd_per_hour": [f"tokenworks_usd_per_hour {self.usd_h:.6f}"]})
         parts.append(metrics.process_lines())
         return parts
+
+
+def _refuse(dialect: Dialect, refused: Refused, connection: ServerConnection) -> None:
+    status, body, more = dialect.refusal(refused)
+    connection.respond(status, body, more=more)
 
 
 def _model(name: str, served: Served) -> dict[str, object]:

@@ -209,5 +209,15 @@ def event_of(source: str, attempt: Attempt, told: Told) -> UsageEvent:
     )
 
 
+class Unmetered:
+    """For calls that use no tokens: there is nothing to wait for."""
+
+    def write(self, attempt: Attempt, told: Told, then: Then) -> None:
+        asyncio.get_running_loop().call_soon(then, True)
+
+
+UNMETERED = Unmetered()
+
+
 def nobody(_durable: bool) -> None:
     """For events that no answer waits for."""

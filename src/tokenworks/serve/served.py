@@ -21,6 +21,10 @@ class Served:
     router: Router
     retries: int
     created_s: int
+    speaks: frozenset[str] = frozenset(
+        {"chat"}
+    )  # what all of its upstreams serve themselves: chat, responses, messages
+    keyed: bool = False  # an upstream takes a key of the gateway's, under which a provider may keep things
     metrics: ServiceMetrics = field(default_factory=ServiceMetrics)
     standby: tuple[Served, ...] = ()
     queue: FairQueue | None = None

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tokenworks.serve.body.usage import MISSING, Told
 from tokenworks.serve.limits.grant import Grant
-from tokenworks.serve.metering import Attempt, Meter, Then, nobody, uuid7
+from tokenworks.serve.metering import Attempt, Meter, Then, Unmetered, nobody, uuid7
 from tokenworks.serve.metrics import ServiceMetrics
 
 
@@ -17,8 +17,9 @@ class Tally:
     __slots__ = ("_active", "_arrived_s", "_attempt", "_meter", "_metrics", "_number", "grant", "written")
 
     def __init__(
-        self, attempt: Attempt, meter: Meter, metrics: ServiceMetrics, arrived_s: float, grant: Grant | None = None
-    ):
+        self, attempt: Attempt, meter: Meter | Unmetered, metrics: ServiceMetrics, arrived_s: float,
+        grant: Grant | None = None,
+    ):  # fmt: skip
         self._attempt, self._meter, self._metrics, self._arrived_s = attempt, meter, metrics, arrived_s
         self.grant = grant  # None: nothing is limited
         self._active = False

@@ -12,16 +12,17 @@ from tokenworks.serve.http.pool import Address, Patience, Pool
 from tokenworks.serve.http.sweep import Sweep
 
 KV_TOKENS = 262_144  # that an engine's cache is believed to hold where nobody says
+BEARER, API_KEY = "Authorization: Bearer ", "x-api-key: "  # OpenAI's way, and Anthropic's
 LOOK_AGAIN_S = 5.0  # how old a credential's file may be in memory
 
 
 class Credential:
     """A secret from a file or the environment; a file is read again as it changes, so that it rotates without restart."""
 
-    def __init__(self, variable: str | None, file: str | None):
+    def __init__(self, variable: str | None, file: str | None, header: str = BEARER):
         """Raises InputError where it is not there."""
         self.source = (variable, file)
-        self._file = Path(file) if file else None
+        self._header, self._file = header, Path(file) if file else None
         self._secret, self._read_s = "", 0.0
         if variable:
             self._secret = os.environ.get(variable, "")
@@ -48,7 +49,7 @@ class Credential:
             except InputError:
                 fresh = self._secret
             self._secret = fresh if fresh.isprintable() and " " not in fresh else self._secret
-        return f"Authorization: Bearer {self._secret}\r\n".encode() if self._secret else b""
+        return f"{self._header}{self._secret}\r\n".encode() if self._secret else b""
 
     def __repr__(self) -> str:
         return "Credential(…)"
@@ -66,6 +67,7 @@ class Upstream:
         credential: Credential | None = None,
         most: int = 0,
         continuous_usage: bool = False,
+        speaks: frozenset[str] = frozenset({"chat"}),
         continues: bool = False,
         kv_tokens: int = KV_TOKENS,
         metrics: str | None = None,
@@ -73,6 +75,7 @@ class Upstream:
         patience: Patience | None = None,
     ):
         self.url, self.model, self.most, self.continuous_usage = url, model, most, continuous_usage
+        self.speaks = speaks
         self.continues, self.kv_tokens = continues, kv_tokens
         self.metrics, self.kv_events = metrics, kv_events
         self._address = Address.of(url)
@@ -86,6 +89,10 @@ class Upstream:
         self.pool = Pool(self._address, self._patience, sweep, loop)
         self._host = f" HTTP/1.1\r\nHost: {self._address.authority}\r\n".encode()
         self._base = f"POST {self._address.base}".encode()
+
+    @property
+    def keyed(self) -> bool:
+        return bool(self._credential.line())
 
     def payload(self, path: bytes, body: bytes, more: bytes) -> bytes:
         """The request as it is sent. Of the caller's headers only those that ``more`` holds go on."""

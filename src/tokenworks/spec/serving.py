@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -53,6 +53,28 @@ class Upstream(Part):
     kv_events: Annotated[str, AfterValidator(_endpoint)] | None = Field(
         None, description="where it publishes KV events (vLLM, SGLang), for kv-aware routing; none: not read"
     )
+
+    dialect: Literal["openai", "anthropic"] = Field(
+        "openai", description="whose API it speaks, and how it takes its key"
+    )
+    serves: tuple[Literal["responses", "messages"], ...] = Field(
+        (),
+        description="APIs that it has besides chat completions, of /v1/responses and Anthropic's /v1/messages; calls of others "
+        "are translated to chat completions",
+    )
+
+    @property
+    def speaks(self) -> frozenset[str]:
+        """What it serves itself, of chat, responses, messages."""
+        return frozenset({"messages"}) if self.dialect == "anthropic" else frozenset({"chat", *self.serves})
+
+    @model_validator(mode="after")
+    def _of_anthropic(self) -> Upstream:
+        if self.dialect == "anthropic" and (self.serves or self.continuous_usage):
+            raise ValueError(
+                "an upstream of Anthropic's dialect serves /v1/messages alone and tells its usage by itself"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_key(self) -> Upstream:
@@ -106,6 +128,12 @@ def serving_findings(factory: Factory) -> Iterator[tuple[tuple[Any, ...], str]]:
     for i, upstream in enumerate(factory.serve.upstreams):
         if upstream.service not in names:
             yield ("serve", "upstreams", i, "service"), f"no service {upstream.service!r}; {known}"
+    for name in names:
+        if len({u.dialect for u in factory.serve.upstreams if u.service == name}) > 1:
+            yield (
+                ("serve", "upstreams"),
+                f"the upstreams of {name!r} speak one dialect, not two: make them two services",
+            )
     for alias, service in factory.serve.aliases.items():
         if service not in names:
             yield ("serve", "aliases", alias), f"no service {service!r}; {known}"

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.body.scan import MOST_MEMBERS, members
 from tokenworks.serve.http.request import Refused
 
@@ -68,8 +69,10 @@ def read(text: bytes) -> Body:
     """The body of a call of a model. Raises Refused: 400 for what is no JSON object with a ``model``, and where two
     readers could disagree on it (a member twice, escapes in the name of a member)."""
     try:
+        if not text.isascii():
+            text.decode()  # strings that nobody here reads, too
         known = _decode(text)
-    except msgspec.MsgspecError as error:
+    except NOT_JSON as error:
         raise Refused(400, "invalid_json", f"the body is not the JSON object that it should be: {error}") from None
     count = int(members(np.frombuffer(text, np.uint8), _spans))
     if count == -1:

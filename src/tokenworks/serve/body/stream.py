@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
+from tokenworks.serve.body.faults import NOT_JSON
+from tokenworks.serve.body.usage import Told, told
+
 END_OF_EVENT = b"\n\n"
 USAGE = (b'"usage":{', b'"usage": {')
 DONE = b"data: [DONE]"
@@ -96,6 +99,14 @@ class Stream:
         """The last usage that the stream stated, as JSON; None where it stated none that can be read."""
         return usage_of_event(self._last_usage) if self._last_usage else None
 
+    @property
+    def complete(self) -> bool:
+        """Engines that send no [DONE] end a stream by ending it."""
+        return True
+
+    def told(self, whole: bool) -> Told:
+        return told(self.usage, self.counted, whole)
+
     def rest(self) -> bytes:
         """What was held back, and what came without the end of an event."""
         return b"".join(self.held) + self._carry
@@ -113,6 +124,6 @@ def usage_of_event(event: bytes) -> bytes | None:
     lines = [line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")]
     try:
         found = bytes(_decode(b"\n".join(lines)).usage)
-    except msgspec.MsgspecError:
+    except NOT_JSON:
         return None
     return found or None

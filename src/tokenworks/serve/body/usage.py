@@ -10,6 +10,7 @@ import msgspec
 from tokenworks.ledger.ingest.buckets import UNKNOWN, Buckets, Shown, never_zero
 from tokenworks.ledger.ingest.openai import buckets_of
 from tokenworks.ledger.ingest.records import LARGEST, RefusedError
+from tokenworks.serve.body.faults import NOT_JSON
 
 PLAIN = Shown(text=True, tools=False)
 
@@ -58,7 +59,7 @@ def usage_of_answer(body: bytes) -> bytes | None:
     """The usage of a whole JSON answer, as JSON; None where it has none."""
     try:
         found = bytes(_decode(body).usage)
-    except msgspec.MsgspecError:
+    except NOT_JSON:
         return None
     return found if found not in (b"", b"null") else None
 
@@ -89,7 +90,7 @@ def _buckets(usage: bytes) -> Buckets | None:
     """None for figures that contradict each other: they are no figures."""
     try:
         usual = _decode_usual(usage)
-    except msgspec.MsgspecError:
+    except NOT_JSON:
         return _by_the_book(usage)
     details = usual.prompt_tokens_details
     cached = details.cached_tokens if details else None
@@ -104,5 +105,5 @@ def _by_the_book(usage: bytes) -> Buckets | None:
     """As the ledger's readers take any usage block."""
     try:
         return buckets_of(msgspec.json.decode(usage, type=dict[str, Any]), PLAIN)
-    except (msgspec.MsgspecError, RefusedError):
+    except (*NOT_JSON, RefusedError):
         return None

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.emulate.text import WORD_BYTES, Message, state_of_chat, state_of_prompt
 from tokenworks.serve.http.request import Refused
 
@@ -86,7 +87,7 @@ def read(body: bytes, chat: bool) -> Call:
             _join_chat(call)
         else:
             call.state = state_of_prompt(msgspec.json.decode(call.prompt))
-    except msgspec.MsgspecError as error:
+    except NOT_JSON as error:
         raise Refused(400, "invalid_json", str(error)) from None
     if call.n not in (None, 1):
         raise Refused(400, "n", "emulated engines give one answer: n is 1", param="n")

@@ -76,6 +76,8 @@ class ClientConnection(asyncio.Protocol):
             self.deadline_s = self._loop.time() + self._silence_s
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError:
+            raise  # a defect of ours, and the loop's to tell; it closes the connection
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._break(f"its answer is not HTTP as it should be: {error}")
             return

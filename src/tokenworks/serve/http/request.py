@@ -32,7 +32,9 @@ class Request:
         self.keep_alive = True
 
 
-SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type", b"expect"))
+SINGLE = frozenset(
+    (b"host", b"content-length", b"transfer-encoding", b"authorization", b"x-api-key", b"content-type", b"expect")
+)
 """Headers that two readers could understand differently where they come twice."""
 
 

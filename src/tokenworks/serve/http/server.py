@@ -116,6 +116,8 @@ class ServerConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
+            if isinstance(error, httptools.HttpParserCallbackError) and self._refused is None:
+                raise  # a defect of ours, and the loop's to tell; it closes the connection
             self._refuse(self._refused or Refused(400, "http", f"not HTTP as it should be: {error}"))
             return
         self._check_raw()
@@ -231,8 +233,8 @@ class ServerConnection(asyncio.Protocol):
         """A whole answer. ``more``: complete header lines."""
         if self._closing:
             return
-        keeps = self.keeps
-        self.transport.write(head(status, content_type, more, keeps, len(body)) + body)
+        keeps, told = self.keeps, head(status, content_type, more, self.keeps, len(body))
+        self.transport.write(told if self._current and self._current.method == b"HEAD" else told + body)
         self._done(keeps)
 
     def respond_error(self, refused: Refused) -> None:
