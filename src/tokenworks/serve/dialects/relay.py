@@ -1,4 +1,4 @@
-"""The life of a call in a dialect of its own (`/v1/responses`, `/v1/messages`): routed, asked, put into the caller's words, metered.
+"""The life of a call in a dialect of its own (`/v1/responses`, `/v1/messages`): routed, asked, put into its words, metered.
 
 Another upstream is tried only while the caller has got nothing. A stream's end, and a whole answer, wait until the event is
 durable. A caller who leaves ends the upstream's work, and what was produced is metered. Queues, hedges, deadlines and migration
