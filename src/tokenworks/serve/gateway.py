@@ -49,7 +49,7 @@ class Gateway:
         loop: asyncio.AbstractEventLoop, splits: Mapping[str, Split] = {}, board: Board | None = None,
         limits: Limits | None = None,
     ):  # fmt: skip
-        self.factory, self.access, self.meter, self._limits = factory, access, meter, limits
+        self.factory, self.access, self.meter, self.limits = factory, access, meter, limits
         self.draining = False
         self.limits_said: tuple[object, ...] = ((), (), (), None)  # by the factory file, for whoever reads it again
         self.usd_h = 0.0  # of the factory's systems, energy apart
@@ -121,10 +121,10 @@ class Gateway:
             connection.respond_error(refused)
 
         try:
-            if self._limits is None:
+            if self.limits is None:
                 go(None)
             else:
-                self._limits.admit(Call(key, body, attempt, operation != "embeddings"), connection, go, refuse)
+                self.limits.admit(Call(key, body, attempt, operation != "embeddings"), connection, go, refuse)
         except Refused as refused:
             served.metrics.answered(refused.status)
             raise
