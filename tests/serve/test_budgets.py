@@ -103,7 +103,7 @@ def test_dollars_settle_to_the_last_digit(tmp_path):
         limits = {**budget(usd="$1", per="tenant"), "price_plan": str(plan)}
         async with front(tmp_path, Engine(), **limits) as gate:
             _, headers, _ = await gate.post(ask(max_tokens=100))
-            desk = gate.listening.app._limits.desk
+            desk = gate.listening.app.limits.desk
             return headers, dict(desk.spent)
 
     headers, booked = run(case())
@@ -173,7 +173,7 @@ def left_after(tmp_path, *engines, body, **serve):
     async def case():
         async with front(tmp_path, *engines, **{**budget(tokens=100_000, per="tenant"), **serve}) as gate:
             status, _, _ = await gate.post(body)
-            desk = gate.listening.app._limits.desk
+            desk = gate.listening.app.limits.desk
             for _ in range(200):
                 if not desk.open:
                     break
@@ -246,7 +246,7 @@ def test_a_caller_who_leaves_pays_what_the_engine_last_said(tmp_path):
             await reader.readuntil(b'"w"')
             writer.close()
             (event,) = await gate.events(1)
-            desk = gate.listening.app._limits.desk
+            desk = gate.listening.app.limits.desk
             while desk.open:
                 await asyncio.sleep(0.01)
             return event["usage_status"], dict(desk.spent)

@@ -11,6 +11,7 @@ from live_gateway import ANSWER, CHUNK, DONE, USAGE, Engine, Front, run, several
 from tokenworks.api import load
 from tokenworks.ledger import GroupCommit, Ledger
 from tokenworks.serve.building import services_of, upstreams_of
+from tokenworks.serve.limits.start import beside
 from tokenworks.serve.start import Door, front
 
 PLAIN = {"model": "chat", "messages": []}
@@ -165,3 +166,63 @@ def test_an_address_listed_twice_counts_twice(tmp_path, again):
     listed, known, ready = run(case())
     assert (listed, ready) == (2, 200)
     assert known == (3 if again else 2)  # of twins only one is known again
+
+
+def limited(ports, *more, **rules):
+    """The factory, with services of these names and models beside its own."""
+    factory = factory_of(ports, **rules)
+    chat = factory.services[0]
+    rows = [{"service": name, "url": f"http://127.0.0.1:{ports[0]}"} for name in ("chat", *dict(more))]
+    serve = type(factory.serve).model_validate({"upstreams": rows, "drain": "200 ms", **rules})
+    added = tuple(chat.model_copy(update={"name": name, "model": model}) for name, model in more)
+    return factory.model_copy(update={"services": (*factory.services, *added), "serve": serve})
+
+
+@asynccontextmanager
+async def limiting(tmp_path, rules):
+    async with several([Engine()]) as ports:
+        factory, factories = limited(ports, **rules), asyncio.Queue()
+        services = services_of(factory, upstreams_of(factory))
+        with Ledger.open(tmp_path / "ledger.db") as ledger:
+            door = Door(factories=factories, budgets=beside(ledger.store.place))
+            async with GroupCommit(ledger) as group, front(factory, services, group, None, door) as listening:
+
+                async def take(factory):
+                    factories.put_nowait(factory)
+                    await asyncio.sleep(0.05)
+
+                yield Front(listening, (), ledger), ports, take
+
+
+BOUNDS = [{"service": "chat", "template_tokens": 64, "context_tokens": 4096}]
+
+
+@pytest.mark.parametrize(
+    ("rules", "status"),
+    [
+        ({"limits": [{"per": "tenant", "tpm": 100_000}]}, 200),
+        ({"budgets": [{"name": "b", "tokens": 100_000}], "bounds": BOUNDS}, 400),  # it has no bound
+    ],
+)
+def test_a_service_that_is_added_is_limited_too(tmp_path, rules, status):
+    async def case():
+        async with limiting(tmp_path, rules) as (gate, ports, take):
+            model = gate.served[0].model
+            await take(limited(ports, ("more", model), **rules))
+            return [(await gate.post({**PLAIN, "max_tokens": 5, "model": name}))[:2] for name in ("chat", "more")]
+
+    chat, more = run(case())
+    assert (chat[0], more[0]) == (200, status)
+    assert status != 200 or "x-ratelimit-remaining-tokens" in more[1]
+
+
+@pytest.mark.parametrize("after", [{}, {"limits": [{"per": "tenant", "rpm": 99}]}])
+def test_limits_that_change_are_refused_and_the_old_ones_hold(tmp_path, caplog, after):
+    async def case():
+        async with limiting(tmp_path, {"limits": [{"per": "tenant", "rpm": 1}]}) as (gate, ports, take):
+            with caplog.at_level(logging.ERROR, "tokenworks.serve"):
+                await take(limited(ports, **after))
+            return [(await gate.post(PLAIN))[0] for _ in range(2)]
+
+    assert run(case()) == [200, 429]
+    assert "limits and budgets change at a new start alone" in caplog.text

@@ -58,7 +58,7 @@ class Gateway:
         loop: asyncio.AbstractEventLoop, splits: Mapping[str, Split] = {}, board: Board | None = None,
         limits: Limits | None = None,
     ):  # fmt: skip
-        self.factory, self.access, self.meter, self._limits = factory, access, meter, limits
+        self.factory, self.access, self.meter, self.limits = factory, access, meter, limits
         self.draining = False
         self.limits_said: tuple[object, ...] = ((), (), (), None)  # by the factory file, for whoever reads it again
         self.usd_h = 0.0  # of the factory's systems, energy apart
@@ -138,10 +138,10 @@ class Gateway:
             _refuse(dialect, refused, connection)
 
         try:
-            if self._limits is None:
+            if self.limits is None:
                 go(None)
             else:
-                self._limits.admit(
+                self.limits.admit(
                     Asked(key, call.body, attempt, dialect.operation != "embeddings"), connection, go, refuse
                 )
         except Refused as refused:

@@ -13,6 +13,7 @@ from tokenworks.serve.gateway import Gateway
 from tokenworks.serve.http.listening import Listening
 from tokenworks.serve.http.sweep import Sweep
 from tokenworks.serve.kv_subscription import check_events
+from tokenworks.serve.limits.start import measures
 from tokenworks.serve.outlook import Outlook
 from tokenworks.serve.served import Served
 from tokenworks.serve.stamp import stamp
@@ -70,6 +71,7 @@ def take_over(
     known = {served.name: served for served in app.services}
     _fits(factory, fresh, known, app)
     splits_of(factory, fresh)
+    measured = measures(factory) if app.limits else None
     services = [_renewed(known.pop(new.name, None), new) for new in fresh]
     by_name = {served.name: served for served in services}
     for served, new in zip(services, fresh, strict=True):
@@ -80,6 +82,8 @@ def take_over(
     open_upstreams(services, upstream_sweep, asyncio.get_running_loop())
     outlook.turn_to(services, factory.serve.look_s)
     app.serve(services, factory.serve.aliases, splits_of(factory, services))
+    if app.limits and measured:
+        app.limits.measure(*measured)
     listening.limit(limits_of(factory))
 
 

@@ -25,10 +25,14 @@ class Limits:
         self, throttle: Throttle, rules: Sequence[Rule], bounds: Mapping[str, Bounds], prices: PriceBook | None,
         desk: Desk | None,
     ):  # fmt: skip
-        self._throttle, self._rules, self._bounds, self._prices = throttle, rules, bounds, prices
-        self.desk = desk
+        self._throttle, self._rules, self.desk = throttle, rules, desk
+        self.measure(bounds, prices)
         self._windows = Windows()
         self._matching: dict[tuple[str, str], tuple[Key, list[Rule]]] = {}
+
+    def measure(self, bounds: Mapping[str, Bounds], prices: PriceBook | None) -> None:
+        """By what calls are measured from now on; what is granted already stays as it was."""
+        self._bounds, self._prices = bounds, prices
 
     def admit(self, call: Call, connection: ServerConnection, go: Go, refuse: Refuse) -> None:
         """Calls ``go`` with the grant, at once unless it has to wait for a lease; None: nothing is limited. Raises Refused, or

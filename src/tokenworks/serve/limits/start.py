@@ -64,13 +64,19 @@ async def limiting(
         yield None
         return
     throttle = Throttle(factory.serve.limits)
-    bounds = {service.name: _bounds(factory, service) for service in factory.services}
-    prices = _prices(factory) if any(rule.in_usd for rule in rules) else None
+    bounds, prices = measures(factory)
     if not rules:
         yield Limits(throttle, rules, bounds, prices, None)
         return
     async with _desk(events, source, place) as desk:
         yield Limits(throttle, rules, bounds, prices, desk)
+
+
+def measures(factory: Factory) -> tuple[dict[str, Bounds], PriceBook | None]:
+    """What a call of each service can use at most, and the prices where a budget counts dollars. Raises InputError."""
+    in_usd = any(Rule.of(budget).in_usd for budget in factory.serve.budgets)
+    bounds = {service.name: _bounds(factory, service) for service in factory.services}
+    return bounds, _prices(factory) if in_usd else None
 
 
 @asynccontextmanager
