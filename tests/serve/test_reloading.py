@@ -226,3 +226,42 @@ def test_limits_that_change_are_refused_and_the_old_ones_hold(tmp_path, caplog, 
 
     assert run(case()) == [200, 429]
     assert "limits and budgets change at a new start alone" in caplog.text
+
+
+def test_what_an_upstream_speaks_changes_with_its_file(tmp_path):
+    def speaking(ports, dialects):
+        row = {"service": "chat", "url": f"http://127.0.0.1:{ports[0]}", **dialects}
+        return factory_of(ports).replace_all({"serve.upstreams": [row]})
+
+    async def case():
+        async with changing(tmp_path, Engine()) as (gate, ports, take):
+            found = []
+            for dialects in ({}, {"serves": ["responses"]}, {"dialect": "anthropic"}, {}):
+                await take(speaking(ports, dialects))
+                router = gate.served[0].router
+                found.append((sorted(gate.served[0].speaks), sorted(router.upstreams[router.positions[0]].speaks)))
+            return found
+
+    assert run(case()) == [
+        (["chat"], ["chat"]), (["chat", "responses"], ["chat", "responses"]), (["messages"], ["messages"]), (["chat"], ["chat"]),
+    ]  # fmt: skip
+
+
+def test_a_model_under_a_budget_stays_until_a_new_start(tmp_path, caplog):
+    bounds = [{"service": "chat", "template_tokens": 8}]
+    budgets = [{"name": "b", "per": "tenant", "tokens": 1000}]
+
+    async def case():
+        async with several([Engine()]) as ports:
+            factory, factories = factory_of(ports, bounds=bounds, budgets=budgets), asyncio.Queue()
+            services = services_of(factory, upstreams_of(factory))
+            with Ledger.open(tmp_path / "ledger.db") as ledger:
+                door = Door(factories=factories, budgets=beside(str(tmp_path / "ledger.db")))
+                async with GroupCommit(ledger) as group, front(factory, services, group, None, door):
+                    factories.put_nowait(factory.replace("services.chat.model", "qwen3-8b"))
+                    await asyncio.sleep(0.05)
+            return services[0].model
+
+    with caplog.at_level(logging.ERROR):
+        assert run(case()) != "qwen3-8b"
+    assert "its model changes at a new start alone" in caplog.text

@@ -101,6 +101,8 @@ def _fits(factory: Factory, fresh: list[Served], known: dict[str, Served], app: 
     if limits_said(factory) != app.limits_said:
         raise InputError("limits and budgets change at a new start alone")
     for new in fresh:
+        if factory.serve.budgets and new.name in known and known[new.name].model != new.model:
+            raise InputError(f"{new.name}: under a budget its model changes at a new start alone")
         if new.name in known and type(known[new.name].router) is not type(new.router):
             raise InputError(f"{new.name}: between kv-aware and other routing only a new start changes")
 
@@ -110,6 +112,7 @@ def _renewed(served: Served | None, new: Served) -> Served:
     if served is None:
         return new
     served.model, served.retries, served.hedging = new.model, new.retries, new.hedging
+    served.speaks, served.keyed = new.speaks, new.keyed
     if served.queue is None or new.queue is None:
         served.queue = new.queue  # who waits in a queue that is gone is still called when a place is free
         served.router.freed = new.queue.freed if new.queue else served.router.freed

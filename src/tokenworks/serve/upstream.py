@@ -21,7 +21,7 @@ class Credential:
 
     def __init__(self, variable: str | None, file: str | None, header: str = BEARER):
         """Raises InputError where it is not there."""
-        self.source = (variable, file)
+        self.source = (variable, file, header)
         self._header, self._file = header, Path(file) if file else None
         self._secret, self._read_s = "", 0.0
         if variable:
@@ -81,7 +81,10 @@ class Upstream:
         self._address = Address.of(url)
         self._patience = patience or Patience()
         self._credential = credential or Credential(None, None)
-        self.identity = (url, model, continuous_usage, self._patience, self._credential.source)
+        self.identity = (
+            url, model, continuous_usage, speaks, continues, kv_tokens, metrics, kv_events, self._patience,
+            self._credential.source,
+        )  # fmt: skip
         self.opened = False
 
     def open(self, sweep: Sweep, loop: asyncio.AbstractEventLoop) -> None:
