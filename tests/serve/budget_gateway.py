@@ -18,6 +18,16 @@ serve:
   bounds: [{{service: chat, template_tokens: 64, context_tokens: 4096}}]
   {more}
 """
+PLAN = """
+plan: list
+currency: USD
+versions:
+  - id: v1
+    from: 2020-01-01
+    prices:
+      - {id: in, meter: tokens, price: '3', per: 1000000, buckets: [input_fresh, cache_read, cache_write]}
+      - {id: out, meter: tokens, price: '15', per: 1000000, buckets: [output_visible, output_reasoning, output_tool]}
+"""
 RUN = """
 import asyncio, sys
 from pathlib import Path

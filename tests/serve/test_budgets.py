@@ -4,22 +4,13 @@ import asyncio
 import json
 
 import pytest
+from budget_gateway import PLAN
 from live_gateway import ANSWER, CHUNK, DONE, Engine, front, run
 
 from tokenworks.serve import keys
 from tokenworks.serve.keys import KeyRing
 
 BOUNDS = [{"service": "chat", "template_tokens": 64, "context_tokens": 4096}]
-PLAN = """
-plan: list
-currency: USD
-versions:
-  - id: v1
-    from: 2020-01-01
-    prices:
-      - {id: in, meter: tokens, price: '3', per: 1000000, buckets: [input_fresh, cache_read, cache_write]}
-      - {id: out, meter: tokens, price: '15', per: 1000000, buckets: [output_visible, output_reasoning, output_tool]}
-"""
 
 
 def ask(text="hi", **more):

@@ -7,7 +7,7 @@ import uuid
 from contextlib import contextmanager
 
 import pytest
-from budget_gateway import gateways, start
+from budget_gateway import PLAN, gateways, start
 from live_gateway import ANSWER, Engine, several
 from postgres import NO_SERVER, SERVER, answers
 
@@ -15,16 +15,6 @@ from tokenworks.ledger import Ledger
 from tokenworks.serve.limits.store import BudgetStore, SqliteBase
 
 BUCKETS = ("input_fresh", "cache_read", "cache_write", "output_visible", "output_reasoning", "output_tool")
-PLAN = """
-plan: list
-currency: USD
-versions:
-  - id: v1
-    from: 2020-01-01
-    prices:
-      - {id: in, meter: tokens, price: '3', per: 1000000, buckets: [input_fresh, cache_read, cache_write]}
-      - {id: out, meter: tokens, price: '15', per: 1000000, buckets: [output_visible, output_reasoning, output_tool]}
-"""
 
 
 class Drawn(Engine):

@@ -5,8 +5,9 @@ Names by engine and version; labels are summed up (data-parallel ranks of one en
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+
+from tokenworks.serve.prometheus import lines
 
 RUNNING = (
     "vllm:num_requests_running", "sglang:num_running_reqs", "trtllm_num_requests_running", "llamacpp:requests_processing",
@@ -20,9 +21,6 @@ KV_USED = (
 )  # fmt: skip
 WATTS = ("DCGM_FI_DEV_POWER_USAGE",)
 NAMES = frozenset((*RUNNING, *WAITING, *KV_USED, *WATTS))
-LINE = re.compile(
-    r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?:[^\"}]|\"(?:[^\"\\]|\\.)*\")*\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?[ \t]*$", re.M
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +43,9 @@ class EngineState:
 def state_of(page: str) -> EngineState:
     """Of a page in Prometheus' text format (or OpenMetrics'). What is not finite or negative is not believed."""
     found: dict[str, list[float]] = {}
-    for name, text in LINE.findall(page):
-        if name in NAMES:
-            value = _number(text)
-            if value is not None:
-                found.setdefault(name, []).append(value)
+    for name, _, value in lines(page):
+        if name in NAMES and value >= 0:
+            found.setdefault(name, []).append(value)
     running, waiting, used, watts = (_first(found, names) for names in (RUNNING, WAITING, KV_USED, WATTS))
     return EngineState(
         None if running is None else round(sum(running)),
@@ -57,14 +53,6 @@ def state_of(page: str) -> EngineState:
         None if used is None else min(1.0, max(used)),
         None if watts is None else sum(watts),
     )
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 <= value < float("inf") else None
 
 
 def _first(found: dict[str, list[float]], names: tuple[str, ...]) -> list[float] | None:

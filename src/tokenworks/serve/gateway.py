@@ -123,7 +123,7 @@ class Gateway:
 
         def go(grant: Grant | None) -> None:
             tally = Tally(attempt, meter, served.metrics, request.arrived_s, grant)
-            if not isinstance(dialect, Plain):
+            if call:
                 start(served, request, call, tally, connection, self._loop)
                 return
             asked = grant.body if grant else body
@@ -142,7 +142,10 @@ class Gateway:
                 go(None)
             else:
                 self.limits.admit(
-                    Asked(key, call.body, attempt, dialect.operation != "embeddings"), connection, go, refuse
+                    Asked(key, call.body if call else body, attempt, dialect.operation != "embeddings"),
+                    connection,
+                    go,
+                    refuse,
                 )
         except Refused as refused:
             served.metrics.answered(refused.status)

@@ -46,5 +46,5 @@ class Incoming:
     def told(self, whole: bool) -> Told:
         """What is known of its tokens."""
         if self.stream is not None:
-            return told(self.stream.usage, self.stream.counted, whole)
+            return self.stream.told(whole)
         return told(usage_of_answer(self.body) if whole else None, 0, whole)

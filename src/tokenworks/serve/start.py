@@ -10,11 +10,9 @@ import socket
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from tokenworks.economics.facts import facts_of
-from tokenworks.errors import InputError
 from tokenworks.ledger import GroupCommit, Ledger
 from tokenworks.serve.access import Access
 from tokenworks.serve.admin import admin_of
@@ -76,21 +74,10 @@ async def front(
     """The same over any way into a ledger, which must outlive the block."""
     source = f"gateway/{factory.name}/{socket.gethostname()}/{os.getpid()}"
     async with (
-        _limiting(factory, ring, group, source, door) as limits,
+        limiting(factory, ring is not None, group, source, door.budgets) as limits,
         _open(factory, services, Meter(group, source), ring, door, limits) as listening,
     ):
         yield listening
-
-
-@asynccontextmanager
-async def _limiting(
-    factory: Factory, ring: KeyRing | None, group: Commits, source: str, door: Door
-) -> AsyncIterator[Admitted | None]:
-    """Rates and budgets, which end after the last event is written. Raises InputError for budgets without a place."""
-    if door.budgets is None and factory.serve.budgets:
-        raise InputError("budgets need one gateway process: leave --processes away")
-    async with limiting(factory, ring is not None, group, source, door.budgets or Place("", Path())) as limits:
-        yield limits
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from tokenworks.serve.body.faults import NOT_JSON
+from tokenworks.serve.body.faults import NOT_JSON, not_json
 from tokenworks.serve.body.scan import MOST_MEMBERS, members
 from tokenworks.serve.http.request import Refused
 
@@ -73,7 +73,7 @@ def read(text: bytes) -> Body:
             text.decode()  # strings that nobody here reads, too
         known = _decode(text)
     except NOT_JSON as error:
-        raise Refused(400, "invalid_json", f"the body is not the JSON object that it should be: {error}") from None
+        raise not_json(error) from None
     count = int(members(np.frombuffer(text, np.uint8), _spans))
     if count == -1:
         raise Refused(400, "invalid_json", f"the body has more than {MOST_MEMBERS} members")

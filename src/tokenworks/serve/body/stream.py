@@ -99,11 +99,6 @@ class Stream:
         """The last usage that the stream stated, as JSON; None where it stated none that can be read."""
         return usage_of_event(self._last_usage) if self._last_usage else None
 
-    @property
-    def complete(self) -> bool:
-        """Engines that send no [DONE] end a stream by ending it."""
-        return True
-
     def told(self, whole: bool) -> Told:
         return told(self.usage, self.counted, whole)
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from tokenworks.serve.body.splice import Body, spliced
-from tokenworks.serve.body.stream import Stream
-from tokenworks.serve.body.usage import Told, told, usage_of_answer
+from tokenworks.serve.body.splice import Body
+from tokenworks.serve.body.usage import Told
 from tokenworks.serve.dialects.files import refuse_kept_files
-from tokenworks.serve.http.replies import error_body, refusal
+from tokenworks.serve.http.replies import refusal
 from tokenworks.serve.http.request import Refused, Request
 
 if TYPE_CHECKING:
@@ -68,38 +67,40 @@ class Call(Protocol):
 
     body: Body
     session: str
-    dialect: Dialect
+    dialect: Spoken
 
     def way(self, upstream: Upstream) -> Way: ...
 
 
 class Dialect(Protocol):
-    """Of a path. ``operation``: how its events are named; ``metered``: whether it makes any; ``broke_off``: what ends a
-    stream that failed."""
+    """Of a path. ``operation``: how its events are named; ``metered``: whether it makes any."""
 
     operation: str
     metered: bool
-    broke_off: bytes
 
-    def call(self, request: Request, body: Body, served: Served) -> Call:
-        """Raises Refused for what no upstream of the service can be asked."""
+    def call(self, request: Request, body: Body, served: Served) -> Call | None:
+        """None for the plain dialect, whose calls `serve.relay` forwards. Raises Refused for what no upstream of the service
+        can be asked."""
 
     def refusal(self, refused: Refused) -> tuple[int, bytes, bytes]:
         """(status, body, header lines)."""
+
+
+class Spoken(Dialect, Protocol):
+    """One of its own. ``broke_off``: what ends a stream that failed."""
+
+    broke_off: bytes
 
 
 class Plain:
     """OpenAI's chat completions, completions and embeddings."""
 
     metered = True
-    broke_off = (
-        b"data: " + error_body(502, "upstream_failed", FAILED) + b"\n\n"
-    )  # what SDKs raise in the middle of a stream
 
     def __init__(self, operation: str):
         self.operation = operation
 
-    def call(self, request: Request, body: Body, served: Served) -> PlainCall:
+    def call(self, request: Request, body: Body, served: Served) -> None:
         if "chat" not in served.speaks:
             raise Refused(
                 400, "dialect", f"{served.name} is asked in Anthropic's dialect: POST /v1/messages", param="model"
@@ -108,41 +109,9 @@ class Plain:
             raise Refused(400, "stream", "embeddings are not streamed", param="stream")
         if served.keyed:
             refuse_kept_files(body.text)
-        return PlainCall(self, request.path, body)
 
     def refusal(self, refused: Refused) -> tuple[int, bytes, bytes]:
         return refusal(refused)
-
-
-class PlainCall:
-    __slots__ = ("body", "dialect", "path", "session")
-
-    def __init__(self, dialect: Plain, path: bytes, body: Body):
-        self.dialect: Dialect = dialect
-        self.path, self.body, self.session = path, body, body.session
-
-    def way(self, upstream: Upstream) -> PlainWay:
-        text = spliced(self.body, upstream.model, self.dialect.operation != "embeddings", upstream.continuous_usage)
-        return PlainWay(self.path, text, not self.body.wants_usage)
-
-
-class PlainWay:
-    __slots__ = ("_withhold", "head", "path", "text")
-
-    def __init__(self, path: bytes, text: bytes, withhold: bool):
-        self.path, self.text, self.head, self._withhold = path, text, b"", withhold
-
-    def stream(self) -> Stream:
-        return Stream(self._withhold)
-
-    def answer(self, body: bytes) -> bytes:
-        return body
-
-    def told(self, body: bytes) -> Told:
-        return told(usage_of_answer(body), 0, True)
-
-    def error(self, status: int, body: bytes) -> bytes:
-        return body
 
 
 PLAIN = Plain("chat")

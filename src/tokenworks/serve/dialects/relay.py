@@ -89,8 +89,11 @@ class DialectRelay:
     def _another(self) -> bool:
         """Tries another upstream, where there is one and patience for it. Otherwise nothing has changed."""
         served, router = self._served, self._served.router
-        tried, attempt = [*self._tried, self._upstream], self._tally.next_attempt()
-        if attempt is None or len(tried) > served.retries or not router.has_other(tried, None):
+        tried = [*self._tried, self._upstream]
+        if len(tried) > served.retries or not router.has_other(tried, None):
+            return False
+        attempt = self._tally.next_attempt()
+        if attempt is None:
             return False
         try:
             chosen = router.take(self._session, self._loop.time(), tried)

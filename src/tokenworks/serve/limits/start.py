@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from tokenworks import catalog
+from tokenworks.errors import InputError
 from tokenworks.serve.limits.admission import Limits
 from tokenworks.serve.limits.bound import Bounds
 from tokenworks.serve.limits.desk import Desk
@@ -55,10 +56,10 @@ def _is_server(place: str) -> bool:
 
 @asynccontextmanager
 async def limiting(
-    factory: Factory, keyed: bool, events: Events, source: str, place: Place
+    factory: Factory, keyed: bool, events: Events, source: str, place: Place | None
 ) -> AsyncIterator[Limits | None]:
     """None where nothing can be limited: no rates, no budgets, no keys. What a gateway that died left open is settled before
-    the block begins. Raises InputError."""
+    the block begins. Raises InputError, also for budgets without a place."""
     rules = [Rule.of(budget) for budget in factory.serve.budgets]
     if not rules and not factory.serve.limits and not keyed:
         yield None
@@ -68,6 +69,8 @@ async def limiting(
     if not rules:
         yield Limits(throttle, rules, bounds, prices, None)
         return
+    if place is None:
+        raise InputError("budgets need one gateway process: leave --processes away")
     async with _desk(events, source, place) as desk:
         yield Limits(throttle, rules, bounds, prices, desk)
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tokenworks.serve.prometheus import lines
+
 Labels = frozenset[tuple[str, str]]
-LINE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[^\"}]|\"(?:[^\"\\]|\\.)*\")*)\})?[ \t]+(\S+)", re.M)
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
 
@@ -40,14 +41,9 @@ def samples(page: str) -> Samples:
     {'up': {frozenset({('at', 'a')}): 1.0}, 'free': {frozenset(): 2.5}}
     """
     found: dict[str, dict[Labels, float]] = {}
-    for name, labels, text in LINE.findall(page):
-        try:
-            value = float(text)
-        except ValueError:
-            continue
-        if abs(value) < float("inf"):
-            key = frozenset((label, _plain(said)) for label, said in LABEL.findall(labels))
-            found.setdefault(name, {})[key] = value
+    for name, labels, value in lines(page):
+        key = frozenset((label, _plain(said)) for label, said in LABEL.findall(labels))
+        found.setdefault(name, {})[key] = value
     return Samples(found)
 
 

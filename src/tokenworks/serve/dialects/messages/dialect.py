@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from tokenworks.serve.body.faults import NOT_JSON
+from tokenworks.serve.body.faults import NOT_JSON, not_json
 from tokenworks.serve.body.splice import Body, read, spliced
 from tokenworks.serve.body.usage import Told, told, usage_of_answer
 from tokenworks.serve.dialects.chat import Translated
-from tokenworks.serve.dialects.dialect import CHAT_COMPLETIONS, FAILED, Dialect
+from tokenworks.serve.dialects.dialect import CHAT_COMPLETIONS, FAILED, Spoken
 from tokenworks.serve.dialects.messages.asked import MessagesRequest
 from tokenworks.serve.dialects.messages.errors import error_body, error_event, reworded
 from tokenworks.serve.dialects.messages.from_chat import MessageEvents, message
@@ -72,7 +72,7 @@ def _user(text: bytes) -> str:
     try:
         metadata = _decode_user(text).metadata
     except NOT_JSON as error:
-        raise Refused(400, "invalid_json", f"the body is not the JSON object that it should be: {error}") from None
+        raise not_json(error) from None
     return (metadata and metadata.user_id) or ""
 
 
@@ -91,7 +91,7 @@ class MessagesCall:
     __slots__ = ("_head", "_model", "body", "dialect", "session")
 
     def __init__(self, dialect: Messages, body: Body, model: str | None, head: bytes, session: str):
-        self.dialect: Dialect = dialect
+        self.dialect: Spoken = dialect
         self.body, self._model, self._head, self.session = body, model, head, session
 
     def way(self, upstream: Upstream) -> NativeWay | TranslatedWay:
@@ -103,7 +103,7 @@ class MessagesCall:
 class NativeWay:
     __slots__ = ("head", "path", "text")
 
-    def __init__(self, dialect: Dialect, text: bytes, head: bytes):
+    def __init__(self, dialect: Spoken, text: bytes, head: bytes):
         self.path = MESSAGES if dialect.metered else COUNT_TOKENS
         self.text, self.head = text, head
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tokenworks.serve.body.faults import NOT_JSON
+from tokenworks.serve.body.faults import NOT_JSON, not_json
 from tokenworks.serve.http.request import Refused
 
 CLIENT_TOOLS = ("custom", "bash_", "text_editor_", "computer_", "memory_")  # that the caller runs
@@ -37,7 +37,7 @@ def refuse_foreign(text: bytes) -> None:
     try:
         asked = _decode(text)
     except NOT_JSON as error:
-        raise Refused(400, "invalid_json", f"the body is not the JSON object that it should be: {error}") from None
+        raise not_json(error) from None
     for name in KEPT:
         if getattr(asked, name):
             raise Refused(

@@ -10,7 +10,7 @@ from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.body.splice import Body, read, spliced
 from tokenworks.serve.body.usage import Told, told, usage_of_answer
 from tokenworks.serve.dialects.chat import Translated, event
-from tokenworks.serve.dialects.dialect import CHAT_COMPLETIONS, FAILED, Dialect
+from tokenworks.serve.dialects.dialect import CHAT_COMPLETIONS, FAILED, Spoken
 from tokenworks.serve.dialects.responses.asked import ResponsesRequest
 from tokenworks.serve.dialects.responses.from_chat import ResponseEvents, response
 from tokenworks.serve.dialects.responses.guard import refuse_foreign
@@ -66,7 +66,7 @@ class ResponsesCall:
     __slots__ = ("_asked", "body", "dialect", "session")
 
     def __init__(self, dialect: Responses, body: Body, asked: ResponsesRequest | None, session: str):
-        self.dialect: Dialect = dialect
+        self.dialect: Spoken = dialect
         self.body, self._asked, self.session = body, asked, session
 
     def way(self, upstream: Upstream) -> NativeWay | TranslatedWay:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tokenworks.serve.body.faults import NOT_JSON
+from tokenworks.serve.body.faults import NOT_JSON, not_json
 from tokenworks.serve.http.request import Refused
 
 OWN_TOOLS = ("function", "custom")  # that the caller runs
@@ -44,7 +44,7 @@ def refuse_foreign(text: bytes) -> bool:
     try:
         asked = _decode(text)
     except NOT_JSON as error:
-        raise Refused(400, "invalid_json", f"the body is not the JSON object that it should be: {error}") from None
+        raise not_json(error) from None
     for name, why in KEPT.items():
         if getattr(asked, name) not in (LEFT_OUT[name], False):
             raise Refused(400, "not_supported", f"{name}: {why}", param=name)
