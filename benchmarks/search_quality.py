@@ -2,7 +2,7 @@
 
 ``rehearsals``: a plan rehearses a handful of fleets, the best of every way to serve; against 60 best fleets of the wide pass.
 ``batches``: the wide pass looks at batches about 3% apart; against every whole number.
-``ratios``: pools are tried in ratios up to 8 workers each; against ten times as many ratios.
+``pairs``: pools of prefill and decode that no other beats are paired; against ten times as many pairs.
 ``services``: services share one fleet, by descent; against ten times as many fleets by descent from random starts that
 moves three at a time, and against all combinations where they are few.
 Small spaces are held against exhaustive search in the tests.
@@ -10,20 +10,22 @@ Small spaces are held against exhaustive search in the tests.
 
 import argparse
 import json
+import math
 import time
+from typing import Any
 
 import numpy as np
 import yaml
 from pages import section
-from pools import pools, ratios
 
-from tokenworks.plan import choose, descent, make, rounds
+from tokenworks.plan import choose, descent, make, pairing, rounds
+from tokenworks.plan.candidates import NONE, Table
 from tokenworks.plan.choose import search
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.market import Market, Picks
 from tokenworks.plan.reading import load, loads
 from tokenworks.plan.survey import market_of
-from tokenworks.plan.wide import rows, wide
+from tokenworks.plan.wide import rows
 from tokenworks.spec.quantities import parse
 
 TIMES = 10
@@ -141,20 +143,25 @@ def closer_batches(name: str, tpot: str) -> dict:
     return {"looked_at": counts, "usd_per_mtok": values, "behind": values[0] / values[1] - 1}
 
 
-def more_ratios(name: str, tpot: str) -> dict:
-    space = market_of(large(name, tpot), False)[0].spaces[0]
-    most = next(n for n in range(8, 64) if len(ratios(n)) >= TIMES * len(ratios(8)))
-    found = wide(space.shapes, space.asked.ask)
-    rates = []
-    for n in (8, most):
-        of = pools(space.shapes, found, space.asked.ask.ttft_s, n)
-        kept = of.tpot_s <= (space.asked.ask.tpot_s or np.inf)
-        rates.append(float((of.requests_s / of.gpus)[kept].max()))
-    return {
-        "looked_at": [len(ratios(8)), len(ratios(most))],
-        "requests_s_gpu": rates,
-        "behind": rates[1] / rates[0] - 1,
-    }
+def more_pairs(name: str, tpot: str) -> dict:
+    """Pools that are worth pairing, against as many of the others, by chance, as make ten times the pairs."""
+    demand, usual, rng = large(name, tpot), pairing.worth_pairing, np.random.default_rng(1)
+    counts, values = [], []
+    for times in (1, TIMES):
+
+        def kept(pool: Table, *judged: Any, times: int = times) -> Any:
+            worth = usual(pool, *judged)
+            more = rng.permutation(np.setdiff1d(np.arange(len(pool)), worth))
+            return np.concatenate([worth, more[: math.ceil((math.sqrt(times) - 1) * len(worth))]])
+
+        pairing.worth_pairing = kept
+        try:
+            market = market_of(demand, False)[0]
+        finally:
+            pairing.worth_pairing = usual
+        counts.append(sum(int((t.prefill != NONE).sum()) for t in market.tables))
+        values.append(float(search(market).picks.columns["usd_per_mtok"][0]))
+    return {"looked_at": counts, "usd_per_mtok": values, "behind": values[0] / values[1] - 1}
 
 
 def services(names: list[str]) -> dict:
@@ -167,13 +174,13 @@ def services(names: list[str]) -> dict:
         found = search(market)
     finally:
         choose.EXACT = exact
-    kept = [choose._own(market, i) for i in range(len(market.tables))]
+    kept = [choose.own_kept(market, i) for i in range(len(market.tables))]
     fronts = [choose.shortlist(market, i, np.flatnonzero(k)) for i, k in enumerate(kept)]
     rng, visits = np.random.default_rng(1), descent.Visits()
     best = float(whole.picks.columns["usd_h"][0]) if whole.exact else np.inf
     while visits.seen < TIMES * found.seen:
         start = np.array([rng.choice(front) for front in fronts], np.int64)
-        end = choose._ranked(market, descent._moved(market, visits, start, fronts, 3)[None, :], 1, False, 0.0)
+        end = choose.ranked(market, descent._moved(market, visits, start, fronts, 3)[None, :], 1, False, 0.0)
         best = min(best, float(end.picks.columns["usd_h"][0])) if end.feasible else best
     value = float(found.picks.columns["usd_h"][0])
     return {
@@ -191,7 +198,7 @@ def measure() -> dict:
     found = {
         **{f"rehearsals, {n}": rehearsals(n) for n in ("chat", "reasoning")},
         **{f"batches, chat, TPOT {t}": closer_batches("chat", t) for t in ("20 ms", "30 ms", *TPOTS)},
-        **{f"ratios, reasoning, TPOT {t}": more_ratios("reasoning", t) for t in TPOTS},
+        **{f"pairs, reasoning, TPOT {t}": more_pairs("reasoning", t) for t in TPOTS},
         **{f"{n} services": services([one[0] for one in SHARED[:n]]) for n in (5, 7, 9)},
     }
     return {

@@ -128,7 +128,15 @@ def _plans(of: Kind, made: Problem, most: int):  # type: ignore[no-untyped-def]
         for e in range(b + 1, T + 1):
             there = [1 if b <= t < e else 0 for t in range(T)]
             cost = made.discount[b] * of.price_usd[b] + sum(made.discount[t] * of.keep_usd[t] for t in range(b, e))
-            singles.append((there, cost - made.discount[e] * of.price_usd[b] * of.value_share[e - b]))
+            singles.append(
+                (
+                    there,
+                    cost
+                    - made.discount[e]
+                    * min(of.price_usd[b], of.price_usd[min(e, len(of.price_usd) - 1)])
+                    * of.value_share[e - b],
+                )
+            )
     known: dict[tuple[int, ...], float] = {(0,) * T: 0.0}
     for _ in range(most):
         for there, cost in list(known.items()):

@@ -13,10 +13,15 @@ import pytest
 
 from tokenworks.cli.main import main
 from tokenworks.errors import SpecError
+from tokenworks.plan.candidates import NONE
+from tokenworks.plan.cost import fleet
 from tokenworks.plan.fleet.coefficients import demand_s, problem_of, units_of
 from tokenworks.plan.fleet.linear import NoScheduleError
 from tokenworks.plan.fleet.make import made
+from tokenworks.plan.fleet.problem import Problem
 from tokenworks.plan.fleet.reading import loads
+from tokenworks.plan.fleet.result import result_of
+from tokenworks.plan.network import scale_out
 from tokenworks.plan.survey import market_of
 
 TODAY = dt.date(2026, 11, 26)
@@ -78,13 +83,68 @@ def test_terms_of_a_system_reach_the_programme(folder: Path) -> None:
     (kind,) = problem.kinds
     assert kind.first == 3  # the first quarter that begins after August 2027
     assert kind.life == 8
-    assert kind.price_usd == pytest.approx(100e3 * 0.8 ** np.array([0.0, 0.25, 0.5, 0.75]))
+    frontend = 1000.0  # one host; replicas pass nothing to each other
+    assert kind.price_usd == pytest.approx(frontend + 100e3 * 0.8 ** np.array([0.0, 0.25, 0.5, 0.75]))
     # half of the book value; straight line over four years to a tenth
     assert kind.value_share[[1, 4, 8]] == pytest.approx(
         [0.5 * (1 - 0.9 / 16), 0.5 * (1 - 0.9 / 4), 0.5 * (1 - 0.9 / 2)]
     )
     assert all(o.share == pytest.approx(1 / 8) for o in problem.offers)
     assert len(ways) == len(problem.offers) > 0
+
+
+def test_pools_apart_over_many_systems_pay_for_a_scale_out_network(folder: Path) -> None:
+    (folder / "small.yaml").write_text(DEMAND.replace("serving: aggregated", "serving: disaggregated"))
+    roadmap, demand = loads(ROADMAP, "roadmap.yaml", folder, TODAY)
+    market = units_of(market_of(demand, False)[0])
+    problem, ways = problem_of(roadmap, market, {})
+    (kind,), (of,) = problem.kinds, market.prices
+    systems = round(_systems_at_peak(problem))
+    usd, watts = scale_out("hgx-h100", systems)
+    assert usd > 0
+    assert kind.price_usd == pytest.approx(of.facts.price_usd + 1000.0 + usd / systems)
+    alone = fleet(of, np.ones(1), np.array([of.idle_w * 8]), np.zeros(1))
+    assert kind.idle_w - alone.facility_w[0] == pytest.approx(20.0 + watts / systems, rel=0.3)  # and what cools it
+    assert kind.idle_w - alone.facility_w[0] > 20.0 + watts / systems
+    assert ways
+
+
+def test_replicas_are_taken_without_a_network_where_that_is_cheaper(folder: Path) -> None:
+    (folder / "small.yaml").write_text(DEMAND.replace("serving: aggregated", "serving: both"))
+    roadmap, demand = loads(ROADMAP, "roadmap.yaml", folder, TODAY)
+    market = units_of(market_of(demand, False)[0])
+    problem, ways = problem_of(roadmap, market, {})
+    (kind,) = problem.kinds
+    apart = [market.tables[0].prefill[w.row] != NONE for w in ways]
+    assert any(apart) == (kind.price_usd[0] > market.prices[0].facts.price_usd + 1000.0)
+    (folder / "small.yaml").write_text(DEMAND)
+    alone, _ = problem_of(roadmap, units_of(market_of(loads(ROADMAP, "roadmap.yaml", folder, TODAY)[1], False)[0]), {})
+    (folder / "small.yaml").write_text(DEMAND.replace("serving: aggregated", "serving: disaggregated"))
+    split, _ = problem_of(roadmap, units_of(market_of(loads(ROADMAP, "roadmap.yaml", folder, TODAY)[1], False)[0]), {})
+    least = [_systems_at_peak(p) * p.kinds[0].price_usd[0] for p in (problem, alone, split)]
+    assert least[0] == pytest.approx(min(least[1:]))
+
+
+def _systems_at_peak(problem: Problem) -> float:
+    return float(np.ceil(min(o.share / o.rate_s for o in problem.offers) * problem.demand_s.max()))
+
+
+def test_a_token_costs_what_its_systems_lose_at_the_price_that_was_paid(folder: Path) -> None:
+    more = "systems: {hgx-h100: {price: $100 k, price_change: -50%/y}}\n"
+    roadmap, demand = loads(ROADMAP + more, "roadmap.yaml", folder, TODAY)
+    done = made(roadmap, demand)
+    steps = result_of(done).steps
+    facts = done.market.prices[0].facts
+    paid = count = 0.0
+    for t, step in enumerate(steps):
+        bought = step.bought.get(done.problem.kinds[0].name, 0)
+        paid, count = paid + bought * done.problem.kinds[0].price_usd[t], count + bought
+        lost = paid * (1 - facts.residual_share) / facts.life_s * done.problem.period_s
+        running = sum(v for cause, v in step.usd.items() if cause not in ("hardware", "resale"))
+        tokens = step.demand_s["chat"] * 100 * done.problem.period_s
+        assert not step.sold
+        assert step.usd_per_mtok == pytest.approx((lost + running) / tokens * 1e6)
+        assert step.there == {done.problem.kinds[0].name: count}
 
 
 def test_what_cannot_be_delivered_in_time_is_named(folder: Path) -> None:

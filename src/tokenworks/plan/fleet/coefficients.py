@@ -1,39 +1,22 @@
-"""From a roadmap and the wide pass to the numbers of the programme: what a unit of every way to serve carries, takes and draws.
-
-A *unit* is one worker, or the prefill and decode workers that go together. Of the configurations of a service on a kind of
-system that keep its objectives, those enter that no other beats in both systems and watts per request: where power is
-short another one is best than where systems are dear.
-"""
+"""From a roadmap and the wide pass to the numbers of the programme: what a unit of every way to serve carries, takes and
+draws, what a system costs with the network that joins it to others."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from tokenworks import catalog
 from tokenworks.economics.capital import YEAR_S
-from tokenworks.physics.deployment import Deployment
-from tokenworks.plan.candidates import NONE, Ints, Table
-from tokenworks.plan.cost import Prices, fleet
+from tokenworks.plan.cost import Between, Prices, fleet
 from tokenworks.plan.fleet.file import MONTHS_A_YEAR, Roadmap
+from tokenworks.plan.fleet.joining import NOTHING, Joint, joined_ways
 from tokenworks.plan.fleet.problem import Array, Kind, Offer, Problem
-from tokenworks.plan.fronts import pareto
-from tokenworks.plan.limits import all_kept, lowest_budget_w, service_needs
+from tokenworks.plan.fleet.ways import Way, configuration, ways_of
+from tokenworks.plan.limits import lowest_budget_w
 from tokenworks.plan.market import Market
 from tokenworks.plan.table import table
-
-WAYS = 4  # of one service on one kind of system, the cheapest in systems first
-
-
-@dataclass(frozen=True)
-class Way:
-    """What an offer stands for: a row of the service's table of units."""
-
-    service: int
-    kind: int
-    row: int
-    tokens_s: float  # output, of one unit at its planned rate
 
 
 def units_of(market: Market) -> Market:
@@ -47,8 +30,10 @@ def problem_of(
 ) -> tuple[Problem, tuple[Way, ...]]:
     """The programme of a roadmap; ``market`` holds tables of units. ``derate``: by (service, row), the share of a unit's rate
     that its rehearsal confirmed (1 where it was not rehearsed)."""
-    kinds = tuple(_kind(roadmap, of) for of in market.prices)
-    ways = tuple(way for s in range(len(market.spaces)) for way in _ways(market, s))
+    demands = [demand_s(roadmap, s.asked.service.name, s.asked.rate_s) for s in market.spaces]
+    found = tuple(way for s in range(len(market.spaces)) for way in ways_of(market, s))
+    ways, joints = joined_ways(market, found, [float(d.max()) for d in demands])
+    kinds = tuple(_kind(roadmap, of, joints.get(k, NOTHING)) for k, of in enumerate(market.prices))
     offers = tuple(_offer(market, way, derate.get((way.service, way.row), 1.0)) for way in ways)
     first = market.prices[0]
     periods = roadmap.periods
@@ -56,7 +41,7 @@ def problem_of(
         kinds,
         offers,
         tuple(s.asked.service.name for s in market.spaces),
-        np.array([demand_s(roadmap, s.asked.service.name, s.asked.rate_s) for s in market.spaces]),
+        np.array(demands),
         YEAR_S * roadmap.months / MONTHS_A_YEAR,
         np.full(periods, first.usd_per_j + first.usd_per_w_s),
         (1 + roadmap.discount) ** -np.array([roadmap.years(t) for t in range(periods + 1)]),
@@ -83,7 +68,7 @@ def _series(given: float | tuple[float, ...] | None, otherwise: float, periods: 
     return np.where(found > 0, found, np.inf)
 
 
-def _kind(roadmap: Roadmap, of: Prices) -> Kind:
+def _kind(roadmap: Roadmap, of: Prices, joint: Joint) -> Kind:
     terms = roadmap.systems.get(of.kind.system)
     years = np.array([roadmap.years(t) for t in range(roadmap.periods)])
     change = (1 + (terms.price_change if terms else 0.0)) ** years
@@ -104,15 +89,18 @@ def _kind(roadmap: Roadmap, of: Prices) -> Kind:
             np.zeros(roadmap.rent_term + 1),
         )
     price = of.facts.price_usd if terms is None or terms.price_usd is None else terms.price_usd
+    joined = of.facts.kept_usd(joint.usd, period_s)
     yearly = of.facts.maintenance_share_year * price / YEAR_S * period_s
-    care = causes["staff"] + causes["space and cooling plant"]
+    space = causes["space and cooling plant"] * (1 + joint.watts / of.facts.nameplate_w)
+    care = causes["staff"] + space + joined["staff"] + joined["maintenance"]
     life = max(1, round(roadmap.life_s / period_s))
     ages = np.minimum(1.0, np.arange(life + 1) * period_s / of.facts.life_s)
     value = roadmap.resale * (1 - (1 - of.facts.residual_share) * ages)
     value[0] = 1.0  # not yet delivered
     have = ((0, of.kind.have),) if of.kind.have else ()
     keep = yearly * change + care
-    return Kind(name, True, gpus, price * change, keep, _watts(of, 0.0), begun, life, value, have)
+    bought = price * change + joint.usd
+    return Kind(name, True, gpus, bought, keep, _watts(of, 0.0, joint), begun, life, value, have)
 
 
 def _first(roadmap: Roadmap, of: Prices) -> int:
@@ -127,33 +115,15 @@ def _first(roadmap: Roadmap, of: Prices) -> int:
     return min(roadmap.periods, max(late, wait))
 
 
-def _watts(of: Prices, extra_board_w: float) -> float:
-    """At the meter, of one system with idle boards and ``extra_board_w`` more on them; rented: none of the site's."""
+def _watts(of: Prices, extra_board_w: float, joint: Joint = NOTHING) -> float:
+    """At the meter, of one system with idle boards and ``extra_board_w`` more on them and its part of a network; rented: none
+    of the site's."""
     if not of.facts.owned:
         return 0.0
     idle = of.idle_w * of.kind.gpus
     busy = np.array([min(1.0, extra_board_w > 0)])
-    return float(fleet(of, np.array([1.0]), np.array([idle + extra_board_w]), busy).facility_w[0])
-
-
-def _ways(market: Market, service: int) -> list[Way]:
-    """Rows that keep the objectives and that no other beats, by kind."""
-    t, asked = market.tables[service], market.spaces[service].asked
-    kept = all_kept(service_needs(asked, t, market.tails[service]), len(t)) & (t.rate_s > 0)
-    found: list[Way] = []
-    for number in range(len(market.prices)):
-        rows = np.flatnonzero(kept & (t.kind == number))
-        if len(rows):
-            found += [Way(service, number, int(r), float(t.rate_s[r] * asked.output_tokens)) for r in _best(t, rows)]
-    return found
-
-
-def _best(t: Table, rows: Ints) -> Ints:
-    share, watts = t.share[rows] / t.rate_s[rows], t.board_w[rows] / t.rate_s[rows]
-    front = rows[pareto(np.stack([share, watts], axis=1))]
-    if len(front) <= WAYS:
-        return front
-    return np.asarray(front[np.unique(np.linspace(0, len(front) - 1, WAYS).round().astype(int))])
+    joins = Between(np.array([joint.usd]), np.array([joint.watts]))
+    return float(fleet(of, np.array([1.0]), np.array([idle + extra_board_w]), busy, joins).facility_w[0])
 
 
 def _offer(market: Market, way: Way, derate: float) -> Offer:
@@ -164,20 +134,3 @@ def _offer(market: Market, way: Way, derate: float) -> Offer:
     extra = (_watts(of, above) - _watts(of, 0.0)) / units
     name = configuration(market, way)
     return Offer(way.kind, way.service, name, float(t.rate_s[way.row]) * derate, float(t.share[way.row]), extra)
-
-
-def configuration(market: Market, way: Way) -> str:
-    """Degrees, format and batch of a unit, for people."""
-    t, space = market.tables[way.service], market.spaces[way.service]
-    main, prefill = int(t.main[way.row]), int(t.prefill[way.row])
-    said = _said(space.shapes[space.wide.shape[main]].deployment, int(space.wide.batch[main]))
-    if prefill == NONE:
-        return said
-    before = _said(space.shapes[space.wide.shape[prefill]].deployment, int(space.wide.batch[prefill]))
-    return f"{int(t.prefill_workers[way.row])} × prefill {before} + {int(t.workers[way.row])} × decode {said}"
-
-
-def _said(d: Deployment, batch: int) -> str:
-    degrees = " ".join(f"{n}{getattr(d, n)}" for n in ("tp", "pp", "dp", "ep") if getattr(d, n) > 1) or "tp1"
-    clock = f" clock {d.clock:.0%}" if d.clock < 1 else ""
-    return f"{d.engine} {d.weights} {degrees}{clock} batch {batch}"

@@ -53,10 +53,11 @@ def _cohort(problem: Problem, rows: Rows, number: int, start: int, count: int) -
 
 
 def worth(problem: Problem, number: int, start: int, at: int) -> float:
-    """Dollars of the day that one system fetches at the start of a period."""
-    kind = problem.kinds[number]
+    """Dollars of the day that one system fetches at the start of a period: its share of the price that was paid, or of that of
+    a new one where new ones have become cheaper."""
+    kind, last = problem.kinds[number], problem.periods - 1
     age = min(at - start, kind.life)
-    price = kind.price_usd[max(0, min(start, problem.periods - 1))]
+    price = min(kind.price_usd[max(0, min(start, last))], kind.price_usd[min(at, last)])
     return float(price * kind.value_share[age])
 
 

@@ -9,12 +9,13 @@ import numpy as np
 
 from tokenworks.errors import InputError
 from tokenworks.plan.demand import Demand
-from tokenworks.plan.fleet.coefficients import Way, problem_of, units_of
+from tokenworks.plan.fleet.coefficients import problem_of, units_of
 from tokenworks.plan.fleet.file import Roadmap, month_text
 from tokenworks.plan.fleet.linear import NoScheduleError
 from tokenworks.plan.fleet.problem import Problem, Schedule
 from tokenworks.plan.fleet.programme import solve
 from tokenworks.plan.fleet.recheck import Check, believed, checked, used
+from tokenworks.plan.fleet.ways import Way
 from tokenworks.plan.market import Market
 from tokenworks.plan.survey import market_of
 from tokenworks.plan.trial import Stop

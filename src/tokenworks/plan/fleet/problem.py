@@ -27,7 +27,9 @@ class Kind:
     idle_w: float  # one system at the meter with idle boards; rented: 0
     first: int  # first period in which it can stand here (release and delivery); T: never
     life: int  # periods until it must go; rented: the term of a contract
-    value_share: Array  # (life + 1,) of its price that a system fetches after so many periods; rented: 0
+    value_share: (
+        Array  # (life + 1,) of its price, or of a new one's if less, that it fetches after so many periods; rented: 0
+    )
     have: tuple[tuple[int, int], ...] = ()  # (age in periods, count) of systems that are there at the start
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from tokenworks.errors import InputError
 from tokenworks.plan.build import grown, layout
-from tokenworks.plan.fleet.coefficients import Way
 from tokenworks.plan.fleet.problem import Schedule
+from tokenworks.plan.fleet.ways import Way
 from tokenworks.plan.market import Market
 from tokenworks.plan.trial import Stop, rehearsed
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from tokenworks.economics.capital import straight_line_usd_s
 from tokenworks.plan.fleet.file import month_text
 from tokenworks.plan.fleet.make import Made
 
@@ -110,11 +113,22 @@ def _step(made: Made, t: int) -> Step:
 def _cost_usd(made: Made, t: int, usd: dict[str, float]) -> float:
     """A period's running cost with the straight-line loss of value of the systems that stand."""
     lost = sum(
-        float(made.market.prices[k].facts.costs_usd(made.problem.period_s).get("depreciation", 0.0))
-        * int(made.schedule.there[k, t])
-        for k in range(len(made.problem.kinds))
+        _lost_usd(made, k, t) * int(made.schedule.there[k, t])
+        for k, kind in enumerate(made.problem.kinds)
+        if kind.owned
     )
     return lost + sum(v for cause, v in usd.items() if cause not in ("hardware", "resale"))
+
+
+def _lost_usd(made: Made, kind: int, t: int) -> float:
+    """Of one system in a period, by the mean price of all that came so far; those that were there count as bought first."""
+    of, facts = made.problem.kinds[kind], made.market.prices[kind].facts
+    came = made.schedule.bought[kind, : t + 1].astype(float)
+    came[0] += sum(count for _, count in of.have)
+    if not came.any():
+        return 0.0
+    price = float(np.average(of.price_usd[: t + 1], weights=came))
+    return straight_line_usd_s(price, facts.residual_share, facts.life_s) * made.problem.period_s
 
 
 def _seen(made: Made, number: int) -> Seen:
