@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager
 
 from tokenworks.errors import InputError, UnsupportedError
 from tokenworks.rehearsal.plant import Plant, plant
+from tokenworks.serve.emulate.address import upstream_at
 from tokenworks.serve.emulate.application import EmulatedEngines
 from tokenworks.serve.emulate.clock import Clock
+from tokenworks.serve.emulate.loaded import loaded_of
 from tokenworks.serve.emulate.pace import chunks_s, most_tokens_s, require_pace
 from tokenworks.serve.emulate.worker import EmulatedWorker
 from tokenworks.serve.http.limits import Limits
@@ -36,13 +38,16 @@ async def emulated(
     made_s = most_tokens_s(made.models, made.cell.workers, streams)
     require_pace(factory.name, made_s, await chunks_s(), speed, streams)
     loop, clock = asyncio.get_running_loop(), Clock(speed)
-    workers = [EmulatedWorker(made.models[m], clock, loop) for m in made.cell.workers]
+    workers = [
+        EmulatedWorker(made.models[m], clock, loop, loaded)
+        for m, loaded in zip(made.cell.workers, loaded_of(made), strict=True)
+    ]
     listening = await listen(
         EmulatedEngines(workers, streams), Limits(body_bytes=1 << 30), "127.0.0.1", 0, opened=opened
     )
     try:
         yield {
-            plan.name: [Upstream(f"http://127.0.0.1:{listening.port}/{w}") for w in plan.workers]
+            plan.name: [upstream_at(f"http://127.0.0.1:{listening.port}/{w}") for w in plan.workers]
             for plan in made.cell.services
         }
     finally:
