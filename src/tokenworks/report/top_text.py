@@ -29,7 +29,7 @@ def top_text(found: Now, place: str, taf: str = "") -> str:
 def _head(found: Now, place: str, taf: str) -> Iterator[str]:
     over = f"the last {seconds(found.seconds)}" if found.seconds else "just begun"
     used = f", {unit(found.joules, 'J')} so far" if found.joules is not None else ""
-    emulated = f", emulated at {short(found.speed)} times the speed" if found.speed != 1 else ""
+    emulated = f", emulated {short(found.speed)}×" if found.speed != 1 else ""
     yield f"{place}, {over}{used}{emulated}"
     parts = [f"{per_second(found.output_tokens_s)} output tokens/s"]
     if found.watts is not None:

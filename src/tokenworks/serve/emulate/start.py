@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 from tokenworks.errors import InputError, UnsupportedError
 from tokenworks.rehearsal.plant import Plant, plant
-from tokenworks.serve.emulate.address import upstream_at
+from tokenworks.serve.emulate.address import EmulatedUpstream
 from tokenworks.serve.emulate.application import EmulatedEngines
 from tokenworks.serve.emulate.clock import Clock
 from tokenworks.serve.emulate.loaded import loaded_of
@@ -42,12 +42,16 @@ async def emulated(
         EmulatedWorker(made.models[m], clock, loop, loaded)
         for m, loaded in zip(made.cell.workers, loaded_of(made), strict=True)
     ]
+    for w in _begin_off(made):
+        workers[w].turn(False)
     listening = await listen(
         EmulatedEngines(workers, streams), Limits(body_bytes=1 << 30), "127.0.0.1", 0, opened=opened
     )
     try:
         yield {
-            plan.name: [upstream_at(f"http://127.0.0.1:{listening.port}/{w}") for w in plan.workers]
+            plan.name: [
+                EmulatedUpstream(f"http://127.0.0.1:{listening.port}/{w}", workers[w].turn) for w in plan.workers
+            ]
             for plan in made.cell.services
         }
     finally:
@@ -55,6 +59,12 @@ async def emulated(
             worker.close()
         await listening.drain(0.0)
         listening.sweep.stop()
+
+
+def _begin_off(made: Plant) -> Iterator[int]:
+    """Workers of scaled services that nobody has started yet."""
+    for scaled in made.cell.scaling:
+        yield from made.cell.services[scaled.service].workers[scaled.rules.start :]
 
 
 def _require_emulated(made: Plant) -> None:
