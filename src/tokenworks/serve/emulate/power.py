@@ -29,13 +29,13 @@ class Energy:
 class Power:
     """Of one worker. Ticks in which it is off draw nothing."""
 
-    def __init__(self, worker: LiveWorker, speed: float):
+    def __init__(self, worker: LiveWorker, speed: float, on: bool):
         self._worker = worker
         self._active_uw, self._idle_uw = static_microwatts(worker.model)
         self._mean_ticks = round(MEAN_S * speed * TICKS_PER_S)  # a second of whoever reads
         self._mark_ticks = round(MARK_S * speed * TICKS_PER_S)
         self._marks: deque[tuple[int, int]] = deque([(0, 0)])
-        self._off_ticks, self._off_since = 0, -1
+        self._off_ticks, self._off_since = 0, -1 if on else 0
 
     def energy(self, now: int) -> Energy:
         """At a tick to which the worker has been advanced. A step's dynamic joules count when it ends, as in the twin."""
@@ -59,7 +59,7 @@ class Power:
         self.mark(now)
         begin, before_uj = self._marks[0]
         if now <= begin:
-            return self._idle_uw / MICROJOULES_PER_J
+            return self._idle_uw / MICROJOULES_PER_J if self._off_since < 0 else 0.0
         return (self.energy(now).total_uj - before_uj) / MICROJOULES_PER_J / ((now - begin) / TICKS_PER_S)
 
     def turn(self, on: bool, now: int) -> None:

@@ -38,12 +38,11 @@ async def emulated(
     made_s = most_tokens_s(made.models, made.cell.workers, streams)
     require_pace(factory.name, made_s, await chunks_s(), speed, streams)
     loop, clock = asyncio.get_running_loop(), Clock(speed)
+    off = set(_begin_off(made))
     workers = [
-        EmulatedWorker(made.models[m], clock, loop, loaded)
-        for m, loaded in zip(made.cell.workers, loaded_of(made), strict=True)
+        EmulatedWorker(made.models[m], clock, loop, loaded, on=w not in off)
+        for w, (m, loaded) in enumerate(zip(made.cell.workers, loaded_of(made), strict=True))
     ]
-    for w in _begin_off(made):
-        workers[w].turn(False)
     listening = await listen(
         EmulatedEngines(workers, streams), Limits(body_bytes=1 << 30), "127.0.0.1", 0, opened=opened
     )

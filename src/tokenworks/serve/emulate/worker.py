@@ -19,10 +19,18 @@ Tell = Callable[[int, bool, int], None]  # new tokens, whether they were the las
 class EmulatedWorker:
     """Steps begin where the ones before them ended, however late the machine woke: emulated time does not drift."""
 
-    def __init__(self, model: WorkerModel, clock: Clock, loop: asyncio.AbstractEventLoop, loaded: Loaded | None = None):
+    def __init__(
+        self,
+        model: WorkerModel,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+        loaded: Loaded | None = None,
+        on: bool = True,
+    ):
+        """``on`` False: its boards draw nothing until they are turned on."""
         self._worker, self._clock, self._loop = LiveWorker(model), clock, loop
         self.model, self.loaded, self.speed = model, loaded or Loaded(), clock.speed
-        self.counts, self._power = Counts(), Power(self._worker, clock.speed)
+        self.counts, self._power = Counts(), Power(self._worker, clock.speed, on)
         self._tell: dict[int, Tell] = {}
         self._embeds: set[int] = set()  # requests that want a vector, no answer
         self._timer: asyncio.TimerHandle | None = None
