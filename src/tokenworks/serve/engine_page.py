@@ -24,7 +24,8 @@ WATTS = ("DCGM_FI_DEV_POWER_USAGE",)
 MILLIJOULES = ("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION",)
 STATIC, IDLE = ("tokenworks_worker_static_joules_total",), ("tokenworks_worker_idle_joules_total",)
 SPEED = ("tokenworks_worker_speed",)
-NAMES = frozenset((*RUNNING, *WAITING, *KV_USED, *WATTS, *MILLIJOULES, *STATIC, *IDLE, *SPEED))
+BEGINNINGS = (*RUNNING, *WAITING, *KV_USED, *WATTS, *MILLIJOULES, *STATIC, *IDLE, *SPEED)
+NAMES = frozenset(BEGINNINGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,10 @@ class EngineState:
 def state_of(page: str) -> EngineState:
     """Of a page in Prometheus' text format (or OpenMetrics'). What is not finite or negative is not believed."""
     found: dict[str, list[float]] = {}
-    for name, _, value in lines(page):
+    told = (
+        line for line in page.split("\n") if line.startswith(BEGINNINGS)
+    )  # a few of hundreds: the rest is not parsed
+    for name, _, value in lines("\n".join(told)):
         if name in NAMES and value >= 0:
             found.setdefault(name, []).append(value)
     running, waiting, used, watts = (_first(found, names) for names in (RUNNING, WAITING, KV_USED, WATTS))
