@@ -8,9 +8,13 @@ import yaml
 from tokenworks.api import load
 from tokenworks.events.ledger_events import UsageEvent
 from tokenworks.serve.admin import CHANGES, PREFIX
+from tokenworks.serve.emulate.page import HELP as WORKER_HELP
+from tokenworks.serve.metrics import HELP
+from tokenworks.serve.steering_metrics import HELP as STEERING_HELP
 from tokenworks.serve.telemetry.attributes import error_type
 
-PAGE = (Path(__file__).parents[2] / "docs/observe.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/observe.md").read_text()
 
 
 def test_the_part_of_a_factory_file_is_one():
@@ -38,3 +42,12 @@ def test_error_types_are_those_of_the_code():
     }
     for more in ({"failed": True, "usage_status": "missing"}, {"usage_status": "partial"}):
         assert f"`{error_type(UsageEvent(**about, **more))}`" in PAGE
+
+
+def test_metrics_and_tests_are_those_of_the_code():
+    named = set(re.findall(r"`((?:tokenworks_|vllm:|DCGM_)\w+)`", PAGE))
+    known = HELP.keys() | WORKER_HELP.keys() | STEERING_HELP.keys()
+    assert named - known == set()
+    assert WORKER_HELP.keys() - named == set()
+    tests = "".join(path.read_text() for path in (ROOT / "tests/serve").glob("*.py"))
+    assert [name for name in re.findall(r"`(test_\w+)`", PAGE) if f"def {name}(" not in tests] == []

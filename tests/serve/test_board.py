@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from tokenworks.serve.metrics import HELP, ServiceMetrics, process_lines, service_lines
 from tokenworks.serve.processes.board import Board, added
+from tokenworks.serve.processes.role_gateway import _upstreams
+from tokenworks.serve.processes.settings import FactoryText, GatewaySettings
 
 
 def lines(metrics):
@@ -69,3 +71,23 @@ def test_every_metric_has_a_kind(tmp_path):
     board = Board(tmp_path, 0, 1)
     board.put([lines(ServiceMetrics()), process_lines()])
     assert set(board.all()) <= set(HELP)
+
+
+def test_what_engines_say_of_themselves_is_nobodys_sum_and_not_kept_for_the_dead(tmp_path):
+    """An engine that was started anew counts from nothing: what a dead process had read of it does not stand in the way."""
+    name = "tokenworks_upstream_energy_joules_total"
+    part = lambda joules: {name: [f'{name}{{service="chat",upstream="0"}} {joules}']}  # noqa: E731
+    Board(tmp_path, 0, 2).put([part("5000.000")])
+    Board(tmp_path, 1, 2).put([part("5001.000")])
+    assert Board(tmp_path, 0, 2).all() == part("5001.000")
+    for place in (0, 1):
+        Board(tmp_path, place, 2).put([part("2.000")])
+    assert Board(tmp_path, 0, 2).all() == part("2.000")
+
+
+def test_gateway_processes_look_at_the_pages_of_emulated_workers():
+    settings = GatewaySettings(
+        FactoryText("", ""), 0, 1, 0, "", None, "", None, None, None, {"chat": ["http://127.0.0.1:9/0", "http://127.0.0.1:9/1"]}
+    )  # fmt: skip
+    found = _upstreams(settings, None)["chat"]
+    assert [u.metrics for u in found] == ["http://127.0.0.1:9/0/metrics", "http://127.0.0.1:9/1/metrics"]

@@ -60,7 +60,7 @@ def test_all_dialects_get_the_tokens_that_they_asked_for(tmp_path):
 @pytest.mark.usefixtures("fast_machine")
 def test_what_is_not_emulated_is_said(tmp_path):
     answers, events = asked(tmp_path, (CHAT, {"messages": SAID, "n": 2}), ("/v1/embeddings", {"input": "hi"}))
-    assert [status for status, _, _ in answers] == [400, 404]
+    assert [status for status, _, _ in answers] == [400, 400]
     assert "n is 1" in json.loads(answers[0][2])["error"]["message"]
-    assert "emulated engines answer" in json.loads(answers[1][2])["error"]["message"]
+    assert "does not support Embeddings API" in json.loads(answers[1][2])["error"]["message"]
     assert events == []

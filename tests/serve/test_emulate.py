@@ -164,7 +164,7 @@ def test_what_is_not_emulated_is_refused(fast_machine):
         chat(max_tokens=0),
     ]
     assert [a[0] for a in asked_of_emulated(*wrong)] == [400] * 5
-    assert asked_of_emulated(chat(), path="/v1/embeddings")[0][0] == 404
+    assert asked_of_emulated(chat(), path="/v1/images")[0][0] == 404
 
 
 def test_no_more_answers_at_a_time_than_stated(fast_machine):

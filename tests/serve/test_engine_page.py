@@ -8,6 +8,8 @@ from test_routing import router
 
 from tokenworks.serve.engine_page import EngineState, state_of
 from tokenworks.serve.lookout import STALE, Look
+from tokenworks.serve.served import Served
+from tokenworks.serve.steering_metrics import steering_lines
 from tokenworks.spec.factory import ROUTING
 
 PAGES = {
@@ -37,6 +39,16 @@ vllm:num_requests_running_total{engine="1"} 999
         "trtllm_num_requests_running 4\ntrtllm_num_requests_waiting 0\ntrtllm_kv_cache_utilization 0.125\n"
         'DCGM_FI_DEV_POWER_USAGE{gpu="0",UUID="GPU-1"} 401.5\nDCGM_FI_DEV_POWER_USAGE{gpu="1",UUID="GPU-2"} 398.5\n',
         EngineState(4, 0, 0.125, 800.0),
+    ),
+    "vLLM beside a DCGM exporter that counts energy": (
+        'vllm:num_requests_running 1\nDCGM_FI_DEV_POWER_USAGE{gpu="0"} 400\n'
+        'DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{gpu="0"} 1500\nDCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{gpu="1"} 2500250\n',
+        EngineState(1, None, None, 400.0, 2501.75),
+    ),
+    "an emulated worker": (
+        "vllm:num_requests_running 1\nDCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION 9000\ntokenworks_worker_dynamic_joules_total 5.5\n"
+        "tokenworks_worker_static_joules_total 2.5\ntokenworks_worker_idle_joules_total 1\ntokenworks_worker_speed 20\n",
+        EngineState(1, None, None, None, 9.0, 3.5, 20.0),
     ),
     "llama.cpp": ("llamacpp:requests_processing 2\nllamacpp:requests_deferred 1\r\n", EngineState(2, None, None, None)),
     "no figures": (
@@ -139,3 +151,17 @@ def test_pages_are_asked_for_again_and_again(tmp_path):
     assert 'tokenworks_upstream_elsewhere{service="chat",upstream="0"} 1\n' in metrics
     assert 'tokenworks_upstream_kv_used_ratio{service="chat",upstream="0"} 0\n' in metrics
     assert "# TYPE tokenworks_upstream_kv_used_ratio gauge" in metrics
+
+
+def test_upstreams_are_numbered_alike_in_all_lines_after_one_of_them_has_gone():
+    gateway = router(ROUTING.index("round-robin"), 3)
+    for position, joules in enumerate((1000.0, 2000.0, 3e9 + 0.125)):
+        gateway.reported(position, 0, False, EngineState(1, 0, 0.5, 300.0, joules))
+    served = Served("chat", "m", gateway, 0, 0)
+    gateway.positions = [0, 2]  # as after a factory file without the second one
+    lines = steering_lines(served)
+    assert lines["tokenworks_upstream_energy_joules_total"] == [
+        'tokenworks_upstream_energy_joules_total{service="chat",upstream="0"} 1000.000',
+        'tokenworks_upstream_energy_joules_total{service="chat",upstream="1"} 3000000000.125',
+    ]
+    assert "tokenworks_upstream_static_joules_total" not in lines

@@ -3,12 +3,15 @@
 import asyncio
 import json
 
+import pytest
 from live_gateway import CHAT, call, run
+from test_emulate import fast_machine  # noqa: F401 - a fixture
 
 from tokenworks.api import load
 from tokenworks.ledger import Ledger
 from tokenworks.serve.building import services_of
 from tokenworks.serve.emulate.start import emulated
+from tokenworks.serve.engine_page import state_of
 from tokenworks.serve.start import gateway
 from tokenworks.serve.steer.start import steered
 
@@ -28,6 +31,7 @@ SPEED = 5.0
 BODY = json.dumps({"model": "chat", "max_tokens": 8, "messages": [{"role": "user", "content": "hi"}]}).encode()
 
 
+@pytest.mark.usefixtures("fast_machine")
 def test_from_nothing_and_back_to_nothing(tmp_path):
     """The first caller is told when to come back; a replica starts for him; when nobody asks any more it stops."""
     file = tmp_path / "quick.yaml"
@@ -51,8 +55,18 @@ def test_from_nothing_and_back_to_nothing(tmp_path):
                     await until(lambda: router.up == [True, False, False])
                     assert (await call(front.port, "POST", CHAT, BODY))[0] == 200
                     await until(lambda: not any(router.up))
+                    return [await joules(upstream) for _ in range(2) for upstream in router.upstreams]
 
-    run(main())
+    first, *others = run(main())
+    assert first > 0
+    assert others == [0.0, 0.0, first, 0.0, 0.0]  # replicas that are off, or never were on, draw nothing
+
+
+async def joules(upstream):
+    """By its own page, after a moment."""
+    await asyncio.sleep(0.1)
+    _, _, page = await call(upstream._address.port, "GET", f"{upstream._address.base}/metrics")
+    return state_of(page.decode()).joules
 
 
 async def until(true):

@@ -105,3 +105,24 @@ def test_nobody_there_and_somebody_else(capsys, tmp_path):
     assert "--json goes with --once" in capsys.readouterr().err
     assert main(["top", "http://127.0.0.1:9", "--every", "0 s"]) == 2
     assert "--every 0 s is above 0" in capsys.readouterr().err
+
+
+def test_emulated_time_is_told_apart_from_the_walls():
+    """10 times as fast: 700 tokens a second of the wall are 70 of the clock by which watts and dollars count."""
+    more = (
+        'tokenworks_upstream_energy_joules_total{service="a \\"b\\"",upstream="0"} 12345\n'
+        'tokenworks_upstream_speed{service="a \\"b\\"",upstream="0"} 10\n'
+    )
+    found = between(page(1000, 0, 50_000, (500, 900, 1000)) + more, page(1100, 20, 57_000, (500, 980, 1100)) + more)
+    assert (found.speed, found.joules, found.watts) == (10, 12345, 700)
+    assert found.tokens_per_joule == pytest.approx(0.1)
+    assert found.usd_per_mtok == pytest.approx(3.6 / 70 / 3600 * 1e6)
+    lines = top_text(found, "http://127.0.0.1:8000").splitlines()
+    assert lines[0] == "http://127.0.0.1:8000, the last 10 s, 12.3 kJ so far, emulated 10×"
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_real_factory_says_nothing_of_emulation():
+    found = between(page(1000, 0, 50_000, (500, 900, 1000)), page(1100, 20, 57_000, (500, 980, 1100)))
+    assert (found.speed, found.joules, found.tokens_per_joule) == (1.0, None, 1.0)
+    assert top_text(found, "here").splitlines()[0] == "here, the last 10 s"

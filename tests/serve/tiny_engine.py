@@ -1,4 +1,5 @@
-"""llama.cpp's own server over the tiny model, in a process of its own: ``python tiny_engine.py MODEL`` prints its address."""
+"""llama.cpp's own server over the tiny model, in a process of its own: ``python tiny_engine.py MODEL [embeddings]`` prints its
+address."""
 
 import re
 import subprocess
@@ -9,16 +10,16 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def running(model):
-    with started(model) as engine:
+def running(model, mode=""):
+    with started(model, mode) as engine:
         yield engine.address
 
 
 @contextmanager
-def started(model):
-    """The process, with its ``address``."""
+def started(model, mode=""):
+    """The process, with its ``address``. ``mode``: "embeddings" for vectors in place of answers."""
     process = subprocess.Popen(
-        [sys.executable, __file__, str(model)],
+        [sys.executable, __file__, str(model), mode],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -45,7 +46,7 @@ def counters(address):
     return of("prompt_tokens_total"), of("tokens_predicted_total"), of("requests_processing")
 
 
-def main(model):
+def main(model, mode):
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -55,6 +56,9 @@ def main(model):
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.cache_prompt = params.warmup = False
     params.endpoint_metrics = True
+    if mode == "embeddings":
+        params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     server = xllamacpp.Server(params)
     sys.stdout.write(f"{server.listening_address}\n")
     sys.stdout.flush()
@@ -62,4 +66,4 @@ def main(model):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

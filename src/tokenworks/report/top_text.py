@@ -28,16 +28,18 @@ def top_text(found: Now, place: str, taf: str = "") -> str:
 
 def _head(found: Now, place: str, taf: str) -> Iterator[str]:
     over = f"the last {seconds(found.seconds)}" if found.seconds else "just begun"
-    yield f"{place}, {over}"
+    used = f", {unit(found.joules, 'J')} so far" if found.joules is not None else ""
+    emulated = f", emulated {short(found.speed)}×" if found.speed != 1 else ""
+    yield f"{place}, {over}{used}{emulated}"
     parts = [f"{per_second(found.output_tokens_s)} output tokens/s"]
     if found.watts is not None:
         parts.append(unit(found.watts, "W"))
-        if found.watts:
-            parts.append(f"{short(found.output_tokens_s / found.watts)} tokens/J")
+    if found.tokens_per_joule is not None:
+        parts.append(f"{short(found.tokens_per_joule)} tokens/J")
     if found.usd_h is not None:
         parts.append(f"{usd(found.usd_h)}/h")
-        if found.output_tokens_s:
-            parts.append(f"{usd(found.usd_h / found.output_tokens_s / 3600 * 1e6)}/Mtok")
+    if found.usd_per_mtok is not None:
+        parts.append(f"{usd(found.usd_per_mtok)}/Mtok")
     yield ", ".join(parts + ([taf] if taf else []))
 
 

@@ -1,4 +1,5 @@
-"""An engine's Prometheus page, as far as routing wants to know: requests that it works on, that wait, KV cache in use.
+"""An engine's Prometheus page, as far as its gateway wants to know: requests that it works on, that wait, KV cache in use;
+watts and joules of its GPUs.
 
 Names by engine and version; labels are summed up (data-parallel ranks of one engine), of shares the greatest counts.
 """
@@ -20,18 +21,26 @@ KV_USED = (
     "llamacpp:kv_cache_usage_ratio",
 )  # fmt: skip
 WATTS = ("DCGM_FI_DEV_POWER_USAGE",)
-NAMES = frozenset((*RUNNING, *WAITING, *KV_USED, *WATTS))
+MILLIJOULES = ("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION",)
+STATIC, IDLE = ("tokenworks_worker_static_joules_total",), ("tokenworks_worker_idle_joules_total",)
+SPEED = ("tokenworks_worker_speed",)
+BEGINNINGS = (*RUNNING, *WAITING, *KV_USED, *WATTS, *MILLIJOULES, *STATIC, *IDLE, *SPEED)
+NAMES = frozenset(BEGINNINGS)
 
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """None where the page does not say. ``kv_used``: share of the cache, 0 to 1. ``watts``: of the GPUs that a DCGM exporter
-    on the same page names."""
+    """None where the page does not say. ``kv_used``: share of the cache, 0 to 1. ``watts``, ``joules``: of the GPUs that a DCGM
+    exporter on the same page names. Emulated workers also say how many of these joules they drew whatever they worked on,
+    and how fast their time runs."""
 
     running: int | None
     waiting: int | None
     kv_used: float | None
     watts: float | None
+    joules: float | None = None
+    static_joules: float | None = None
+    speed: float | None = None
 
     @property
     def requests(self) -> int | None:
@@ -43,15 +52,22 @@ class EngineState:
 def state_of(page: str) -> EngineState:
     """Of a page in Prometheus' text format (or OpenMetrics'). What is not finite or negative is not believed."""
     found: dict[str, list[float]] = {}
-    for name, _, value in lines(page):
+    told = (
+        line for line in page.split("\n") if line.startswith(BEGINNINGS)
+    )  # a few of hundreds: the rest is not parsed
+    for name, _, value in lines("\n".join(told)):
         if name in NAMES and value >= 0:
             found.setdefault(name, []).append(value)
     running, waiting, used, watts = (_first(found, names) for names in (RUNNING, WAITING, KV_USED, WATTS))
+    millijoules, static, idle, speed = (_first(found, names) for names in (MILLIJOULES, STATIC, IDLE, SPEED))
     return EngineState(
         None if running is None else round(sum(running)),
         None if waiting is None else round(sum(waiting)),
         None if used is None else min(1.0, max(used)),
         None if watts is None else sum(watts),
+        None if millijoules is None else sum(millijoules) / 1000,
+        None if static is None or idle is None else sum(static) + sum(idle),
+        None if speed is None else max(speed),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tokenworks.serve.engine_page import EngineState
 from tokenworks.serve.metrics import escaped
 from tokenworks.serve.served import Served
 
@@ -11,7 +12,10 @@ HELP = {
     "tokenworks_upstream_elsewhere": ("gauge", "Requests of an engine that others than this gateway sent it."),
     "tokenworks_upstream_kv_used_ratio": ("gauge", "KV cache in use, as the engine says."),
     "tokenworks_upstream_power_watts": ("gauge", "Power of the GPUs on the upstream's metrics page."),
-}
+    "tokenworks_upstream_energy_joules_total": ("counter", "Energy of these GPUs, as the page has it."),
+    "tokenworks_upstream_static_joules_total": ("counter", "Of it what an emulated worker's GPUs drew whatever they worked on."),
+    "tokenworks_upstream_speed": ("gauge", "Emulated seconds in a second, of emulated workers."),
+}  # fmt: skip
 
 
 def steering_lines(served: Served) -> dict[str, list[str]]:
@@ -24,12 +28,21 @@ def steering_lines(served: Served) -> dict[str, list[str]]:
         lines["tokenworks_hedges_total"] = [
             f'tokenworks_hedges_total{{service="{name}",outcome="{kind}"}} {count}' for kind, count in counts.items()
         ]
-    for i, state in enumerate(router.engines):
+    for number, i in enumerate(router.positions):
+        state = router.engines[i]
         if state is None:
             continue
-        said = {"elsewhere": router.elsewhere[i], "kv_used_ratio": state.kv_used, "power_watts": state.watts}
-        for kind, value in said.items():
-            if value is not None:
-                line = f'tokenworks_upstream_{kind}{{service="{name}",upstream="{i}"}} {value:g}'
-                lines.setdefault(f"tokenworks_upstream_{kind}", []).append(line)
+        for kind, value in _said(router.elsewhere[i], state).items():
+            line = f'tokenworks_upstream_{kind}{{service="{name}",upstream="{number}"}} {value}'
+            lines.setdefault(f"tokenworks_upstream_{kind}", []).append(line)
     return lines
+
+
+def _said(elsewhere: int, state: EngineState) -> dict[str, str]:
+    """By the engine itself. Counters are written in full: a rate is the difference of two large numbers."""
+    gauges = {
+        "elsewhere": elsewhere, "kv_used_ratio": state.kv_used, "power_watts": state.watts, "speed": state.speed,
+    }  # fmt: skip
+    totals = {"energy_joules_total": state.joules, "static_joules_total": state.static_joules}
+    said = {kind: f"{value:g}" for kind, value in gauges.items() if value is not None}
+    return said | {kind: f"{value:.3f}" for kind, value in totals.items() if value is not None}

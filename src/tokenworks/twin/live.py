@@ -38,6 +38,7 @@ class _Quick(Reference):
     def __init__(self, cell: Cell, requests: Requests, options: TwinOptions):
         super().__init__(cell, requests, options)
         self.shares = EnergyShares(_pairs)
+        self.preempted = 0
 
     def _end_step(self, worker: Worker, now: int) -> None:
         self.shares.step(worker)
@@ -45,6 +46,7 @@ class _Quick(Reference):
 
     def _enqueue(self, rank: Rank, request: Request, front: bool) -> None:
         """At the front: preempted. A prefill that was not through is lost."""
+        self.preempted += front
         if front and request.first < 0:
             self.shares.lose(request.number)
         super()._enqueue(rank, request, front)
@@ -90,6 +92,21 @@ class LiveWorker:
     def dynamic_uj(self) -> int:
         """Microjoules of all steps so far, static draw left out."""
         return self._worker.joules
+
+    @property
+    def ranks(self) -> list[Rank]:
+        """Its attention-data-parallel ranks, with what runs and waits there."""
+        return self._worker.ranks
+
+    @property
+    def preempted(self) -> int:
+        """Requests that had to give up their KV blocks, each as often as it did."""
+        return self._twin.preempted
+
+    def busy_ticks(self, now: int) -> int:
+        """Ticks in which it stepped until ``now``, to which it has been advanced: the present step as far as it has come."""
+        begun = 0 if self._worker.end is None else now - self._worker.start
+        return self._worker.busy + begun
 
     @property
     def shares(self) -> EnergyShares:

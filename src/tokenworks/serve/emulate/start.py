@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 from tokenworks.errors import InputError, UnsupportedError
 from tokenworks.rehearsal.plant import Plant, plant
+from tokenworks.serve.emulate.address import EmulatedUpstream
 from tokenworks.serve.emulate.application import EmulatedEngines
 from tokenworks.serve.emulate.clock import Clock
+from tokenworks.serve.emulate.loaded import loaded_of
 from tokenworks.serve.emulate.pace import chunks_s, most_tokens_s, require_pace
 from tokenworks.serve.emulate.worker import EmulatedWorker
 from tokenworks.serve.http.limits import Limits
@@ -36,13 +38,19 @@ async def emulated(
     made_s = most_tokens_s(made.models, made.cell.workers, streams)
     require_pace(factory.name, made_s, await chunks_s(), speed, streams)
     loop, clock = asyncio.get_running_loop(), Clock(speed)
-    workers = [EmulatedWorker(made.models[m], clock, loop) for m in made.cell.workers]
+    off = set(_begin_off(made))
+    workers = [
+        EmulatedWorker(made.models[m], clock, loop, loaded, on=w not in off)
+        for w, (m, loaded) in enumerate(zip(made.cell.workers, loaded_of(made), strict=True))
+    ]
     listening = await listen(
         EmulatedEngines(workers, streams), Limits(body_bytes=1 << 30), "127.0.0.1", 0, opened=opened
     )
     try:
         yield {
-            plan.name: [Upstream(f"http://127.0.0.1:{listening.port}/{w}") for w in plan.workers]
+            plan.name: [
+                EmulatedUpstream(f"http://127.0.0.1:{listening.port}/{w}", workers[w].turn) for w in plan.workers
+            ]
             for plan in made.cell.services
         }
     finally:
@@ -50,6 +58,12 @@ async def emulated(
             worker.close()
         await listening.drain(0.0)
         listening.sweep.stop()
+
+
+def _begin_off(made: Plant) -> Iterator[int]:
+    """Workers of scaled services that nobody has started yet."""
+    for scaled in made.cell.scaling:
+        yield from made.cell.services[scaled.service].workers[scaled.rules.start :]
 
 
 def _require_emulated(made: Plant) -> None:

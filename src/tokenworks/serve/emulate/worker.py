@@ -7,8 +7,11 @@ from collections.abc import Callable
 
 from tokenworks.physics.worker_model import WorkerModel
 from tokenworks.serve.emulate.clock import Clock
+from tokenworks.serve.emulate.counts import Counts
+from tokenworks.serve.emulate.loaded import Loaded
+from tokenworks.serve.emulate.power import Energy, Power
 from tokenworks.twin.live import LiveWorker
-from tokenworks.twin.reference import Request
+from tokenworks.twin.reference import Rank, Request
 
 Tell = Callable[[int, bool, int], None]  # new tokens, whether they were the last, microjoules so far
 
@@ -16,9 +19,20 @@ Tell = Callable[[int, bool, int], None]  # new tokens, whether they were the las
 class EmulatedWorker:
     """Steps begin where the ones before them ended, however late the machine woke: emulated time does not drift."""
 
-    def __init__(self, model: WorkerModel, clock: Clock, loop: asyncio.AbstractEventLoop):
+    def __init__(
+        self,
+        model: WorkerModel,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+        loaded: Loaded | None = None,
+        on: bool = True,
+    ):
+        """``on`` False: its boards draw nothing until they are turned on."""
         self._worker, self._clock, self._loop = LiveWorker(model), clock, loop
+        self.model, self.loaded, self.speed = model, loaded or Loaded(), clock.speed
+        self.counts, self._power = Counts(), Power(self._worker, clock.speed, on)
         self._tell: dict[int, Tell] = {}
+        self._embeds: set[int] = set()  # requests that want a vector, no answer
         self._timer: asyncio.TimerHandle | None = None
         self.late_s = 0.0  # the most that a step's tokens were told after their time
 
@@ -32,19 +46,61 @@ class EmulatedWorker:
             self._set()
         return request
 
+    def embed(self, prompt: int, tell: Tell) -> Request | None:
+        """A prefill and no more: as a request of one token, which is not counted as one."""
+        request = self.ask(prompt, 1, tell)
+        if request is not None:
+            self._embeds.add(request.number)
+        return request
+
     def drop(self, request: Request) -> None:
         self._tell.pop(request.number, None)
+        self._embeds.discard(request.number)
         self._worker.drop(request)
+
+    # ------------------------------------------------------------------ what it shows
+
+    @property
+    def ranks(self) -> list[Rank]:
+        return self._worker.ranks
+
+    @property
+    def preempted(self) -> int:
+        return self._worker.preempted
+
+    def energy(self) -> Energy:
+        """Of its boards, up to now."""
+        return self._power.energy(self._present())
+
+    def watts(self) -> float:
+        return self._power.watts(self._present())
+
+    def turn(self, on: bool) -> None:
+        """Its boards draw nothing while it is off. Calls that it has are not touched."""
+        self._power.turn(on, self._present())
+
+    def _present(self) -> int:
+        """Now, with the steps told that have ended."""
+        now = self._clock.now()
+        self._advance(now)
+        self._set()
+        return now
+
+    # ------------------------------------------------------------------ steps
 
     def _advance(self, now: int) -> None:
         for tick, steps in self._worker.advance(now):
+            self._power.mark(tick)
             self.late_s = max(self.late_s, (now - tick) / 1e11 / self._clock.speed)
             for step in steps:
-                tell = self._tell.get(step.request.number)
+                number = step.request.number
+                self.counts.took(step, tick, number not in self._embeds)
+                tell = self._tell.get(number)
                 if tell is None:
                     continue
                 if step.finished:
-                    del self._tell[step.request.number]
+                    del self._tell[number]
+                    self._embeds.discard(number)
                 tell(step.tokens, step.finished, step.energy_uj)
 
     def _set(self) -> None:

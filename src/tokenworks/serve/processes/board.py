@@ -26,6 +26,7 @@ LEAST = (
 )  # of all processes; other metrics add up
 GREATEST = (  # what engines say of themselves, to every process the same
     "tokenworks_upstream_elsewhere", "tokenworks_upstream_kv_used_ratio", "tokenworks_upstream_power_watts",
+    "tokenworks_upstream_energy_joules_total", "tokenworks_upstream_static_joules_total", "tokenworks_upstream_speed",
 )  # fmt: skip
 KINDS = {name: kind for name, (kind, _) in (HELP | STEERING_HELP).items()}
 _decode = msgspec.msgpack.Decoder(Lines).decode
@@ -37,7 +38,9 @@ class Board:
     def __init__(self, folder: Path, place: int, places: int):
         self._folder, self._place, self._places = folder, place, places
         before = self._read(place)
-        self._before = {name: lines for name, lines in before.items() if KINDS[name] != "gauge"}
+        self._before = {
+            name: lines for name, lines in before.items() if KINDS[name] != "gauge" and name not in GREATEST
+        }
 
     def put(self, parts: Iterable[Lines]) -> None:
         """Takes the place of what this process put down before, whole or not at all."""

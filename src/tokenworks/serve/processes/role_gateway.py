@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tokenworks.ledger import GroupCommit, Ledger
 from tokenworks.serve.building import services_of, upstreams_of
+from tokenworks.serve.emulate.address import upstream_at
 from tokenworks.serve.keys import KeyRing
 from tokenworks.serve.metering import Commits
 from tokenworks.serve.processes.board import Board
@@ -56,7 +57,7 @@ def _factory(given: FactoryText) -> Factory:
 def _upstreams(settings: GatewaySettings, factory: Factory) -> dict[str, list[Upstream]]:
     if settings.emulated is None:
         return upstreams_of(factory)
-    return {service: [Upstream(url) for url in urls] for service, urls in settings.emulated.items()}
+    return {service: [upstream_at(url) for url in urls] for service, urls in settings.emulated.items()}
 
 
 async def _way_into_the_ledger(settings: GatewaySettings, stack: AsyncExitStack) -> Commits:

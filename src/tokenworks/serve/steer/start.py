@@ -11,6 +11,7 @@ from tokenworks.control.scaling.autoscale import Rules
 from tokenworks.control.scaling.capacity import SERVE
 from tokenworks.errors import UnsupportedError
 from tokenworks.rehearsal.plant import plant
+from tokenworks.serve.emulate.address import EmulatedUpstream
 from tokenworks.serve.served import Served
 from tokenworks.serve.steer.emulated import EmulatedStarter
 from tokenworks.serve.steer.fleet import Fleet
@@ -60,7 +61,13 @@ async def steered(factory: Factory, services: Sequence[Served], speed: float = 0
 
 def _emulated(services: Sequence[Served], rules: Mapping[str, Rules], speed: float) -> dict[str, Fleet]:
     """The first replicas are up at once, as in the twin."""
-    fleet = GatedFleet(EmulatedStarter({name: of.load_s for name, of in rules.items()}, speed))
+    switches = {
+        (s.name, place): upstream.turn
+        for s in services
+        for place, upstream in enumerate(s.router.upstreams)
+        if isinstance(upstream, EmulatedUpstream)
+    }
+    fleet = GatedFleet(EmulatedStarter({name: of.load_s for name, of in rules.items()}, speed, switches))
     found: dict[str, Fleet] = {}
     for served in services:
         if served.name in rules:

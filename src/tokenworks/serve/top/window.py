@@ -11,6 +11,7 @@ TTFT, TPOT = "gen_ai_server_time_to_first_token_seconds", "gen_ai_server_time_pe
 TOKENS, ANSWERS, ACTIVE = "tokenworks_tokens_total", "tokenworks_requests_total", "tokenworks_active_requests"
 UP, OUTSTANDING, WAITING = "tokenworks_upstream_up", "tokenworks_upstream_outstanding", "tokenworks_queue_length"
 WATTS, USD_H, LOST = "tokenworks_upstream_power_watts", "tokenworks_usd_per_hour", "tokenworks_events_lost_total"
+JOULES, SPEED = "tokenworks_upstream_energy_joules_total", "tokenworks_upstream_speed"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class ServiceNow:
     tpot_p50_s: float | None
     tpot_p95_s: float | None
     watts: float | None
+    joules: float | None  # of its workers' boards, since these count
+    speed: float  # of emulated workers' time; 1: real ones
     workers: tuple[Worker, ...]
 
 
@@ -68,6 +71,26 @@ class Now:
     def watts(self) -> float | None:
         known = [s.watts for s in self.services if s.watts is not None]
         return sum(known) if known else None
+
+    @property
+    def joules(self) -> float | None:
+        known = [s.joules for s in self.services if s.joules is not None]
+        return sum(known) if known else None
+
+    @property
+    def speed(self) -> float:
+        """Of emulated time: watts and dollars per hour are by that clock, rates of tokens by the wall's."""
+        return max((s.speed for s in self.services), default=1.0)
+
+    @property
+    def tokens_per_joule(self) -> float | None:
+        return self.output_tokens_s / self.speed / self.watts if self.watts else None
+
+    @property
+    def usd_per_mtok(self) -> float | None:
+        if self.usd_h is None or not self.output_tokens_s:
+            return None
+        return self.usd_h / (self.output_tokens_s / self.speed) / 3600 * 1e6
 
 
 def now(before: Reading, after: Reading) -> Now:
@@ -94,7 +117,8 @@ def _service(name: str, before: Samples, after: Samples, seconds: float) -> Serv
         name, rate(ANSWERS), refused, rate(ANSWERS, status="499"), rate(TOKENS, type="input"),
         rate(TOKENS, type="output"), round(after.total(ACTIVE, service=name) or 0),
         None if waiting is None else round(waiting), ttft50, ttft95, tpot50, tpot95,
-        after.total(WATTS, service=name), _workers(after, name),
+        after.total(WATTS, service=name), after.total(JOULES, service=name),
+        max((speed for _, speed in after.having(SPEED, service=name)), default=1.0), _workers(after, name),
     )  # fmt: skip
 
 
