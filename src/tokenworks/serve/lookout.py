@@ -71,7 +71,8 @@ class Look:
             return
         self._failures = 0
         own = max(self._own, self._router.outstanding[self._position])  # what came or left meanwhile is nobody else's
-        crowded = (state.kv_used or 0.0) >= CROWDED
+        emulated = state.speed is not None  # routed to as in the twin, which knows of no crowding
+        crowded = not emulated and (state.kv_used or 0.0) >= CROWDED
         self._router.reported(self._position, max(0, state.requests - own), crowded, state)
 
     def answer_broken(self, reason: str, kind: Broken) -> None:
