@@ -140,8 +140,6 @@ async def _several(args: argparse.Namespace, factory: Factory) -> int:
 
     if factory.serve.fleets or any(s.scaling for s in factory.services):
         raise InputError(f"{args.file}: replicas that are scaled need one gateway process: leave --processes away")
-    if factory.serve.budgets:
-        raise InputError(f"{args.file}: budgets need one gateway process: leave --processes away")
     keys, files = _keys(args), _certificate(args, factory)
     if keys:
         KeyRing(Path(keys))
@@ -150,7 +148,7 @@ async def _several(args: argparse.Namespace, factory: Factory) -> int:
     if not args.emulate:
         services_of(factory, upstreams_of(factory))  # what is wrong is said once, here
     wanted = Wanted(
-        factory, args.processes, args.host, args.port, place_of(args), args.segments, keys, files,
+        factory, args.processes, args.host, args.port, place_of(args), args.segments, _budgets(args), keys, files,
         (args.speed, args.streams) if args.emulate else None,
     )  # fmt: skip
     async with supervised(wanted) as supervisor:

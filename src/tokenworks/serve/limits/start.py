@@ -70,7 +70,7 @@ async def limiting(
         yield Limits(throttle, rules, bounds, prices, None)
         return
     if place is None:
-        raise InputError("budgets need one gateway process: leave --processes away")
+        raise InputError("budgets need a place that gateways share: a file beside the ledger, or its database")
     async with _desk(events, source, place) as desk:
         yield Limits(throttle, rules, bounds, prices, desk)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tokenworks.ledger import GroupCommit, Ledger
 from tokenworks.serve.building import services_of, upstreams_of
 from tokenworks.serve.keys import KeyRing
+from tokenworks.serve.limits.start import Place
 from tokenworks.serve.metering import Commits
 from tokenworks.serve.processes.board import Board
 from tokenworks.serve.processes.ledger_link import LedgerLink
@@ -31,6 +32,7 @@ async def be_gateway(settings: GatewaySettings, orders: Orders) -> int:
         certificate=Certificate(*map(Path, settings.certificate)) if settings.certificate else None,
         factories=factories,
         board=Board(Path(settings.folder), settings.place, settings.places),
+        budgets=Place(settings.budgets[0], Path(settings.budgets[1])),
     )
     ring = KeyRing(Path(settings.keys)) if settings.keys else None
     async with AsyncExitStack() as stack:

@@ -46,6 +46,7 @@ class GatewaySettings(msgspec.Struct, tag="gateway"):
     link: str | None  # socket of the ledger process; None: it writes by itself, into
     ledger: str
     segments: str | None
+    budgets: tuple[str, str]  # where they are kept: file or database, and the folder of this machine's journals
     keys: str | None
     certificate: tuple[str, str] | None  # files of chain and key
     emulated: dict[str, list[str]] | None  # addresses of emulated engines by service; None: those of the factory

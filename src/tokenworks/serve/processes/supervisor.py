@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokenworks.errors import InputError
+from tokenworks.serve.limits.start import Place, beside
 from tokenworks.serve.processes.doors import doors, meeting_place
 from tokenworks.serve.processes.keeper import Keeper
 from tokenworks.serve.processes.settings import (
@@ -38,6 +39,7 @@ class Wanted:
     port: int
     ledger: str  # file or postgresql://…
     segments: str | None = None
+    budgets: Place | None = None  # where they are kept; None: beside the ledger
     keys: str | None = None
     certificate: tuple[str, str] | None = None
     emulate: tuple[float, int] | None = None  # speed, streams; None: the factory's upstreams
@@ -97,6 +99,7 @@ class Supervisor:
 
     def _gateway_settings(self, place: int) -> GatewaySettings:
         wanted = self._wanted
+        budgets = wanted.budgets or beside(wanted.ledger)
         return GatewaySettings(
             factory=self._factory,
             place=place,
@@ -106,6 +109,7 @@ class Supervisor:
             link=str(self._folder / "ledger") if wanted.alone else None,
             ledger=wanted.ledger,
             segments=wanted.segments,
+            budgets=(budgets.base, str(budgets.folder)),
             keys=wanted.keys,
             certificate=wanted.certificate,
             emulated=self._emulated,
