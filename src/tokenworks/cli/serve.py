@@ -122,7 +122,10 @@ async def _alone(args: argparse.Namespace, factory: Factory) -> int:
         services = services_of(factory, upstreams)
         group = await stack.enter_async_context(GroupCommit(stack.enter_context(opened(args))))
         await stack.enter_async_context(steered(factory, services, args.speed if args.emulate else 0.0))  # stops last
-        door = Door(args.host, args.port, certificate=certificate, factories=factories, budgets=_budgets(args))
+        door = Door(
+            args.host, args.port, certificate=certificate, factories=factories, budgets=_budgets(args),
+            emulated=args.emulate,
+        )  # fmt: skip
         listening = await stack.enter_async_context(front(factory, services, group, ring, door))
         await _until_asked(args, lambda: _greeting(args, factory, listening.port), factories.put_nowait)
     return 0

@@ -48,6 +48,7 @@ class Door:
     factories: asyncio.Queue[Factory] | None = None  # that take the place of the present one
     board: Board | None = None  # of several processes, for their counters
     budgets: Place | None = None  # where budgets are kept
+    emulated: bool = False  # all engines are
     processes: Processes | None = None  # of the port, where there are several
 
 
@@ -75,7 +76,7 @@ async def front(
     """The same over any way into a ledger, which must outlive the block."""
     source = f"gateway/{factory.name}/{socket.gethostname()}/{os.getpid()}"
     async with (
-        limiting(factory, ring is not None, group, source, door.budgets) as limits,
+        limiting(factory, ring is not None, group, source, door.budgets, door.emulated) as limits,
         _open(factory, services, Meter(group, source), ring, door, limits) as listening,
     ):
         yield listening

@@ -40,6 +40,7 @@ async def be_gateway(settings: GatewaySettings, orders: Orders) -> int:
         factories=factories,
         board=board,
         processes=fellows,
+        emulated=settings.emulated is not None,
         budgets=Place(settings.budgets[0], Path(settings.budgets[1])),
     )
     ring = KeyRing(Path(settings.keys)) if settings.keys else None
