@@ -75,9 +75,9 @@ def desk(folder, ports, more=""):
 
 
 @asynccontextmanager
-async def processes(folder, *engines, count=2, more=(), ledger="ledger.db"):
+async def processes(folder, *engines, count=2, more=(), ledger="ledger.db", serve=""):
     async with several(engines) as ports:
-        desk(folder, ports)
+        desk(folder, ports, serve)
         command = [sys.executable, "-m", "tokenworks", "serve", "desk.yaml", "--port", "0", "--ledger", ledger]
         with open(folder / "err.txt", "wb") as err:
             process = await asyncio.create_subprocess_exec(
@@ -125,9 +125,9 @@ class Traffic:
             await asyncio.sleep(0.001)
 
 
-def require_booked(folder, finished):
+def require_booked(folder, finished, place=None):
     """Every answer that a caller saw whole is in the ledger, once, and the chain holds. Returns the events stored."""
-    with Ledger.open(folder / "ledger.db") as ledger:
+    with Ledger.open(place or folder / "ledger.db") as ledger:
         verdict = ledger.verify()
         assert verdict.sound, verdict.reason
         ids = [row["id"] for row in ledger.usage_table().to_pylist()]

@@ -177,12 +177,3 @@ def test_without_keys_there_is_no_admin_api(tmp_path):
 
     with pytest.raises(InputError, match=r"serve\.admin needs keys"):
         run(calls())
-
-
-def test_one_of_several_processes_has_no_admin_api(tmp_path):
-    from tokenworks.api import load
-    from tokenworks.serve.admin import admin_of
-
-    ring, _ = keys(tmp_path)
-    with pytest.raises(InputError, match="--processes"):
-        admin_of(load("laptop").replace_all({"serve": {"admin": True}}), ring, alone=False)

@@ -122,7 +122,10 @@ async def _alone(args: argparse.Namespace, factory: Factory) -> int:
         services = services_of(factory, upstreams)
         group = await stack.enter_async_context(GroupCommit(stack.enter_context(opened(args))))
         await stack.enter_async_context(steered(factory, services, args.speed if args.emulate else 0.0))  # stops last
-        door = Door(args.host, args.port, certificate=certificate, factories=factories, budgets=_budgets(args))
+        door = Door(
+            args.host, args.port, certificate=certificate, factories=factories, budgets=_budgets(args),
+            emulated=args.emulate,
+        )  # fmt: skip
         listening = await stack.enter_async_context(front(factory, services, group, ring, door))
         await _until_asked(args, lambda: _greeting(args, factory, listening.port), factories.put_nowait)
     return 0
@@ -140,8 +143,6 @@ async def _several(args: argparse.Namespace, factory: Factory) -> int:
 
     if factory.serve.fleets or any(s.scaling for s in factory.services):
         raise InputError(f"{args.file}: replicas that are scaled need one gateway process: leave --processes away")
-    if factory.serve.budgets:
-        raise InputError(f"{args.file}: budgets need one gateway process: leave --processes away")
     keys, files = _keys(args), _certificate(args, factory)
     if keys:
         KeyRing(Path(keys))
@@ -150,7 +151,7 @@ async def _several(args: argparse.Namespace, factory: Factory) -> int:
     if not args.emulate:
         services_of(factory, upstreams_of(factory))  # what is wrong is said once, here
     wanted = Wanted(
-        factory, args.processes, args.host, args.port, place_of(args), args.segments, keys, files,
+        factory, args.processes, args.host, args.port, place_of(args), args.segments, _budgets(args), keys, files,
         (args.speed, args.streams) if args.emulate else None,
     )  # fmt: skip
     async with supervised(wanted) as supervisor:

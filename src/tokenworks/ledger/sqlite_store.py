@@ -15,6 +15,7 @@ from typing import Any
 
 from tokenworks.errors import InputError, OutputError
 from tokenworks.ledger.sqlite_rows import insert_rows
+from tokenworks.ledger.sqlite_transaction import transaction
 from tokenworks.ledger.store import KeyTaken, Row
 from tokenworks.ledger.tables import SQLITE, VERSION, create, require_version
 from tokenworks.ledger.writer_lock import WriterLock
@@ -82,14 +83,8 @@ class SqliteStore:
         with _said(self.place):
             if self._failed:
                 raise OutputError(f"ledger {self.place}: {self._failed}; open it again to see what is stored")
-            self._base.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._base):
                 yield
-                self._base.execute("COMMIT")
-            except BaseException:
-                if self._base.in_transaction:
-                    self._base.execute("ROLLBACK")
-                raise
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

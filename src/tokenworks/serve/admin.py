@@ -4,7 +4,7 @@ the scope ``admin`` and nobody else, and every change is in the audit log before
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from tokenworks.serve.audit import beside, record
 from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.keys import Key, KeyRing
+from tokenworks.serve.metrics import upstream_labels
 from tokenworks.serve.served import Served
 from tokenworks.spec.factory import Factory
 
@@ -32,23 +33,34 @@ class Front(Protocol):
     def services(self) -> Sequence[Served]: ...
 
 
-def admin_of(factory: Factory, ring: KeyRing | None, alone: bool) -> Admin | None:
-    """None where it is switched off. Raises InputError where nobody could be told from anybody else, and where there are
-    other gateway processes, which would not hear of a change."""
+Then = Callable[[str], None]
+
+
+class Processes(Protocol):
+    """All gateway processes of the port, where there are several."""
+
+    def drain(self, served: Served, upstream: int, drained: bool, then: Then) -> None:
+        """In all of them; ``then`` hears why it may not hold, "" where it does."""
+
+    def gauge(self, name: str, labels: str) -> int:
+        """A metric of all of them."""
+
+
+def admin_of(factory: Factory, ring: KeyRing | None, processes: Processes | None) -> Admin | None:
+    """None where it is switched off. Raises InputError where nobody could be told from anybody else."""
     if not factory.serve.admin:
         return None
-    if not alone:
-        raise InputError("serve.admin changes one gateway process: start it without --processes")
     if ring is None:
         raise InputError("serve.admin needs keys: `tokenworks keys add --tenant … --scope admin`, then --keys FILE")
-    return Admin(ring, Path(factory.serve.audit) if factory.serve.audit else beside(ring.path))
+    return Admin(ring, Path(factory.serve.audit) if factory.serve.audit else beside(ring.path), processes)
 
 
 class Admin:
-    """GET /admin/upstreams, GET /admin/keys, POST /admin/upstreams/SERVICE/POSITION/drain and …/undrain."""
+    """GET /admin/upstreams, GET /admin/keys, POST /admin/upstreams/SERVICE/N/drain and …/undrain; N: the place in the
+    file's list."""
 
-    def __init__(self, ring: KeyRing, audit: Path):
-        self._ring, self._audit = ring, audit
+    def __init__(self, ring: KeyRing, audit: Path, processes: Processes | None):
+        self._ring, self._audit, self._processes = ring, audit, processes
 
     def handle(self, request: Request, connection: ServerConnection, front: Front) -> None:
         """Raises Refused."""
@@ -56,46 +68,73 @@ class Admin:
         parts = request.path.removeprefix(PREFIX).split(b"/")
         if parts == [b"upstreams"]:
             self._needs(request, b"GET")
-            answer: object = {"upstreams": [_upstream(s, i) for s in front.services for i in s.router.positions]}
+            rows = [self._upstream(s, n) for s in front.services for n in range(len(s.router.positions))]
+            _respond(connection, {"upstreams": rows})
         elif parts == [b"keys"]:
             self._needs(request, b"GET")
-            answer = {"keys": [_key(k) for k in self._ring.keys]}
+            _respond(connection, {"keys": [_key(k) for k in self._ring.keys]})
         elif len(parts) == 4 and parts[0] == b"upstreams" and parts[3] in CHANGES:
             self._needs(request, b"POST")
-            answer = self._change(key, front, parts[1], parts[2], CHANGES[parts[3]])
+            self._change(key, _found(front, parts[1], parts[2]), CHANGES[parts[3]], connection)
         else:
             raise Refused(404, "not_found", "there is no such path")
-        connection.respond(200, msgspec.json.encode(answer))
 
     @staticmethod
     def _needs(request: Request, method: bytes) -> None:
         if request.method != method:
             raise Refused(405, "method", f"{request.path.decode('latin-1')} takes {method.decode()}")
 
-    def _change(self, key: Key, front: Front, service: bytes, position: bytes, drained: bool) -> object:
-        from urllib.parse import unquote_to_bytes
-
-        name = unquote_to_bytes(service).decode("utf-8", "replace")
-        served = next((s for s in front.services if s.name == name), None)
-        i = int(position) if position.isdigit() and len(position) <= 6 else -1
-        if served is None or i not in served.router.positions:
-            raise Refused(404, "not_found", "there is no such upstream; see /admin/upstreams")
+    def _change(self, key: Key, what: tuple[Served, int], drained: bool, connection: ServerConnection) -> None:
+        served, n = what
         action = "upstream.drain" if drained else "upstream.undrain"
-        url = served.router.upstreams[i].url
         try:
-            record(self._audit, f"key:{key.id} of {key.tenant}", action, f"{name}/{i}", url=url)
+            record(
+                self._audit, f"key:{key.id} of {key.tenant}", action, f"{served.name}/{n}",
+                url=served.router.listed[n].url,
+            )  # fmt: skip
         except InputError as error:
             raise Refused(503, "not_audited", f"nothing was changed: {error}") from None
-        served.router.drain(i, drained)
-        return _upstream(served, i)
+
+        def then(trouble: str) -> None:
+            if trouble:
+                connection.respond_error(Refused(503, "not_confirmed", trouble))
+            else:
+                _respond(connection, self._upstream(served, n))
+
+        if self._processes:
+            self._processes.drain(served, n, drained, then)
+        else:
+            served.router.drain(served.router.positions[n], drained)
+            then("")
+
+    def _upstream(self, served: Served, n: int) -> dict[str, object]:
+        router = served.router
+        i = router.positions[n]
+        up, outstanding = router.breakers[i].closed and router.up[i], router.outstanding[i]
+        if self._processes:
+            labels = upstream_labels(served.name, n)
+            up = bool(self._processes.gauge("tokenworks_upstream_up", labels))
+            outstanding = self._processes.gauge("tokenworks_upstream_outstanding", labels)
+        return {
+            "service": served.name, "upstream": n, "url": router.upstreams[i].url,
+            "drained": router.breakers[i].drained, "up": up, "outstanding": outstanding,
+        }  # fmt: skip
 
 
-def _upstream(served: Served, i: int) -> dict[str, object]:
-    router = served.router
-    return {
-        "service": served.name, "upstream": i, "url": router.upstreams[i].url, "drained": router.breakers[i].drained,
-        "up": router.breakers[i].closed and router.up[i], "outstanding": router.outstanding[i],
-    }  # fmt: skip
+def _found(front: Front, service: bytes, upstream: bytes) -> tuple[Served, int]:
+    """Raises Refused."""
+    from urllib.parse import unquote_to_bytes
+
+    name = unquote_to_bytes(service).decode("utf-8", "replace")
+    served = next((s for s in front.services if s.name == name), None)
+    n = int(upstream) if upstream.isdigit() and len(upstream) <= 6 else -1
+    if served is None or n not in range(len(served.router.positions)):
+        raise Refused(404, "not_found", "there is no such upstream; see /admin/upstreams")
+    return served, n
+
+
+def _respond(connection: ServerConnection, answer: object) -> None:
+    connection.respond(200, msgspec.json.encode(answer))
 
 
 def _key(key: Key) -> dict[str, object]:

@@ -243,8 +243,8 @@ def _model(name: str, served: Served) -> dict[str, object]:
 
 
 def _upstream_lines(served: Served) -> dict[str, list[str]]:
-    name, router = metrics.escaped(served.name), served.router
-    label = {i: f'{{service="{name}",upstream="{number}"}}' for number, i in enumerate(router.positions)}
+    router = served.router
+    label = {i: metrics.upstream_labels(served.name, number) for number, i in enumerate(router.positions)}
     return {
         "tokenworks_upstream_up": [
             f"tokenworks_upstream_up{at} {int(router.breakers[i].closed)}" for i, at in label.items()

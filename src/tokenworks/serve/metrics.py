@@ -112,5 +112,10 @@ def page(parts: list[dict[str, list[str]]], more: Mapping[str, tuple[str, str]] 
     return ("\n".join(out) + "\n").encode()
 
 
+def upstream_labels(service: str, number: int) -> str:
+    """``number``: its place in the list of the file."""
+    return f'{{service="{escaped(service)}",upstream="{number}"}}'
+
+
 def escaped(label: str) -> str:
     return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

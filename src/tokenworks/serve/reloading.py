@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tokenworks.errors import InputError
@@ -13,6 +13,8 @@ from tokenworks.serve.gateway import Gateway
 from tokenworks.serve.http.listening import Listening
 from tokenworks.serve.http.sweep import Sweep
 from tokenworks.serve.kv_subscription import check_events
+from tokenworks.serve.limits.bound import Bounds
+from tokenworks.serve.limits.rates import PriceBook
 from tokenworks.serve.limits.start import measures
 from tokenworks.serve.outlook import Outlook
 from tokenworks.serve.served import Served
@@ -67,11 +69,8 @@ def take_over(
 
     A service that stays keeps its counters, an upstream that stays its connections, its breaker and what is outstanding
     there. One that is gone gets no more calls; those under way end as they would have."""
-    fresh = services_of(factory, upstreams_of(factory))
     known = {served.name: served for served in app.services}
-    _fits(factory, fresh, known, app)
-    splits_of(factory, fresh)
-    measured = measures(factory) if app.limits else None
+    fresh, measured = fitting(factory, known, app.limits_said)
     services = [_renewed(known.pop(new.name, None), new) for new in fresh]
     by_name = {served.name: served for served in services}
     for served, new in zip(services, fresh, strict=True):
@@ -82,7 +81,7 @@ def take_over(
     open_upstreams(services, upstream_sweep, asyncio.get_running_loop())
     outlook.turn_to(services, factory.serve.look_s)
     app.serve(services, factory.serve.aliases, splits_of(factory, services))
-    if app.limits and measured:
+    if app.limits:
         app.limits.measure(*measured)
     listening.limit(limits_of(factory))
 
@@ -93,12 +92,23 @@ def limits_said(factory: Factory) -> tuple[object, ...]:
     return rules.limits, rules.budgets, rules.bounds, rules.price_plan
 
 
-def _fits(factory: Factory, fresh: list[Served], known: dict[str, Served], app: Gateway) -> None:
+def fitting(
+    factory: Factory, known: Mapping[str, Served], said: tuple[object, ...]
+) -> tuple[list[Served], tuple[dict[str, Bounds], PriceBook | None]]:
+    """The services of a file, and by what their calls are measured. Raises InputError where a gateway that serves what is
+    ``known``, under the limits that were ``said``, cannot take it over."""
+    fresh = services_of(factory, upstreams_of(factory))
+    _fits(factory, fresh, known, said)
+    splits_of(factory, fresh)
+    return fresh, measures(factory)
+
+
+def _fits(factory: Factory, fresh: list[Served], known: Mapping[str, Served], said: tuple[object, ...]) -> None:
     """Raises InputError for what only a new start can change."""
     check_events(fresh)
     if factory.serve.fleets or any(s.scaling for s in factory.services):
         raise InputError("replicas of this factory are scaled: its file is read at the start alone")
-    if limits_said(factory) != app.limits_said:
+    if limits_said(factory) != said:
         raise InputError("limits and budgets change at a new start alone")
     for new in fresh:
         if factory.serve.budgets and new.name in known and known[new.name].model != new.model:

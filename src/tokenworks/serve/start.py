@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from tokenworks.economics.facts import facts_of
 from tokenworks.ledger import GroupCommit, Ledger
 from tokenworks.serve.access import Access
-from tokenworks.serve.admin import admin_of
+from tokenworks.serve.admin import Processes, admin_of
 from tokenworks.serve.building import limits_of, open_upstreams, splits_of
 from tokenworks.serve.gateway import Gateway
 from tokenworks.serve.http.listening import Listening, listen
@@ -48,6 +48,8 @@ class Door:
     factories: asyncio.Queue[Factory] | None = None  # that take the place of the present one
     board: Board | None = None  # of several processes, for their counters
     budgets: Place | None = None  # where budgets are kept
+    emulated: bool = False  # all engines are
+    processes: Processes | None = None  # of the port, where there are several
 
 
 @asynccontextmanager
@@ -74,7 +76,7 @@ async def front(
     """The same over any way into a ledger, which must outlive the block."""
     source = f"gateway/{factory.name}/{socket.gethostname()}/{os.getpid()}"
     async with (
-        limiting(factory, ring is not None, group, source, door.budgets) as limits,
+        limiting(factory, ring is not None, group, source, door.budgets, door.emulated) as limits,
         _open(factory, services, Meter(group, source), ring, door, limits) as listening,
     ):
         yield listening
@@ -89,7 +91,7 @@ async def _open(
     splits = splits_of(factory, services)
     app = Gateway(factory.name, services, factory.serve.aliases, Access(ring), meter, loop, splits, door.board, limits)
     app.limits_said = limits_said(factory)
-    app.admin = admin_of(factory, ring, alone=door.board is None)
+    app.admin = admin_of(factory, ring, door.processes)
     observing = Observing(factory, app)
     app.usd_h = sum(usd for system in facts_of(factory).systems for usd in system.costs_usd(3600.0).values())
     tls = door.certificate.context if door.certificate else None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tokenworks.spec.factory import Factory
 
 Many = Annotated[int, Field(ge=1, le=10**15)]
+Joules = Annotated[int, Field(ge=1, le=10**12)]
 Tokens = Annotated[int, Field(ge=0, le=10**9)]
 
 
@@ -47,12 +48,13 @@ class Budget(Whose):
     per: Literal["tenant", "key", "run"] | None = Field(None, description="each has its own; none: one for all")
     usd: Money | None = Field(None, description="at the prices of serve.price_plan")
     tokens: Many | None = Field(None, description="of all kinds together")
+    joules: Joules | None = Field(None, description="that emulated engines tell of their calls")
     window: Literal["total", "day", "month"] = Field("total", description="after which it begins anew, by UTC")
 
     @model_validator(mode="after")
     def _one_amount(self) -> Budget:
-        if (self.usd is None) == (self.tokens is None):
-            raise ValueError("a budget has usd or tokens, one of them")
+        if sum(amount is not None for amount in (self.usd, self.tokens, self.joules)) != 1:
+            raise ValueError("a budget has usd, tokens or joules, one of them")
         if "|" in self.name:
             raise ValueError(f"{self.name!r} holds a |")
         return self

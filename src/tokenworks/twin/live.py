@@ -150,6 +150,7 @@ class LiveWorker:
         self._twin.shares.lose(request.number)
         for rank in self._worker.ranks:
             if request in rank.running:
+                self._twin.shares.leave(rank, request)
                 rank.running.remove(request)
                 rank.free += request.held
                 request.held = 0

@@ -20,6 +20,7 @@ class EnergyShares:
         self._pairs = pairs
         self._own: dict[int, int] = {}  # of requests that are here, by number
         self._rest = self._settled = self._lost = 0
+        self._left: list[tuple[Any, Any]] = []  # (rank, request) of the present step whose callers have left
 
     @property
     def lost_uj(self) -> int:
@@ -36,30 +37,29 @@ class EnergyShares:
         return self._own.get(number, 0) // FINE
 
     def step(self, worker: Any) -> None:
-        """Divides the step that ends, before its tokens are booked."""
+        """Divides the step that ends, before its tokens are booked, over those it was begun with: who left in the middle of it
+        leaves nothing to others to pay."""
         mixed, alone = worker.mixed, worker.model.prefill_alone
-        running = [r for rank in worker.ranks for r in rank.running]
+        batches = [rank.running + [r for at, r in self._left if at is rank] for rank in worker.ranks]
+        running, gone = [r for batch in batches for r in batch], {r.number for _, r in self._left}
+        self._left = []
         fills = [r for r in running if mixed and r.chunk]
         decoding = [r for r in running if r.decoding and not (mixed and (alone or r.chunk))]
-        if not fills and not decoding:  # everybody left in the middle of it
-            self._lost += worker.joule_fine
-            return
         keys = [self._prefill_keys(worker, r) for r in fills] + [self._decode_keys(worker, r) for r in decoding]
-        sequence, token = self._divided(worker, worker.joule_fine - sum(keys), fills, len(decoding))
+        busy = sum(any(r.chunk or (r.decoding and not alone) for r in batch) for batch in batches)
+        sequence, token = self._divided(worker, worker.joule_fine - sum(keys), fills, len(decoding), busy)
         for r, own in zip((*fills, *decoding), keys, strict=True):
             own += sequence + token * (r.chunk if mixed and r.chunk else 1)
-            if mixed and r.chunk and r.first >= 0:  # computed before: nobody should pay twice
+            if r.number in gone or (mixed and r.chunk and r.first >= 0):  # computed before: nobody should pay twice
                 self._lost += own
             else:
                 self._own[r.number] = self._own.get(r.number, 0) + own
 
-    def _divided(self, worker: Any, rest: int, fills: list[Any], decoding: int) -> tuple[int, int]:
-        """(by sequence, by token) of what no key pays for. A caller who left in the middle of a step leaves his part to the
-        others, whose keys may then cost more than what is left: the next step makes up for it."""
+    def _divided(self, worker: Any, rest: int, fills: list[Any], decoding: int, busy: int) -> tuple[int, int]:
+        """(by sequence, by token) of what no key pays for."""
         left, sequence = rest + self._rest, 0
         if fills:
-            table, alone = worker.model.levels[0], worker.model.prefill_alone
-            busy = sum(any(r.chunk or (r.decoding and not alone) for r in rank.running) for rank in worker.ranks)
+            table = worker.model.levels[0]
             fixed = busy * _at(table.joule_mixed, 1) + _at(table.joule_shared_mixed, 1)
             sequence = min(rest, fixed) // (decoding + len(fills))
             left -= sequence * (decoding + len(fills))
@@ -79,6 +79,10 @@ class EnergyShares:
         """Whole microjoules of a request that finished; what is below one goes to the next that does."""
         whole, self._settled = divmod(self._own.pop(number, 0) + self._settled, FINE)
         return whole
+
+    def leave(self, rank: Any, request: Any) -> None:
+        """Its caller left while a step is under way: it takes part in that one still."""
+        self._left.append((rank, request))
 
     def lose(self, number: int) -> None:
         """What it used was in vain: its prefill was thrown away, or its caller left."""

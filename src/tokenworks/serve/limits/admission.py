@@ -12,6 +12,7 @@ from tokenworks.serve.limits.asked import Asked
 from tokenworks.serve.limits.bound import Bounded, Bounds, bounded
 from tokenworks.serve.limits.desk import Desk
 from tokenworks.serve.limits.grant import Grant, Plea
+from tokenworks.serve.limits.joules import ServiceJoules
 from tokenworks.serve.limits.rates import PriceBook
 from tokenworks.serve.limits.rules import Rule, Windows, worst
 from tokenworks.serve.limits.throttle import Gate, Throttle, take
@@ -23,9 +24,9 @@ class Limits:
 
     def __init__(
         self, throttle: Throttle, rules: Sequence[Rule], bounds: Mapping[str, Bounds], prices: PriceBook | None,
-        desk: Desk | None,
+        desk: Desk | None, joules: Mapping[str, ServiceJoules] = {},
     ):  # fmt: skip
-        self._throttle, self._rules, self.desk = throttle, rules, desk
+        self._throttle, self._rules, self.desk, self._joules = throttle, rules, desk, joules
         self.measure(bounds, prices)
         self._windows = Windows()
         self._matching: dict[tuple[str, str], tuple[Key, list[Rule]]] = {}
@@ -80,6 +81,7 @@ class Limits:
         if not named or not self.desk:
             return None
         rates = self._prices.of(attempt.model, now_s) if self._prices else None
+        joules = self._joules.get(attempt.service)
         accounts = [self.desk.leases.account(name, rule.limit) for rule, name in named]
         held = [rule for rule, _ in named]
-        return Plea(held, accounts, limit, rates, [worst(rule, limit, rates) for rule in held])
+        return Plea(held, accounts, limit, rates, [worst(rule, limit, rates, joules) for rule in held])

@@ -56,20 +56,27 @@ class Asked(msgspec.Struct):
 
     @property
     def prompts(self) -> int:
-        """A list of texts, or of lists of token ids, is as many prompts; one of ids is one."""
-        if self.prompt is NOTHING:
-            return 1
-        text = bytes(self.prompt)
-        if not text.startswith(b"["):
-            return 1
-        listed = msgspec.json.decode(text)
-        return len(listed) if listed and isinstance(listed[0], str | list) else 1
+        return _texts(self.prompt)
+
+    @property
+    def inputs(self) -> int:
+        """Texts to embed."""
+        return _texts(self.input)
 
     @property
     def stored(self) -> bool:
         """Whether part of the prompt lies with the engine."""
         stored = (self.previous_response_id, self.conversation)
         return any(raw is not NOTHING and bytes(raw) != b"null" for raw in stored)
+
+
+def _texts(raw: msgspec.Raw) -> int:
+    """A list of texts, or of lists of token ids, is as many; one of ids is one."""
+    text = bytes(raw)
+    if not text.startswith(b"["):
+        return 1
+    listed = msgspec.json.decode(text)
+    return len(listed) if listed and isinstance(listed[0], str | list) else 1
 
 
 _decode = msgspec.json.Decoder(Asked).decode

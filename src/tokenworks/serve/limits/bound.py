@@ -19,11 +19,12 @@ from tokenworks.serve.limits.media import KINDS, Media, may_hold_media, nests
 
 
 class Bounded(NamedTuple):
-    """Tokens of a call, at most: ``inputs``, and ``outputs`` for each of ``answers``."""
+    """Tokens of a call, at most: ``inputs`` of all ``prompts``, and ``outputs`` for each of ``answers``."""
 
     inputs: int
     outputs: int
     answers: int
+    prompts: int = 1
 
     @property
     def tokens(self) -> int:
@@ -32,13 +33,15 @@ class Bounded(NamedTuple):
 
 @dataclass(frozen=True)
 class Bounds:
-    """Of one service. ``template_tokens`` None: not declared, so that no budget can be held."""
+    """Of one service. ``template_tokens`` None: not declared, so that no budget can be held. ``emulated``: its engines take what
+    their KV cache holds, whatever the model's context is."""
 
     service: str
     template_tokens: int | None
     context_tokens: int | None
     tools_factor: int | None = None
     media_tokens: tuple[tuple[str, int | None], ...] = tuple((kind, None) for kind in KINDS)
+    emulated: bool = False
 
     def require(self) -> None:
         """Raises Refused where a budget cannot be held for this service's calls."""
@@ -52,7 +55,8 @@ class Bounds:
         """``answers`` False: embeddings, which produce no tokens. Raises Refused where there is no bound."""
         count = asked.choices * asked.prompts if answers else 1
         inputs = self._inputs(body, asked, count)
-        return Bounded(inputs, self._outputs(asked) if answers else 0, count)
+        prompts = count if answers else asked.inputs
+        return Bounded(inputs, self._outputs(asked) if answers else 0, count, prompts)
 
     def _outputs(self, asked: Asked) -> int:
         most, context = asked.most_outputs, self.context_tokens
@@ -60,6 +64,8 @@ class Bounds:
             most = asked.emulate.output_tokens
         if most is None and context is None:
             raise Refused(400, "no_bound", f"{self.service} has no known context: say max_tokens", param="max_tokens")
+        if self.emulated and most is not None:
+            return most
         return min(v for v in (most, context) if v is not None)
 
     def _inputs(self, body: Body, asked: Asked, count: int) -> int:
@@ -75,7 +81,7 @@ class Bounds:
                 raise Refused(400, "no_bound", f"{self.service}: tools and media need serve.bounds, or a known context")
             return context * count
         whole = (text + more) * count
-        return whole if context is None else min(whole, context * count)
+        return whole if context is None or self.emulated else min(whole, context * count)
 
     def _tools(self, asked: Asked) -> int | None:
         """Beyond the bytes that stand in the body; None: not declared."""

@@ -50,7 +50,10 @@ class Desk:
         self, plea: Plea, reservation: Reservation, attempt: Attempt, told: Told
     ) -> tuple[Callable[[], None], int | None]:
         """What to call when the event is durable, and the dollars of the attempt (10⁻¹²), where a budget counts them."""
-        spent = tuple(truth(r, plea.bounded, plea.rates, told, attempt.failed) for r in plea.rules)
+        spent = tuple(
+            truth(r, cost, plea.bounded, plea.rates, told, attempt.failed)
+            for r, cost in zip(plea.rules, plea.costs, strict=True)
+        )
         record = Known(reservation.number, spent, attempt, told)
         self._journal.known[reservation.number] = self._journal.write(record, self.spent)
         cost = next((n for r, n in zip(plea.rules, spent, strict=True) if r.in_usd), None)

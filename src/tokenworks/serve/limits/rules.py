@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from tokenworks.ledger.ingest.buckets import Buckets
+from tokenworks.physics.worker_model import MICROJOULES_PER_J
 from tokenworks.serve.body.usage import Told
 from tokenworks.serve.keys import Key
 from tokenworks.serve.limits.bound import Bounded
+from tokenworks.serve.limits.joules import ServiceJoules
 from tokenworks.serve.limits.rates import PICO, Rates
 from tokenworks.serve.limits.throttle import concerns
 from tokenworks.spec.limits import Budget
@@ -32,18 +34,21 @@ class Windows:
 
 @dataclass(frozen=True)
 class Rule:
-    """One budget. ``limit`` in tokens or 10⁻¹² dollars. ``shown``: its remainder is no secret of other tenants."""
+    """One budget. ``limit`` in tokens, 10⁻¹² dollars or microjoules. ``shown``: its remainder is no secret of other tenants."""
 
     budget: Budget
     limit: int
     in_usd: bool
+    in_joules: bool
     shown: bool
 
     @classmethod
     def of(cls, budget: Budget) -> Rule:
-        in_usd = budget.usd is not None
-        limit = int(Decimal(repr(budget.usd)) * PICO) if in_usd else int(budget.tokens or 0)
-        return cls(budget, limit, in_usd, bool(budget.per or budget.tenant or budget.key))
+        limit = int(budget.tokens or 0) or (budget.joules or 0) * MICROJOULES_PER_J
+        if budget.usd is not None:
+            limit = int(Decimal(repr(budget.usd)) * PICO)
+        shown = bool(budget.per or budget.tenant or budget.key)
+        return cls(budget, limit, budget.usd is not None, budget.joules is not None, shown)
 
     def concerns(self, key: Key, service: str) -> bool:
         return concerns(self.budget, key, service)
@@ -59,6 +64,8 @@ class Rule:
     def remaining(self, amount: int) -> str:
         """For people: what is left."""
         amount = max(0, amount)
+        if self.in_joules:
+            return f"{amount / MICROJOULES_PER_J:.6f} J"
         return f"{amount // (PICO // 10**6) / 1e6:.6f} USD" if self.in_usd else f"{amount} tokens"
 
 
@@ -73,16 +80,21 @@ class Cost:
         return self.fixed + self.output * bounded.outputs * bounded.answers
 
 
-def worst(rule: Rule, bounded: Bounded, rates: Rates | None) -> Cost:
+def worst(rule: Rule, bounded: Bounded, rates: Rates | None, joules: ServiceJoules | None = None) -> Cost:
+    if rule.in_joules:
+        assert joules
+        return Cost(*joules.most_uj(bounded))
     if not rule.in_usd:
         return Cost(bounded.inputs, 1)
     assert rates
     return Cost(bounded.inputs * rates.input + rates.request, rates.output)
 
 
-def truth(rule: Rule, bounded: Bounded, rates: Rates | None, told: Told, failed: bool) -> int:
+def truth(rule: Rule, cost: Cost, bounded: Bounded, rates: Rates | None, told: Told, failed: bool) -> int:
     """What counts: what the engine told; what it did not tell counts at its bound. Failed calls cost no dollars where the
     plan waives them."""
+    if rule.in_joules:
+        return cost.of(bounded) if told.energy_uj is None else told.energy_uj
     inputs, outputs = told_sides(told.buckets, told.source)
     if not rule.in_usd:
         made = bounded.outputs * bounded.answers

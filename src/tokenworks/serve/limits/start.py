@@ -18,6 +18,7 @@ from tokenworks.errors import InputError
 from tokenworks.serve.limits.admission import Limits
 from tokenworks.serve.limits.bound import Bounds
 from tokenworks.serve.limits.desk import Desk
+from tokenworks.serve.limits.joules import ServiceJoules
 from tokenworks.serve.limits.journal import Journal
 from tokenworks.serve.limits.leases import Leases
 from tokenworks.serve.limits.media import KINDS
@@ -56,29 +57,45 @@ def _is_server(place: str) -> bool:
 
 @asynccontextmanager
 async def limiting(
-    factory: Factory, keyed: bool, events: Events, source: str, place: Place | None
+    factory: Factory, keyed: bool, events: Events, source: str, place: Place | None, emulated: bool
 ) -> AsyncIterator[Limits | None]:
     """None where nothing can be limited: no rates, no budgets, no keys. What a gateway that died left open is settled before
-    the block begins. Raises InputError, also for budgets without a place."""
+    the block begins. ``emulated``: all engines are. Raises InputError, also for budgets without a place."""
     rules = [Rule.of(budget) for budget in factory.serve.budgets]
     if not rules and not factory.serve.limits and not keyed:
         yield None
         return
     throttle = Throttle(factory.serve.limits)
-    bounds, prices = measures(factory)
+    bounds, prices = measures(factory, emulated)
     if not rules:
         yield Limits(throttle, rules, bounds, prices, None)
         return
     if place is None:
-        raise InputError("budgets need one gateway process: leave --processes away")
+        raise InputError("budgets need a place that gateways share: a file beside the ledger, or its database")
+    joules = _joules(factory, emulated) if any(rule.in_joules for rule in rules) else {}
     async with _desk(events, source, place) as desk:
-        yield Limits(throttle, rules, bounds, prices, desk)
+        yield Limits(throttle, rules, bounds, prices, desk, joules)
 
 
-def measures(factory: Factory) -> tuple[dict[str, Bounds], PriceBook | None]:
+def _joules(factory: Factory, emulated: bool) -> dict[str, ServiceJoules]:
+    """What the calls of each service cost at most, by the models of its emulated workers."""
+    from tokenworks.rehearsal.plant import plant
+
+    if not emulated:
+        names = ", ".join(budget.name for budget in factory.serve.budgets if budget.joules is not None)
+        raise InputError(
+            f"{factory.source_file or factory.name}: the budget {names} counts joules, which real engines do not tell of a "
+            "call: start with --emulate, or give tokens or usd"
+        )
+    made = plant(factory)
+    workers = {plan.name: {made.cell.workers[w] for w in plan.workers} for plan in made.cell.services}
+    return {name: ServiceJoules(made.models[m] for m in sorted(models)) for name, models in workers.items()}
+
+
+def measures(factory: Factory, emulated: bool = False) -> tuple[dict[str, Bounds], PriceBook | None]:
     """What a call of each service can use at most, and the prices where a budget counts dollars. Raises InputError."""
     in_usd = any(Rule.of(budget).in_usd for budget in factory.serve.budgets)
-    bounds = {service.name: _bounds(factory, service) for service in factory.services}
+    bounds = {service.name: _bounds(factory, service, emulated) for service in factory.services}
     return bounds, _prices(factory) if in_usd else None
 
 
@@ -138,15 +155,15 @@ def _base(place: str) -> Database:
     return SqliteBase(Path(place))
 
 
-def _bounds(factory: Factory, service: Service) -> Bounds:
+def _bounds(factory: Factory, service: Service, emulated: bool) -> Bounds:
     model = catalog.load("models", service.model)
     context = int(model["max_context"]) if "max_context" in model else None
     said = next((b for b in factory.serve.bounds if b.service == service.name), None)
     if said is None:
-        return Bounds(service.name, None, context)
+        return Bounds(service.name, None, context, emulated=emulated)
     return Bounds(
         service.name, said.template_tokens, said.context_tokens or context, said.tools_factor,
-        tuple((kind, _media(said, kind)) for kind in KINDS),
+        tuple((kind, _media(said, kind)) for kind in KINDS), emulated,
     )  # fmt: skip
 
 

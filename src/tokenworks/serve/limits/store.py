@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from tokenworks.errors import InputError, OutputError
+from tokenworks.ledger.sqlite_transaction import transaction
 
 TABLES = (
     "CREATE TABLE IF NOT EXISTS budget_accounts (account TEXT PRIMARY KEY, leased BIGINT NOT NULL, settled BIGINT NOT NULL)",
@@ -148,14 +149,8 @@ class SqliteBase:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         try:
-            self._base.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._base):
                 yield
-                self._base.execute("COMMIT")
-            except BaseException:
-                if self._base.in_transaction:
-                    self._base.execute("ROLLBACK")
-                raise
         except sqlite3.Error as error:
             raise OutputError(f"budgets in {self._path}: {error}") from error
 

@@ -52,6 +52,11 @@ class Board:
         """The sum over all places."""
         return added(self._read(place) for place in range(self._places))
 
+    def gauge(self, name: str, labels: str) -> int:
+        """One line of the sum; 0 where no process has put it down yet."""
+        lines = (line.rpartition(" ") for line in self.all().get(name, ()))
+        return next((int(value) for what, _, value in lines if what == name + labels), 0)
+
     async def keep(self, lines: Callable[[], list[Lines]]) -> None:
         """Puts the page down again and again, and when it ends."""
         try:

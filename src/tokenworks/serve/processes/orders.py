@@ -11,10 +11,8 @@ from contextlib import asynccontextmanager
 
 from tokenworks.serve.processes.settings import (
     LONGEST_LINE,
-    Again,
-    FactoryText,
-    Failed,
-    Ready,
+    FromChild,
+    Order,
     ToChild,
     to_child,
     to_line,
@@ -27,7 +25,7 @@ class Orders:
     def __init__(self, reader: asyncio.StreamReader):
         self._reader = reader
         self.stop = asyncio.Event()
-        self.factories: asyncio.Queue[FactoryText] = asyncio.Queue()
+        self.changes: asyncio.Queue[Order] = asyncio.Queue()  # in the order in which they came
 
     @classmethod
     async def open(cls) -> Orders:
@@ -53,11 +51,11 @@ class Orders:
     async def _hear(self) -> None:
         while line := await self._reader.readline():
             order = to_child(line)
-            if isinstance(order, Again):
-                self.factories.put_nowait(order.factory)
+            if isinstance(order, Order):
+                self.changes.put_nowait(order)
         self.stop.set()
 
 
-def say(what: Ready | Failed) -> None:
+def say(what: FromChild) -> None:
     with contextlib.suppress(BrokenPipeError):
         os.write(1, to_line(what) + b"\n")

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from tokenworks.ledger import GroupCommit, Ledger
 from tokenworks.serve.building import services_of, upstreams_of
 from tokenworks.serve.emulate.address import upstream_at
+from tokenworks.serve.gateway import Gateway
 from tokenworks.serve.keys import KeyRing
+from tokenworks.serve.limits.start import Place
 from tokenworks.serve.metering import Commits
 from tokenworks.serve.processes.board import Board
+from tokenworks.serve.processes.fellows import Fellows
 from tokenworks.serve.processes.ledger_link import LedgerLink
 from tokenworks.serve.processes.orders import Orders, say
-from tokenworks.serve.processes.settings import FactoryText, GatewaySettings, Ready
+from tokenworks.serve.processes.settings import Again, Done, Drain, FactoryText, GatewaySettings, Ready
 from tokenworks.serve.start import Door, front
 from tokenworks.serve.tls import Certificate
 from tokenworks.serve.upstream import Upstream
@@ -26,28 +30,45 @@ from tokenworks.spec.loading import loads
 async def be_gateway(settings: GatewaySettings, orders: Orders) -> int:
     factory = _factory(settings.factory)
     services = services_of(factory, _upstreams(settings, factory))
+    for name, upstream in settings.drained:
+        next(s for s in services if s.name == name).router.drain(upstream, True)
     factories: asyncio.Queue[Factory] = asyncio.Queue()
+    board = Board(Path(settings.folder), settings.place, settings.places)
+    fellows = Fellows(board)
     door = Door(
         opened=socket.socket(fileno=settings.door),
         certificate=Certificate(*map(Path, settings.certificate)) if settings.certificate else None,
         factories=factories,
-        board=Board(Path(settings.folder), settings.place, settings.places),
+        board=board,
+        processes=fellows,
+        emulated=settings.emulated is not None,
+        budgets=Place(settings.budgets[0], Path(settings.budgets[1])),
     )
     ring = KeyRing(Path(settings.keys)) if settings.keys else None
     async with AsyncExitStack() as stack:
         group = await _way_into_the_ledger(settings, stack)
-        await stack.enter_async_context(front(factory, services, group, ring, door))
+        app = (await stack.enter_async_context(front(factory, services, group, ring, door))).app
+        assert isinstance(app, Gateway)
         await stack.enter_async_context(orders.heard())
-        passing = asyncio.ensure_future(_pass_on(orders, factories))
-        stack.callback(passing.cancel)
+        changing = asyncio.ensure_future(_change(orders, factories, fellows, app, lambda: board.put(app.lines())))
+        stack.callback(changing.cancel)
         say(Ready())
         await orders.stop.wait()
     return 0
 
 
-async def _pass_on(orders: Orders, factories: asyncio.Queue[Factory]) -> None:
+async def _change(
+    orders: Orders, factories: asyncio.Queue[Factory], fellows: Fellows, app: Gateway, put: Callable[[], None]
+) -> None:
+    """What the supervisor says, one after the other."""
     while True:
-        factories.put_nowait(_factory(await orders.factories.get()))
+        match await orders.changes.get():
+            case Again() as again:
+                factories.put_nowait(_factory(again.factory))
+            case Drain() as drain:
+                fellows.do(drain, app.services, put)
+            case Done() as done:
+                fellows.answered(done)
 
 
 def _factory(given: FactoryText) -> Factory:

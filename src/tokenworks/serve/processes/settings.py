@@ -46,8 +46,10 @@ class GatewaySettings(msgspec.Struct, tag="gateway"):
     link: str | None  # socket of the ledger process; None: it writes by itself, into
     ledger: str
     segments: str | None
+    budgets: tuple[str, str]  # where they are kept: file or database, and the folder of this machine's journals
     keys: str | None
     certificate: tuple[str, str] | None  # files of chain and key
+    drained: list[tuple[str, int]]  # upstreams that take no new calls: service, place in the file's list
     emulated: dict[str, list[str]] | None  # addresses of emulated engines by service; None: those of the factory
 
 
@@ -55,6 +57,24 @@ class Again(msgspec.Struct, tag="again"):
     """Another factory takes the place of the present one."""
 
     factory: FactoryText
+
+
+class Drain(msgspec.Struct, tag="drain"):
+    """An upstream takes no new calls from here on, or takes them again. From a gateway: somebody wants it of all; from the
+    supervisor: do it."""
+
+    number: int  # by who sends it
+    service: str
+    upstream: int  # its place in the file's list
+    url: str
+    drained: bool
+
+
+class Done(msgspec.Struct, tag="done"):
+    """The answer to a ``Drain``: it holds, in the process that says so, or to a gateway: in all of them. ``trouble``: why not."""
+
+    number: int
+    trouble: str = ""
 
 
 class Ready(msgspec.Struct, tag="ready"):
@@ -70,8 +90,9 @@ class Failed(msgspec.Struct, tag="failed"):
 
 
 Settings = LedgerSettings | EngineSettings | GatewaySettings
-ToChild = LedgerSettings | EngineSettings | GatewaySettings | Again
-FromChild = Ready | Failed
+Order = Again | Drain | Done
+ToChild = LedgerSettings | EngineSettings | GatewaySettings | Order
+FromChild = Ready | Failed | Drain | Done
 to_line = msgspec.json.Encoder().encode
 to_child: Callable[[bytes], ToChild] = msgspec.json.Decoder(ToChild).decode
 from_child: Callable[[bytes], FromChild] = msgspec.json.Decoder(FromChild).decode

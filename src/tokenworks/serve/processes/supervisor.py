@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tokenworks.errors import InputError
+from tokenworks.serve.building import services_of, upstreams_of
+from tokenworks.serve.limits.start import Place, beside
 from tokenworks.serve.processes.doors import doors, meeting_place
+from tokenworks.serve.processes.drains import Drains
 from tokenworks.serve.processes.keeper import Keeper
 from tokenworks.serve.processes.settings import (
     Again,
+    Drain,
     EngineSettings,
     FactoryText,
     GatewaySettings,
     LedgerSettings,
     Settings,
 )
+from tokenworks.serve.reloading import fitting, limits_said
 from tokenworks.spec.factory import Factory
 
+log = logging.getLogger("tokenworks.serve")
 MOST = 64
 SETTLE_S = 10.0  # beyond the drain, for what is still on its way into the ledger
 
@@ -38,6 +46,7 @@ class Wanted:
     port: int
     ledger: str  # file or postgresql://…
     segments: str | None = None
+    budgets: Place | None = None  # where they are kept; None: beside the ledger
     keys: str | None = None
     certificate: tuple[str, str] | None = None
     emulate: tuple[float, int] | None = None  # speed, streams; None: the factory's upstreams
@@ -53,12 +62,14 @@ class Supervisor:
 
     def __init__(self, wanted: Wanted, folder: Path):
         self._wanted, self._folder = wanted, folder
-        self._factory = _text(wanted.factory)
+        self._in_force, self._factory = wanted.factory, _text(wanted.factory)
         self._patience_s = wanted.factory.serve.drain_s + SETTLE_S
         self._sockets: list[socket.socket] = []
         self._emulated: dict[str, list[str]] | None = None
         self._first: list[Keeper] = []  # what gateways need
         self._gateways: list[Keeper] = []
+        self._drains = Drains()
+        self._granting: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Raises InputError where something cannot begin."""
@@ -72,7 +83,7 @@ class Supervisor:
             self._sockets.append(door)
             self._emulated = await self._start_first("engines", self._engine_settings(door, *wanted.emulate))
         self._gateways = [
-            Keeper(f"gateway-{place}", lambda place=place: self._gateway_settings(place))  # type: ignore[misc]
+            Keeper(f"gateway-{place}", partial(self._gateway_settings, place), partial(self._grant, place))
             for place in range(wanted.processes)
         ]
         began = await asyncio.gather(*(keeper.start() for keeper in self._gateways), return_exceptions=True)
@@ -97,6 +108,7 @@ class Supervisor:
 
     def _gateway_settings(self, place: int) -> GatewaySettings:
         wanted = self._wanted
+        budgets = wanted.budgets or beside(wanted.ledger)
         return GatewaySettings(
             factory=self._factory,
             place=place,
@@ -106,7 +118,9 @@ class Supervisor:
             link=str(self._folder / "ledger") if wanted.alone else None,
             ledger=wanted.ledger,
             segments=wanted.segments,
+            budgets=(budgets.base, str(budgets.folder)),
             keys=wanted.keys,
+            drained=self._drains.rows,
             certificate=wanted.certificate,
             emulated=self._emulated,
         )
@@ -117,13 +131,28 @@ class Supervisor:
         return asyncio.ensure_future(_first_failure(tasks))
 
     def take_over(self, factory: Factory) -> None:
-        """Hands a factory that was found to fit to all gateways, and to those that are started from now on."""
-        self._factory = _text(factory)
+        """Hands a factory to all gateways, and to those that are started from now on. One that gateways could not take over
+        is named, and the old one stays in force."""
+        old = services_of(self._in_force, upstreams_of(self._in_force))
+        try:
+            fresh, _ = fitting(factory, {served.name: served for served in old}, limits_said(self._in_force))
+        except InputError as error:
+            log.error("the factory is not taken over, the old one stays in force: %s", error)
+            return
+        self._drains.turn_to(old, fresh)
+        self._in_force, self._factory = factory, _text(factory)
         for keeper in self._gateways:
-            keeper.take_over(Again(self._factory))
+            keeper.tell(Again(self._factory))
+
+    def _grant(self, place: int, wish: Drain) -> None:
+        granting = asyncio.ensure_future(self._drains.grant(wish, self._gateways[place], self._gateways))
+        self._granting.add(granting)
+        granting.add_done_callback(self._granting.discard)
 
     async def stop(self) -> None:
         """Gateways drain, then what they need ends."""
+        for granting in self._granting:
+            granting.cancel()
         await asyncio.gather(*(keeper.stop(self._patience_s) for keeper in self._gateways))
         await asyncio.gather(*(keeper.stop(self._patience_s) for keeper in self._first))
         for one in self._sockets:
