@@ -7,6 +7,7 @@ import pytest
 
 from tokenworks.errors import InputError, SpecError
 from tokenworks.plan.reading import examples, load, loads
+from tokenworks.spec.messages import near
 
 GOOD = """demand: small
 site: {region: us-texas}
@@ -104,3 +105,9 @@ def test_power_stands_in_one_place():
         "objective: usd_per_mtok", "limits: {power: {budget: 2 MW}}"
     )
     assert problems(text) == [(8, "limits.power", "site.power says it already: leave one of them out")]
+
+
+def test_capitals_are_no_difference_in_what_is_nearest():
+    assert near("amd", ["AMD", "Intel"]) == ". Did you mean AMD?"
+    assert near("Poisson", ["poisson", "gamma"]) == ". Did you mean poisson?"
+    assert near("qqq", ["AMD"]) == "; known are AMD"

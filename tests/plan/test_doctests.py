@@ -6,8 +6,8 @@ import importlib
 import pytest
 
 MODULES = (
-    "plan.compare.fields", "plan.compare.shapley", "plan.fronts", "plan.pairing", "plan.sweep.axes", "plan.upgrade.size", "report.compare_text",
-    "report.sweep_chart", "report.text_table", "spec.values",
+    "plan.compare.fields", "plan.compare.shapley", "plan.describe", "plan.fronts", "plan.pairing", "plan.slower", "plan.spares", "plan.sweep.axes", "plan.upgrade.size", "report.compare_text",
+    "report.plan_words", "report.sweep_chart", "report.text_table", "spec.messages", "spec.values",
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -265,6 +266,9 @@ def test_two_objectives_give_a_front():
     assert values == sorted(values)
     assert all(b[1] < a[1] for a, b in itertools.pairwise(values))
     assert plan.best.yaml == plan.front[0].yaml
+    alone = plan_text(replace(plan, front=plan.front[:1]))
+    assert "Front of $/Mtok output, tokens/J: this fleet alone" in alone
+    assert "Front of" not in plan_text(replace(plan, front=()))
 
 
 def test_schema_of_a_demand(capsys):

@@ -60,8 +60,10 @@ class Space:
     idle_w: dict[str, float]  # of one board, by system
 
 
-def aggregated(space: Space, number: int, rows: Ints, rate_s: float | None, headroom: float, slower: float) -> Table:
-    """Replicas of some rows of the wide pass as pools for a rate (None: one worker, and what it carries)."""
+def aggregated(
+    space: Space, number: int, rows: Ints, rate_s: Array | float | None, headroom: float, slower: float
+) -> Table:
+    """Replicas of some rows of the wide pass as pools for a rate, or a rate each (None: one worker, and what it carries)."""
     wide, kind = space.wide, space.kinds[number]
     able = wide.requests_s[rows] * slower
     workers = np.ones(len(rows)) if rate_s is None else np.ceil(rate_s / (able * (1 - headroom)) - 1e-9)

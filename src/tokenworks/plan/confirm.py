@@ -13,26 +13,29 @@ from tokenworks.plan.trial import LIVES, TOLERANCE, Trial, margins_of, uncapped
 from tokenworks.rehearsal.demand import sustainable_rate_s
 from tokenworks.rehearsal.plant import plant
 
-ATTEMPTS = 3
+ATTEMPTS = 3  # at more workers
 LONG = 16.0  # mean requests that the file's run lasts at least
 Stop = Callable[[], bool]
 
 
 def confirmed(market: Market, trial: Trial, name: str, stop: Stop = lambda: False, lives: float = LONG) -> Trial:
     """The trial with the capacity that the twin sustains, rehearsed for so many mean requests: by default long enough for its
-    file, filling the pools is then a small part of the run. Where headroom or an objective is missing, workers are added."""
-    attempts = trial.attempts
-    for _ in range(ATTEMPTS):
-        trial = measured(market, trial)
+    file, filling the pools is then a small part of the run. Where headroom or an objective is missing, workers are added;
+    where the headroom is missing still, the trial misses it."""
+    attempts, trial = trial.attempts, measured(market, trial)
+    for attempt in range(ATTEMPTS + 1):
         layouts = [_more(one, _growth(market, one)) for one in trial.layouts]
         enough = layouts == list(trial.layouts)
+        if attempt == ATTEMPTS and not enough:
+            break
         again = adjusted(market, layouts, name, stop, lives if enough else LIVES)
         if again is None:
             break
         trial, attempts = again, attempts + again.attempts
         if enough:
             break
-    return replace(trial, attempts=attempts, confirmed=True)
+        trial = measured(market, trial)
+    return replace(_with_headroom(market, trial), attempts=attempts, confirmed=True)
 
 
 def measured(market: Market, trial: Trial) -> Trial:
@@ -44,6 +47,15 @@ def measured(market: Market, trial: Trial) -> Trial:
         rate_s = sustainable_rate_s(made, i, load)
         layouts.append(replace(one, capacity_s=rate_s * margins_of(market, one).throughput))
     return replace(trial, layouts=tuple(layouts))
+
+
+def _with_headroom(market: Market, trial: Trial) -> Trial:
+    """The trial, and what it leaves too little free of among what it misses."""
+    short = [one for one in trial.layouts if _growth(market, one) > 1]
+    names = [f"{market.spaces[one.service].asked.service.name}: load of capacity" for one in short]
+    allowed = 1 - market.demand.headroom
+    more = tuple((name, one.rate_s / one.capacity_s, allowed) for name, one in zip(names, short, strict=True))
+    return replace(trial, missed=trial.missed + more)
 
 
 def _growth(market: Market, one: Layout) -> float:

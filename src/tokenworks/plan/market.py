@@ -12,7 +12,8 @@ from tokenworks.plan.ask import Array
 from tokenworks.plan.candidates import NONE, Ints, Space, Table
 from tokenworks.plan.cost import Fleet, Prices, between, fleet
 from tokenworks.plan.demand import Demand
-from tokenworks.plan.limits import Mask, Need, Tails, all_kept, service_needs, shared_needs
+from tokenworks.plan.filling import filled
+from tokenworks.plan.limits import Mask, Need, Tails, service_needs, shared_needs
 from tokenworks.plan.network import crosses, joined_gpus
 from tokenworks.plan.spares import spares_of
 from tokenworks.plan.table import table
@@ -42,7 +43,13 @@ class Market:
         space, demand = self.spaces[service], self.demand
         if "goodput" not in demand.objectives:
             return table(space, space.asked.rate_s, demand.headroom, self.slower[service])
-        return filled(self, table(space, None, demand.headroom, self.slower[service]))
+        unit = table(space, None, demand.headroom, self.slower[service])
+        return filled(space, unit, self._shares, demand.headroom, self.slower[service])
+
+    def _shares(self, t: Table) -> Array:
+        """Of the limit of the whole that each configuration of the only service fills most."""
+        needs = shared_needs(self.demand, columns(self, (t,), np.arange(len(t))[:, None]))
+        return np.asarray(np.max([need.needs / need.limit for need in needs], axis=0))
 
 
 @dataclass(frozen=True)
@@ -57,24 +64,6 @@ class Picks:
 
     def take(self, keep: NDArray[np.generic]) -> Picks:
         return Picks(self.rows[keep], {name: values[keep] for name, values in self.columns.items()})
-
-
-def filled(market: Market, unit: Table) -> Table:
-    """Units repeated as often as the limits allow: what goodput is planned with. Every limit is linear in the number of
-    systems but for the fixed cost of the first, so the count is found by bisection over whole units."""
-    low, high = np.zeros(len(unit)), np.full(len(unit), 2.0**20)
-    for _ in range(21):
-        middle = np.ceil((low + high) / 2)
-        grown = _times(unit, np.maximum(1.0, middle))
-        rows = np.arange(len(unit))[:, None]
-        kept = all_kept(shared_needs(market.demand, columns(market, (grown,), rows)), len(unit))
-        low, high = np.where(kept, middle, low), np.where(kept, high, middle - 1)
-    return _times(unit, np.maximum(1.0, low))
-
-
-def _times(unit: Table, times: Array) -> Table:
-    names = ("workers", "prefill_workers", "gpus", "share", "capacity_s", "rate_s", "board_w")
-    return replace(unit, **{name: getattr(unit, name) * times for name in names})
 
 
 def columns(market: Market, tables: Sequence[Table], rows: Ints) -> dict[str, Array]:

@@ -15,14 +15,13 @@ lost by that: take any pair and put what beats its pool in its place.
 - Dollars, capex, carbon and joules grow with systems, watts and busy time and with nothing else. The network between
   systems grows with these (tested), and all pairs need it alike.
 
-Goodput is planned in units of few workers, whose ratio is rounded up: there pools are compared per request, and the best
-pair may be missed by that rounding.
+Goodput has no rate before its limits are filled (`filling`): there pools are compared per request, and the best pair may be
+missed by the rounding of each pool to whole workers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -64,23 +63,31 @@ def _apart(
         )
     )
     i, j = (x.ravel() for x in np.meshgrid(p, d, indexing="ij"))
-    a, b = first.take(i), second.take(j)
-    if rate_s is None:  # one worker of the slower pool, as many of the other as keep up with it
-        a, b = _matched(a, b)
+    if rate_s is None:  # a unit, of which `filling` knows how often it fits
+        rates = np.fmin(first.rate_s[i], second.rate_s[j])
+        return joined_pools(space, number, prefill[i], decode[j], rates, headroom, slower)
+    return joined_pools(space, number, prefill[i], decode[j], rate_s, headroom, slower)
+
+
+def joined_pools(
+    space: Space, number: int, prefill: Ints, decode: Ints, rate_s: Array | float, headroom: float, slower: float
+) -> Table:
+    """Pairs of pools, row by row, each as large as the rate needs."""
+    wide, kind = space.wide, space.kinds[number]
+    a, b = (aggregated(space, number, rows, rate_s, headroom, slower) for rows in (prefill, decode))
     gpus = a.gpus + b.gpus
-    ttft, tpot = wide.ttft_s[prefill[i]], wide.tpot_s[decode[j]]
-    if rate_s is not None:  # units of goodput are repeated beyond a domain
-        tpot = np.where(gpus <= kind.domain_gpus, wide.near_tpot_s[decode[j]], tpot)
+    ttft = wide.ttft_s[prefill]
+    tpot = np.where(gpus <= kind.domain_gpus, wide.near_tpot_s[decode], wide.tpot_s[decode])
     return Table(
-        kind=np.full(len(i), number),
-        main=decode[j],
-        prefill=prefill[i],
+        kind=np.full(len(prefill), number),
+        main=decode,
+        prefill=prefill,
         workers=b.workers,
         prefill_workers=a.workers,
         gpus=gpus,
-        share=together(kind.gpus, wide.gpus[prefill[i]], a.workers, wide.gpus[decode[j]], b.workers),
+        share=together(kind.gpus, wide.gpus[prefill], a.workers, wide.gpus[decode], b.workers),
         capacity_s=np.minimum(a.capacity_s, b.capacity_s),
-        rate_s=np.minimum(a.rate_s, b.rate_s),
+        rate_s=b.rate_s,
         ttft_s=ttft,
         tpot_s=tpot,
         e2e_s=ttft + tpot * (space.asked.output_p95 - 1),
@@ -98,18 +105,6 @@ def worth_pairing(
     by = pool.rate_s if per_request else np.ones(len(pool))
     above_w = pool.board_w - pool.gpus * idle_w
     return pareto(np.stack([coarse, pool.gpus / by, above_w / by, pool.busy * pool.gpus / by, *latency_s], axis=1))
-
-
-def _matched(a: Table, b: Table) -> tuple[Table, Table]:
-    """Pools of one unit: the ratio of their rates, in whole workers."""
-    rate = np.maximum(a.rate_s, b.rate_s)
-
-    def grown(t: Table) -> Table:
-        times = np.ceil(rate / t.rate_s - 1e-9)
-        names = ("workers", "gpus", "capacity_s", "board_w", "share")
-        return replace(t, **{n: getattr(t, n) * times for n in names}, rate_s=t.rate_s * times)
-
-    return grown(a), grown(b)
 
 
 def together(system_gpus: int, a_gpus: Array | Ints, a: Array, b_gpus: Array | Ints, b: Array) -> Array:

@@ -67,7 +67,7 @@ def _best(plan: Plan, best: Option) -> Iterator[str]:
     )
     yield ""
     yield from _dollars(best)
-    if len(plan.front) > 1:
+    if plan.front:
         yield from _front(plan)
     yield from _tried(plan)
     yield from _refined(plan, every=False)
@@ -83,8 +83,14 @@ def _dollars(best: Option) -> Iterator[str]:
 
 
 def _front(plan: Plan) -> Iterator[str]:
+    names = ", ".join(words.OBJECTIVES[o] for o in plan.objectives)
     yield ""
-    yield f"Front of {', '.join(words.OBJECTIVES[o] for o in plan.objectives)}:"
+    if len(plan.front) == 1:
+        yield from _wrapped(
+            f"Front of {names}: this fleet alone; no other that was rehearsed is better in any of them."
+        )
+        return
+    yield f"Front of {names}:"
     for o in plan.front:
         values = ", ".join(words.objective(name, o.figures[name]) for name in plan.objectives)
         yield from _wrapped(f"{values}: {words.counted(o.systems)}, {o.setups[0].mode}", "  ")

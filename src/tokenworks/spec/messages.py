@@ -116,8 +116,13 @@ def _unknown(place: Place, root: type[BaseModel]) -> str:
 
 
 def near(name: str, known: list[str]) -> str:
-    """The end of a message about an unknown name."""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    """The end of a message about an unknown name; capitals are no difference.
+
+    >>> near("amd", ["AMD", "Intel"])
+    '. Did you mean AMD?'
+    """
+    plain = {one.lower(): one for one in reversed(known)}
+    close = [plain[one] for one in difflib.get_close_matches(name.lower(), plain, n=3, cutoff=0.5)]
     return f". Did you mean {', '.join(close)}?" if close else f"; known are {', '.join(known)}"
 
 
