@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from tokenworks.serve.body.stream import Stream
-from tokenworks.serve.body.usage import Told, told, usage_of_answer
+from tokenworks.serve.body.usage import MISSING, Told
+from tokenworks.serve.dialects.way import Passage
 from tokenworks.serve.http.replies import JSON
+from tokenworks.serve.question import Question
 
 EVENT_STREAM = b"text/event-stream"
 MOST_ANSWER_BYTES = 256 << 20  # of an answer that is no stream
 
 
 class Incoming:
-    """``stream``: where it is one that works; else its bytes are kept. ``status`` 0: its head has not come."""
+    """``stream``: where it is one that works; else its bytes are kept. ``answer``: what the caller gets of a whole one.
+    ``status`` 0: its head has not come."""
 
-    __slots__ = ("_pieces", "_size", "kind", "status", "stream", "wait")
+    __slots__ = ("_pieces", "_question", "_size", "answer", "kind", "status", "stream", "wait")
 
-    def __init__(self) -> None:
-        self.status, self.kind, self.wait = 0, JSON, b""
-        self.stream: Stream | None = None
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self.status, self.kind, self.wait, self.answer = 0, JSON, b"", b""
+        self.stream: Passage | None = None
         self._pieces: list[bytes] = []
         self._size = 0
 
@@ -27,6 +30,10 @@ class Incoming:
         self.kind = headers.get(b"content-type", JSON)
         self.wait = headers.get(b"retry-after", b"") if status >= 400 else b""
         return status == 200 and self.kind.startswith(EVENT_STREAM)
+
+    def streams(self, whole: bool) -> None:
+        """``whole``: its end is held back from the reason on for which it ends."""
+        self.stream = self._question.way.passage(self._question.said, whole)
 
     def keep(self, data: bytes) -> bool:
         """Whether it is still of a size that can be kept."""
@@ -47,4 +54,4 @@ class Incoming:
         """What is known of its tokens."""
         if self.stream is not None:
             return self.stream.told(whole)
-        return told(usage_of_answer(self.body) if whole else None, 0, whole)
+        return self._question.way.told(self.body) if whole else MISSING

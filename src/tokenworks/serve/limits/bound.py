@@ -7,6 +7,7 @@ what it does not declare is bounded by the context.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -48,18 +49,18 @@ class Bounds:
                 f"{self.service} cannot be used under a budget: its calls have no bound (serve.bounds of the factory file)",
             )  # fmt: skip
 
-    def of(self, body: Body, asked: Asked, answers: bool = True) -> Bounded:
-        """``answers`` False: embeddings, which produce no tokens. Raises Refused where there is no bound."""
-        count = asked.choices * asked.prompts if answers else 1
+    def of(self, body: Body, asked: Asked, limits: Sequence[str]) -> Bounded:
+        """``limits``: members that limit the answer; none: it makes no tokens. Raises Refused where there is no bound."""
+        count = asked.choices * asked.prompts if limits else 1
         inputs = self._inputs(body, asked, count)
-        return Bounded(inputs, self._outputs(asked) if answers else 0, count)
+        return Bounded(inputs, self._outputs(asked, limits) if limits else 0, count)
 
-    def _outputs(self, asked: Asked) -> int:
-        most, context = asked.most_outputs, self.context_tokens
+    def _outputs(self, asked: Asked, limits: Sequence[str]) -> int:
+        most, context = asked.most_outputs(limits), self.context_tokens
         if asked.emulate and asked.emulate.output_tokens and most is None:
             most = asked.emulate.output_tokens
         if most is None and context is None:
-            raise Refused(400, "no_bound", f"{self.service} has no known context: say max_tokens", param="max_tokens")
+            raise Refused(400, "no_bound", f"{self.service} has no known context: say {limits[0]}", param=limits[0])
         return min(v for v in (most, context) if v is not None)
 
     def _inputs(self, body: Body, asked: Asked, count: int) -> int:
@@ -89,7 +90,7 @@ class Bounds:
     def _media(self, asked: Asked) -> int | None:
         found = Media()
         try:
-            for raw in (asked.messages, asked.input):
+            for raw in (asked.messages, asked.system, asked.input):
                 found.look(raw)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise Refused(400, "invalid_json", f"the body cannot be bounded: {error}") from None
@@ -104,6 +105,6 @@ def _sum(a: int | None, b: int | None) -> int | None:
     return None if a is None or b is None else a + b
 
 
-def bounded(bounds: Bounds, body: Body, answers: bool) -> tuple[Asked, Bounded]:
+def bounded(bounds: Bounds, body: Body, limits: Sequence[str]) -> tuple[Asked, Bounded]:
     asked = asked_of(body)
-    return asked, bounds.of(body, asked, answers)
+    return asked, bounds.of(body, asked, limits)
