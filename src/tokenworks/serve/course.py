@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.prompt import Prompt
 from tokenworks.serve.question import Question
-from tokenworks.serve.routing import session_number
+from tokenworks.serve.routing import NO_SESSION, session_number
 from tokenworks.serve.served import Served
 from tokenworks.serve.upstream import Upstream
 
@@ -32,7 +32,7 @@ class Course:
     def __init__(self, served: Served, question: Question, session: str, standby: Sequence[Served] = ()):
         """``session``: what calls of one conversation share; ``standby``: services that stand in, in order."""
         self.served, self._asked, self._standby = served, served, list(standby)
-        self._question, self._session = question, session_number(session)
+        self._question, self._session = question, session_number(session) if session else NO_SESSION
         self._prompt: Prompt | None = None
         self._tried: list[int] = []
         self._attempts = 0

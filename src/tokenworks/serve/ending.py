@@ -28,10 +28,11 @@ class Ending:
 
     __slots__ = (
         "_admission", "_connection", "_continuity", "_course", "_gone", "_handle", "_hedge", "_held", "_incoming", "_loop",
-        "_over", "_question", "_started", "_tally", "_timer", "_translation",
+        "_mends", "_over", "_question", "_started", "_tally", "_timer", "_translation",
     )  # fmt: skip
 
     _incoming: Incoming  # of the present attempt
+    _mends: bool  # whether its stream changes on its way
 
     def __init__(
         self, course: Course, question: Question, tally: Tally, connection: ServerConnection,

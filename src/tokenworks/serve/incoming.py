@@ -5,7 +5,6 @@ from __future__ import annotations
 from tokenworks.serve.body.usage import MISSING, Told
 from tokenworks.serve.dialects.way import Passage
 from tokenworks.serve.http.replies import JSON
-from tokenworks.serve.question import Question
 
 EVENT_STREAM = b"text/event-stream"
 MOST_ANSWER_BYTES = 256 << 20  # of an answer that is no stream
@@ -13,14 +12,15 @@ MOST_ANSWER_BYTES = 256 << 20  # of an answer that is no stream
 
 class Incoming:
     """``stream``: where it is one that works; else its bytes are kept. ``answer``: what the caller gets of a whole one.
-    ``status`` 0: its head has not come."""
+    ``failed``: a
+    stream says so itself. ``status`` 0: its head has not come."""
 
-    __slots__ = ("_pieces", "_question", "_size", "answer", "kind", "status", "stream", "wait")
+    __slots__ = ("_pieces", "_size", "answer", "failed", "kind", "status", "stream", "wait")
 
-    def __init__(self, question: Question) -> None:
-        self._question = question
+    def __init__(self) -> None:
         self.status, self.kind, self.wait, self.answer = 0, JSON, b"", b""
         self.stream: Passage | None = None
+        self.failed = False
         self._pieces: list[bytes] = []
         self._size = 0
 
@@ -30,10 +30,6 @@ class Incoming:
         self.kind = headers.get(b"content-type", JSON)
         self.wait = headers.get(b"retry-after", b"") if status >= 400 else b""
         return status == 200 and self.kind.startswith(EVENT_STREAM)
-
-    def streams(self, whole: bool) -> None:
-        """``whole``: its end is held back from the reason on for which it ends."""
-        self.stream = self._question.way.passage(self._question.said, whole)
 
     def keep(self, data: bytes) -> bool:
         """Whether it is still of a size that can be kept."""
@@ -51,7 +47,5 @@ class Incoming:
         return self.stream is not None and self.stream.events > 0
 
     def told(self, whole: bool) -> Told:
-        """What is known of its tokens."""
-        if self.stream is not None:
-            return self.stream.told(whole)
-        return self._question.way.told(self.body) if whole else MISSING
+        """What is known of a stream's tokens. Of an answer that is no stream nobody knows before it is whole."""
+        return MISSING if self.stream is None else self.stream.told(whole)

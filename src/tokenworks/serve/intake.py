@@ -50,7 +50,8 @@ class Intake:
             question.turn(question.way, grant.body)
         # what is reserved is reserved for this service: another one may cost more
         others = () if grant and grant.reserves else served.standby
-        course = Course(served, question, self._session, [s for s in others if may_ask(self._key, s.name)])
+        standby = [s for s in others if may_ask(self._key, s.name)] if others else ()
+        course = Course(served, question, self._session, standby)
         meter = self._meter if question.dialect.metered else UNMETERED
         tally = Tally(self._attempt, meter, served.metrics, question.request.arrived_s, grant)
         Relay(course, question, tally, self._connection, self._loop).start(question.request.headers)

@@ -15,7 +15,7 @@ from tokenworks.serve.body.splice import read
 from tokenworks.serve.body.stream import DONE, END_OF_EVENT
 from tokenworks.serve.body.usage import MISSING
 from tokenworks.serve.continuity import ERROR, Continuity
-from tokenworks.serve.demands import deadline_s
+from tokenworks.serve.demands import TIMEOUT, deadline_s
 from tokenworks.serve.dialects.way import Passage, Unfit
 from tokenworks.serve.ending import Ending
 from tokenworks.serve.hedge import Hedge
@@ -39,7 +39,8 @@ class Relay(Ending):
 
     def start(self, headers: dict[bytes, bytes]) -> None:
         """Raises Refused where no upstream can take it, now or soon."""
-        wait_s, queue, placed = deadline_s(headers), self._course.served.queue, True
+        wait_s = deadline_s(headers) if TIMEOUT in headers else None
+        queue, placed = self._course.served.queue, True
         if queue is None:
             self._course.begin(self._loop.time())
         else:
@@ -63,7 +64,7 @@ class Relay(Ending):
     def _ask(self, fresh: bool) -> None:
         served, upstream = self._course.served, self._course.upstream
         self._tally.serves(served.name, served.model)
-        self._incoming = Incoming(self._question)
+        self._incoming = Incoming()
         payload = self._question.payload(upstream, self._course.name_at(upstream), self._tally.attempt_id)
         upstream.pool.ask(payload, self, self._taken, fresh)
 
@@ -93,7 +94,7 @@ class Relay(Ending):
         self._drop_upstream()
         self._course.move(position)
         self._tally.turn_to(attempt)
-        self._incoming = Incoming(self._question)
+        self._incoming = Incoming()
         if handle:
             self._taken(handle)
 
@@ -120,7 +121,8 @@ class Relay(Ending):
             self._continuity = None
         elif self._continuity is None and self._course.upstream.continues:
             self._continuity = Continuity()
-        self._incoming.streams(self._continuity is not None)
+        self._mends = self._continuity is not None or self._translation is not None
+        self._incoming.stream = question.way.passage(question.said, self._continuity is not None)
 
     def answer_body(self, data: bytes) -> None:
         stream = self._incoming.stream
@@ -131,13 +133,8 @@ class Relay(Ending):
         if self._hedge:
             self._hedge.cancel()
             self._hedge = None
-        failed = -1 if self._continuity is None else data.find(ERROR)
         try:
-            out = stream.feed(data if failed < 0 else data[:failed])
-            if self._continuity is not None:
-                out = self._continuity.forward(out)
-            if self._translation is not None:
-                out = self._translation.put(out)
+            out = self._mended(stream, data) if self._mends else stream.feed(data)
         except Unfit as why:
             self._continuity = None  # nobody can go on with it
             self._give_up_upstream(str(why))
@@ -146,10 +143,21 @@ class Relay(Ending):
             if not self._started:
                 self._begin_stream()
             self._connection.chunk(out)
-        if failed >= 0:
+        if self._incoming.failed:
             self._give_up_upstream("says in its stream that it has failed")
         elif stream.done and not self._tally.written:
             self._tally.write(self._incoming.told(whole=True), self._end_stream)
+
+    def _mended(self, stream: Passage, data: bytes) -> bytes:
+        """Kept for whoever may have to go on with it, and in the caller's words. Raises Unfit."""
+        continuity, translation = self._continuity, self._translation
+        if continuity is None:
+            out = stream.feed(data)
+        else:
+            failed = data.find(ERROR)
+            self._incoming.failed = failed >= 0
+            out = continuity.forward(stream.feed(data if failed < 0 else data[:failed]))
+        return out if translation is None else translation.put(out)
 
     def answer_end(self) -> None:
         incoming = self._incoming
@@ -175,9 +183,10 @@ class Relay(Ending):
 
     def _meter_answer(self) -> None:
         """What cannot be put into the caller's words is metered as failed: he did not get it."""
-        incoming, told = self._incoming, self._incoming.told(whole=True)
+        way, body = self._question.way, self._incoming.body
+        told = way.told(body)
         try:
-            incoming.answer = self._question.way.answer(incoming.body)
+            self._incoming.answer = way.answer(body)
         except Unfit as why:
             self._tally.write(told, failed=True)
             self._fail(self._unfit(why))

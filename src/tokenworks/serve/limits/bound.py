@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,9 @@ from tokenworks.serve.body.splice import Body
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.limits.asked import NOTHING, Asked, asked_of
 from tokenworks.serve.limits.media import KINDS, Media, may_hold_media, nests
+
+
+OWN_TOOLS = (None, "function", "custom")  # that the body describes
 
 
 class Bounded(NamedTuple):
@@ -85,6 +88,8 @@ class Bounds:
         size = sum(len(bytes(raw)) for raw in (asked.tools, asked.functions) if bytes(raw) not in (b"", b"null", b"[]"))
         if not size:
             return 0
+        if asked.tools is not NOTHING and _has_foreign(asked.tools):
+            return None
         return None if self.tools_factor is None else size * (self.tools_factor - 1)
 
     def _media(self, asked: Asked) -> int | None:
@@ -99,6 +104,21 @@ class Bounds:
             count = found.counts[kind]
             total = _sum(total, 0 if not count else None if most is None else most * count)
         return total
+
+
+class _Tool(msgspec.Struct):
+    type: Any = None
+
+
+_decode_tools = msgspec.json.Decoder(list[_Tool] | None).decode
+
+
+def _has_foreign(tools: msgspec.Raw) -> bool:
+    """Whether the provider writes one of them out by itself (Anthropic's ``bash_20250124``): its bytes are not in the body."""
+    try:
+        return any(tool.type not in OWN_TOOLS for tool in _decode_tools(tools) or ())
+    except msgspec.MsgspecError as error:
+        raise Refused(400, "invalid_json", f"the body cannot be bounded: {error}") from None
 
 
 def _sum(a: int | None, b: int | None) -> int | None:

@@ -11,12 +11,24 @@ from typing import Any
 import msgspec
 
 KINDS = ("image", "audio", "video", "file")
+OTHER_NAMES = {"document": "file"}  # Anthropic's, Mistral's
 INLINE = frozenset(
-    ("image_url", "image", "input_image", "audio_url", "input_audio", "video_url", "video", "file", "input_file")
+    (
+        "image_url",
+        "image",
+        "input_image",
+        "audio_url",
+        "input_audio",
+        "video_url",
+        "video",
+        "file",
+        "input_file",
+        "document",
+    )
 )
 """Types of parts that engines read as media and as nothing else."""
 LONG_BYTES = 256  # from which on a string of such a part is its content
-_SIGNS = (b"image", b"audio", b"video", b"file", b"\\u")
+_SIGNS = (b"image", b"audio", b"video", b"file", b"document", b"\\u")
 
 
 def nests(text: bytes) -> bool:
@@ -48,15 +60,27 @@ class Media:
             self._part(value)
 
     def _part(self, part: dict[str, Any]) -> None:
+        if _is_text(part):
+            return
         named = [str(part.get("type")), *part]
-        kinds = [kind for kind in KINDS if any(kind in name for name in named)]
-        for kind in kinds:
-            self.counts[kind] += 1
+        for kind in KINDS:
+            self.counts[kind] += any(kind in name for name in named)
+        for word, kind in OTHER_NAMES.items():
+            self.counts[kind] += any(word in name for name in named)
         if part.get("type") in INLINE:
             self.inline_bytes += sum(_content_bytes(v) for k, v in part.items() if k != "text")
         else:
             for inner in part.values():
                 self._walk(inner)
+
+
+def _is_text(part: dict[str, Any]) -> bool:
+    """Anthropic's blocks that are as long as their bytes, whatever their members are called: what a tool is called with, and
+    documents that hold their text."""
+    if part.get("type") == "tool_use":
+        return part.keys() <= {"type", "id", "name", "input", "caller", "cache_control"}
+    source = part.get("source")
+    return part.get("type") == "document" and isinstance(source, dict) and source.get("type") == "text"
 
 
 def _content_bytes(value: Any) -> int:
