@@ -18,7 +18,6 @@ from tokenworks.serve.http.request import Refused
 from tokenworks.serve.limits.asked import NOTHING, Asked, asked_of
 from tokenworks.serve.limits.media import KINDS, Media, may_hold_media, nests
 
-
 OWN_TOOLS = (None, "function", "custom")  # that the body describes
 
 

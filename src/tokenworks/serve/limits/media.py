@@ -13,20 +13,13 @@ import msgspec
 KINDS = ("image", "audio", "video", "file")
 OTHER_NAMES = {"document": "file"}  # Anthropic's, Mistral's
 INLINE = frozenset(
-    (
-        "image_url",
-        "image",
-        "input_image",
-        "audio_url",
-        "input_audio",
-        "video_url",
-        "video",
-        "file",
-        "input_file",
-        "document",
-    )
+    ("image_url", "image", "input_image", "audio_url", "input_audio", "video_url", "video", "file", "input_file")
 )
 """Types of parts that engines read as media and as nothing else."""
+TEXTS = {
+    "tool_use": frozenset(("type", "id", "name", "input", "cache_control")),
+    "document": frozenset(("type", "source", "title", "context", "citations", "cache_control")),
+}
 LONG_BYTES = 256  # from which on a string of such a part is its content
 _SIGNS = (b"image", b"audio", b"video", b"file", b"document", b"\\u")
 
@@ -75,12 +68,11 @@ class Media:
 
 
 def _is_text(part: dict[str, Any]) -> bool:
-    """Anthropic's blocks that are as long as their bytes, whatever their members are called: what a tool is called with, and
-    documents that hold their text."""
-    if part.get("type") == "tool_use":
-        return part.keys() <= {"type", "id", "name", "input", "caller", "cache_control"}
-    source = part.get("source")
-    return part.get("type") == "document" and isinstance(source, dict) and source.get("type") == "text"
+    """Anthropic's blocks that are as long as their bytes, whatever the members within are called: what a tool is called with,
+    and a document that holds its text."""
+    source, kind = part.get("source"), part.get("type")
+    holds_text = kind == "tool_use" or (isinstance(source, dict) and source.get("type") == "text")
+    return holds_text and part.keys() <= TEXTS.get(str(kind), frozenset())
 
 
 def _content_bytes(value: Any) -> int:
