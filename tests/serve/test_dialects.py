@@ -12,13 +12,14 @@ from test_keys import ring_with
 
 from tokenworks.api import load
 from tokenworks.errors import SpecError
+from tokenworks.serve.body.stream import Stream
 from tokenworks.serve.dialects.chat import Translated
-from tokenworks.serve.dialects.dialect import Unfit
 from tokenworks.serve.dialects.messages.from_chat import MessageEvents
 from tokenworks.serve.dialects.messages.native import MessageStream
 from tokenworks.serve.dialects.responses.asked import ResponsesRequest
 from tokenworks.serve.dialects.responses.from_chat import ResponseEvents
 from tokenworks.serve.dialects.responses.native import ResponseStream
+from tokenworks.serve.dialects.way import Unfit
 
 MESSAGES, RESPONSES = "/v1/messages", "/v1/responses"
 MESSAGE = {"model": "chat", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
@@ -345,11 +346,11 @@ def response_of(data):
 
 def translated(writer, data, cuts):
     """A stream of chunks that come in pieces cut at ``cuts``, in the caller's dialect."""
-    stream, out, places = Translated(writer), b"", sorted({0, len(data), *(c % len(data) for c in cuts)})
-    for begin, end in pairwise(places):
-        out += stream.feed(data[begin:end])
-    assert stream.complete
-    return events_of(out + stream.rest())
+    stream, made, out = Stream(False), Translated(writer), b""
+    for begin, end in pairwise(sorted({0, len(data), *(c % len(data) for c in cuts)})):
+        out += made.put(stream.feed(data[begin:end]))
+    assert made.finished
+    return events_of(out + made.put(stream.rest()) + made.end())
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=12))
@@ -429,7 +430,7 @@ def test_streams_that_fit_no_dialect_are_told():
     ):
         for writer in (MessageEvents("m"), ResponseEvents(ResponsesRequest("m", "hi"))):
             with pytest.raises(Unfit):
-                Translated(writer).feed(data)
+                Translated(writer).put(data)
 
 
 @pytest.mark.parametrize(("path", "asked"), [(MESSAGES, MESSAGE), (RESPONSES, RESPONSE)])

@@ -14,6 +14,7 @@ from tokenworks.pricing.plan import Plan
 from tokenworks.pricing.reading import parsed
 from tokenworks.serve import keys
 from tokenworks.serve.body.splice import read
+from tokenworks.serve.dialects.way import CHAT_LIMITS
 from tokenworks.serve.keys import KeyRing
 from tokenworks.serve.limits.asked import asked_of, lowered
 from tokenworks.serve.limits.bound import Bounded, Bounds, bounded
@@ -89,7 +90,7 @@ def test_calls_at_a_time(tmp_path):
 
 
 def of(body, bounds=None):
-    return bounded(bounds or Bounds("chat", 10, 1000), read(json.dumps(body).encode()), True)[1]
+    return bounded(bounds or Bounds("chat", 10, 1000), read(json.dumps(body).encode()), CHAT_LIMITS)[1]
 
 
 def test_what_a_call_can_use_at_most():
@@ -118,7 +119,7 @@ def test_pictures_count_by_their_declared_maximum():
     assert of(body, declared).inputs == text + 10 + 700
     assert of(body, Bounds("chat", 10, 100_000)).inputs == 100_000
     hidden = json.dumps(body).replace('"image_url"', '"im\\u0061ge_url"').encode()
-    assert bounded(declared, read(hidden), True)[1].inputs >= 700
+    assert bounded(declared, read(hidden), CHAT_LIMITS)[1].inputs >= 700
 
 
 def test_a_text_that_calls_itself_a_picture_counts_by_its_bytes():
@@ -140,7 +141,7 @@ def test_lowering_changes_the_limit_and_nothing_else():
     body = read(
         b'{"model":"chat", "messages":[{"role":"user","content":"\\u00e9"}],"max_completion_tokens":90,"x":1.50}'
     )
-    assert lowered(body, asked_of(body), 7).text == (
+    assert lowered(body, asked_of(body), CHAT_LIMITS, 7).text == (
         b'{"model":"chat","messages":[{"role":"user","content":"\\u00e9"}],"max_completion_tokens":7,"x":1.50}'
     )
 

@@ -106,6 +106,12 @@ class Continuity:
         rest = left(text, self._made_before + self._made)
         return self._plain and self._first is not None and rest is not None and rest <= 0
 
+    @property
+    def counted(self) -> bool:
+        """Whether an engine has told its usage."""
+        self._fold()
+        return self._prompt is not None
+
     def continuation(self, text: bytes) -> bytes | None:
         """The body of the call that goes on; None where the answer cannot be gone on with. Ends the present upstream's
         part."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tokenworks.serve.body.splice import Body
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.prompt import Prompt
-from tokenworks.serve.routing import session_number
+from tokenworks.serve.question import Question
+from tokenworks.serve.routing import NO_SESSION, session_number
 from tokenworks.serve.served import Served
 from tokenworks.serve.upstream import Upstream
 
@@ -19,8 +19,8 @@ class Course:
     __slots__ = (
         "_asked",
         "_attempts",
-        "_body",
         "_prompt",
+        "_question",
         "_session",
         "_standby",
         "_tried",
@@ -29,10 +29,10 @@ class Course:
         "served",
     )
 
-    def __init__(self, served: Served, body: Body, standby: Sequence[Served] = ()):
-        """``standby``: services that stand in, in order."""
+    def __init__(self, served: Served, question: Question, session: str, standby: Sequence[Served] = ()):
+        """``session``: what calls of one conversation share; ``standby``: services that stand in, in order."""
         self.served, self._asked, self._standby = served, served, list(standby)
-        self._body, self._session = body, session_number(body.session)
+        self._question, self._session = question, session_number(session) if session else NO_SESSION
         self._prompt: Prompt | None = None
         self._tried: list[int] = []
         self._attempts = 0
@@ -62,7 +62,7 @@ class Course:
     def _take(self, served: Served, now_s: float, tried: Sequence[int], begun: bool = False) -> int:
         router = served.router
         if router.reads_prompts and self._prompt is None:
-            self._prompt = Prompt.of(self._body)
+            self._prompt = Prompt.of(self._question.said)
         return router.take(self._session, now_s, tried, self._prompt, begun)
 
     def _go(self, served: Served, position: int, tried: list[int]) -> None:
@@ -93,9 +93,11 @@ class Course:
         while self._standby:
             served = self._standby.pop(0)
             try:
+                words = self._question.put_to(served)
                 chosen = self._take(served, now_s, ())
             except Refused:
                 continue
+            self._question.turn(*words)
             self.leave()
             self._go(served, chosen, [])
             return True

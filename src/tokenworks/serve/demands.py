@@ -12,11 +12,9 @@ _number = re.compile(rb"\d{1,6}(\.\d{1,6})?").fullmatch
 _whole = re.compile(rb"-?\d{1,4}").fullmatch
 
 
-def deadline_s(headers: dict[bytes, bytes]) -> float | None:
-    """Seconds that the whole answer may take (X-Request-Timeout); None: any. Raises Refused for what is no such time."""
-    text = headers.get(TIMEOUT)
-    if text is None:
-        return None
+def deadline_s(headers: dict[bytes, bytes]) -> float:
+    """Seconds that the whole answer may take, of a call that has the header. Raises Refused for what is no such time."""
+    text = headers[TIMEOUT]
     wait_s = float(text) if _number(text) else 0.0
     if not 0 < wait_s <= LONGEST_S:
         raise Refused(

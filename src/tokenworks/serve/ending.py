@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from tokenworks.serve.admission import Admission
 from tokenworks.serve.continuity import Continuity
 from tokenworks.serve.course import Course
+from tokenworks.serve.dialects.way import Translation, Unfit
 from tokenworks.serve.hedge import Hedge
 from tokenworks.serve.http.pool import Handle
-from tokenworks.serve.http.replies import error_body
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.incoming import Incoming
 from tokenworks.serve.question import Question
 from tokenworks.serve.tally import Tally
 
+log = logging.getLogger("tokenworks.serve")
 CLIENT_LEFT = 499  # nginx's number for it
 LATE = Refused(504, "deadline", "the answer was not there in the time that X-Request-Timeout allows")
 UNMETERED = Refused(503, "not_metered", "the answer could not be metered", retry_after_s=1.0)
@@ -26,10 +28,11 @@ class Ending:
 
     __slots__ = (
         "_admission", "_connection", "_continuity", "_course", "_gone", "_handle", "_hedge", "_held", "_incoming", "_loop",
-        "_over", "_question", "_started", "_tally", "_timer",
+        "_mends", "_over", "_question", "_started", "_tally", "_timer", "_translation",
     )  # fmt: skip
 
     _incoming: Incoming  # of the present attempt
+    _mends: bool  # whether its stream changes on its way
 
     def __init__(
         self, course: Course, question: Question, tally: Tally, connection: ServerConnection,
@@ -39,6 +42,7 @@ class Ending:
         self._connection, self._loop = connection, loop
         self._handle: Handle | None = None
         self._continuity: Continuity | None = None
+        self._translation: Translation | None = None  # of what goes to the caller
         self._admission: Admission | None = None
         self._hedge: Hedge | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -83,12 +87,18 @@ class Ending:
         if self._gone:
             return
         if not durable:
-            self._break_off(UNMETERED) if self._started else self._fail(UNMETERED)
+            self._end_without(UNMETERED)
             return
         if rest is None:
             assert self._incoming.stream is not None
             rest = self._incoming.stream.rest()
             rest = self._continuity.forward(rest) if self._continuity else rest
+        if self._translation is not None:
+            try:
+                rest = self._translation.put(rest) + self._translation.end()
+            except Unfit as why:
+                self._end_without(self._unfit(why))
+                return
         if not self._started:
             self._begin_stream()
         self._close(200)
@@ -104,16 +114,28 @@ class Ending:
         self._course.prefilled()
         self._close(200)
         cost = self._tally.grant.cost_line() if self._tally.grant else b""
-        self._connection.respond(200, self._incoming.body, self._incoming.kind, self._lines() + cost)
+        self._connection.respond(200, self._incoming.answer, self._incoming.kind, self._lines() + cost)
+
+    def _unfit(self, why: Unfit) -> Refused:
+        course = self._course
+        log.warning("%s: upstream %d: %s", course.served.name, course.position, why)
+        return Refused(502, "upstream_failed", f"{course.served.name}: {why}")
+
+    def _end_without(self, why: Refused) -> None:
+        """No answer, or no end of the one that has begun."""
+        if self._started:
+            self._break_off(why)
+        else:
+            self._fail(why)
 
     def _break_off(self, why: Refused) -> None:
-        """What the SDKs raise as an error in the middle of a stream."""
         self._close(why.status)
-        self._connection.break_off(b"data: " + error_body(why.status, why.code, why.message) + b"\n\n")
+        self._connection.break_off(self._question.dialect.broken_off(why))
 
     def _fail(self, refused: Refused) -> None:
         self._close(refused.status)
-        self._connection.respond_error(refused)
+        status, body, more = self._question.dialect.refusal(refused)
+        self._connection.respond(status, body, more=more)
 
     def _close(self, status: int) -> None:
         """The answer is over."""
@@ -146,10 +168,7 @@ class Ending:
         if self._over or self._gone or self._tally.written:
             return
         self._stop()
-        if self._started:
-            self._break_off(LATE)
-        else:
-            self._fail(LATE)
+        self._end_without(LATE)
 
     def hold(self) -> None:
         self._held = True

@@ -13,37 +13,32 @@ import msgspec
 from tokenworks.serve import metrics
 from tokenworks.serve.access import Access, may_ask
 from tokenworks.serve.admin import PREFIX, Admin
-from tokenworks.serve.body.splice import read
-from tokenworks.serve.course import Course
-from tokenworks.serve.dialects.dialect import CHAT_COMPLETIONS, PLAIN, Dialect, Plain
+from tokenworks.serve.body.splice import Body, read
+from tokenworks.serve.dialects.dialect import COMPLETIONS, EMBEDDINGS, PLAIN, Dialect
 from tokenworks.serve.dialects.messages.dialect import COUNT_TOKENS, MESSAGES, Messages
-from tokenworks.serve.dialects.relay import start
 from tokenworks.serve.dialects.responses.dialect import RESPONSES, Responses
 from tokenworks.serve.http.replies import JSON
 from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
+from tokenworks.serve.intake import Intake
 from tokenworks.serve.keys import Key
 from tokenworks.serve.limits.admission import Limits
-from tokenworks.serve.limits.grant import Grant
-from tokenworks.serve.limits.waiting import Call as Asked
-from tokenworks.serve.metering import UNMETERED, Attempt, Meter, run_of, uuid7
+from tokenworks.serve.metering import Attempt, Meter, run_of, uuid7
 from tokenworks.serve.nim import licence, manifest
 from tokenworks.serve.openapi import document
 from tokenworks.serve.processes.board import Board
 from tokenworks.serve.question import Question
-from tokenworks.serve.relay import Relay
 from tokenworks.serve.served import Served
 from tokenworks.serve.split import Split
 from tokenworks.serve.steering_metrics import HELP as STEERING_HELP
 from tokenworks.serve.steering_metrics import steering_lines
-from tokenworks.serve.tally import Tally
 from tokenworks.serve.telemetry.trace import Tracing
 
 log = logging.getLogger("tokenworks.serve")
 DIALECTS: dict[bytes, Dialect] = {
-    CHAT_COMPLETIONS: PLAIN,
-    b"/v1/completions": Plain("text_completion"),
-    b"/v1/embeddings": Plain("embeddings"),
+    PLAIN.path: PLAIN,
+    COMPLETIONS.path: COMPLETIONS,
+    EMBEDDINGS.path: EMBEDDINGS,
     RESPONSES: Responses(),
     MESSAGES: Messages(MESSAGES),
     COUNT_TOKENS: Messages(COUNT_TOKENS),
@@ -104,52 +99,22 @@ class Gateway:
             raise Refused(405, "method", f"{request.path.decode()} takes POST")
         key = self.access.of(request, "infer")
         body = read(request.body)
+        session = dialect.session(body)
         split = self._splits.get(body.known.model)
-        served = self._service(split.service(body.session, key.tenant) if split else body.known.model, key)
-        call = dialect.call(request, body, served)
+        served = self._service(split.service(session, key.tenant) if split else body.known.model, key)
+        attempt = self._attempt(dialect, request, body, key, served)
+        question = Question(dialect, request, body, served, attempt.trace)
+        Intake(key, served, session, question, attempt, connection, self.meter, self._loop).admit(self.limits)
+
+    def _attempt(self, dialect: Dialect, request: Request, body: Body, key: Key, served: Served) -> Attempt:
+        """The first one."""
         attempt = Attempt(
-            uuid7(),
-            key.tenant,
-            served.name,
-            served.model,
-            body.known.model,
-            dialect.operation,
-            time.time_ns() // 1000,
+            uuid7(), key.tenant, served.name, served.model, body.known.model, dialect.operation, time.time_ns() // 1000,
             run_of(request.headers),
-        )
+        )  # fmt: skip
         if self.tracing:
             attempt.trace = self.tracing.joined(request.headers, attempt.id)
-        meter = self.meter if dialect.metered else UNMETERED
-
-        def go(grant: Grant | None) -> None:
-            tally = Tally(attempt, meter, served.metrics, request.arrived_s, grant)
-            if call:
-                start(served, request, call, tally, connection, self._loop)
-                return
-            asked = grant.body if grant else body
-            # what is reserved is reserved for this service: another one may cost more
-            others = () if grant and grant.reserves else served.standby
-            course = Course(served, asked, [s for s in others if may_ask(key, s.name)])
-            question = Question(request, asked, course, attempt.trace)
-            Relay(course, question, tally, connection, self._loop).start(request.headers)
-
-        def refuse(refused: Refused) -> None:
-            served.metrics.answered(refused.status)
-            _refuse(dialect, refused, connection)
-
-        try:
-            if self.limits is None:
-                go(None)
-            else:
-                self.limits.admit(
-                    Asked(key, call.body if call else body, attempt, dialect.operation != "embeddings"),
-                    connection,
-                    go,
-                    refuse,
-                )
-        except Refused as refused:
-            served.metrics.answered(refused.status)
-            raise
+        return attempt
 
     def _service(self, model: str, key: Key) -> Served:
         """A model that this key may not ask for does not exist for it. Raises Refused."""

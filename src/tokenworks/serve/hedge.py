@@ -51,7 +51,8 @@ class Hedge:
             return
         self._position, self._attempt = position, self._tally.beside()
         upstream = self._course.served.router.upstreams[position]
-        upstream.pool.ask(self._question.payload(upstream, self._attempt.id), self, self._taken)
+        payload = self._question.payload(upstream, self._course.name_at(upstream), self._attempt.id)
+        upstream.pool.ask(payload, self, self._taken)
 
     def _taken(self, handle: Handle) -> None:
         self._handle = handle

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tokenworks.serve.body.stream import Stream
-from tokenworks.serve.body.usage import Told, told, usage_of_answer
+from tokenworks.serve.body.usage import MISSING, Told
+from tokenworks.serve.dialects.way import Passage
 from tokenworks.serve.http.replies import JSON
 
 EVENT_STREAM = b"text/event-stream"
@@ -11,13 +11,16 @@ MOST_ANSWER_BYTES = 256 << 20  # of an answer that is no stream
 
 
 class Incoming:
-    """``stream``: where it is one that works; else its bytes are kept. ``status`` 0: its head has not come."""
+    """``stream``: where it is one that works; else its bytes are kept. ``answer``: what the caller gets of a whole one.
+    ``failed``: a
+    stream says so itself. ``status`` 0: its head has not come."""
 
-    __slots__ = ("_pieces", "_size", "kind", "status", "stream", "wait")
+    __slots__ = ("_pieces", "_size", "answer", "failed", "kind", "status", "stream", "wait")
 
     def __init__(self) -> None:
-        self.status, self.kind, self.wait = 0, JSON, b""
-        self.stream: Stream | None = None
+        self.status, self.kind, self.wait, self.answer = 0, JSON, b"", b""
+        self.stream: Passage | None = None
+        self.failed = False
         self._pieces: list[bytes] = []
         self._size = 0
 
@@ -44,7 +47,5 @@ class Incoming:
         return self.stream is not None and self.stream.events > 0
 
     def told(self, whole: bool) -> Told:
-        """What is known of its tokens."""
-        if self.stream is not None:
-            return self.stream.told(whole)
-        return told(usage_of_answer(self.body) if whole else None, 0, whole)
+        """What is known of a stream's tokens. Of an answer that is no stream nobody knows before it is whole."""
+        return MISSING if self.stream is None else self.stream.told(whole)

@@ -28,11 +28,21 @@ class _Message(msgspec.Struct):
 
 
 class _Call(msgspec.Struct):
+    """Of chat completions, completions, messages (``system``) or responses (``instructions``, ``input``)."""
+
     messages: list[_Message] | None = None
     prompt: Any = None
+    system: Any = None
+    instructions: Any = None
+    input: Any = None
     tools: msgspec.Raw = msgspec.Raw()
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    max_output_tokens: int | None = None
+
+    @property
+    def answer_tokens(self) -> int:
+        return self.max_completion_tokens or self.max_tokens or self.max_output_tokens or ANSWER_TOKENS
 
 
 _decode = msgspec.json.Decoder(_Call, strict=False).decode
@@ -54,22 +64,40 @@ class Prompt:
         except msgspec.MsgspecError:
             return cls((), ANSWER_TOKENS)
         text = canonical(call)
-        answer = call.max_completion_tokens or call.max_tokens or ANSWER_TOKENS
-        return cls(hashes_of(text), len(text) // BYTES_PER_TOKEN + answer)
+        return cls(hashes_of(text), len(text) // BYTES_PER_TOKEN + call.answer_tokens)
 
 
 def canonical(call: _Call) -> bytes:
     """The text of a prompt in the order in which chat templates write it: tools first."""
-    if call.messages is None:
-        return call.prompt.encode() if isinstance(call.prompt, str) else _json(call.prompt)
+    if call.messages is None and call.input is None:
+        return _written(call.prompt)
     parts = [bytes(call.tools)]
-    for message in call.messages:
-        said = message.content
-        parts.append(b"\0%b\1" % str(message.role).encode())
-        parts.append(said.encode() if isinstance(said, str) else _json(said))
+    for first in (call.system, call.instructions):
+        if first:
+            parts.append(b"\0system\1" + _written(first))
+    for message in call.messages or ():
+        parts.append(b"\0%b\1%b" % (str(message.role).encode(), _written(message.content)))
         if message.tool_calls:
             parts.append(_json(message.tool_calls))
+    if call.input is not None:
+        parts += _items(call.input)
     return b"".join(parts)
+
+
+def _written(said: Any) -> bytes:
+    return said.encode() if isinstance(said, str) else _json(said)
+
+
+def _items(given: Any) -> list[bytes]:
+    """Of a response's input: one text of the user, or a list of items of which some are messages."""
+    if not isinstance(given, list):
+        return [b"\0user\1" + _written(given)]
+    return [
+        b"\0%b\1%b" % (str(item["role"]).encode(), _written(item.get("content")))
+        if isinstance(item, dict) and "role" in item
+        else _written(item)
+        for item in given
+    ]
 
 
 def hashes_of(text: bytes) -> tuple[int, ...]:

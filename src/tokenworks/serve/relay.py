@@ -1,4 +1,4 @@
-"""The life of one call of a model: routed, asked, forwarded, metered.
+"""The life of one call of a model, in every dialect: routed, asked, forwarded, metered.
 
 Another upstream is tried while the caller has got nothing; a stream that has begun goes on at an upstream that can continue
 it. A stream's end, and a whole answer, wait until the event is durable. A caller who leaves, and a deadline that passes, end
@@ -12,10 +12,11 @@ from functools import partial
 
 from tokenworks.serve.admission import Admission
 from tokenworks.serve.body.splice import read
-from tokenworks.serve.body.stream import DONE, END_OF_EVENT, Stream
+from tokenworks.serve.body.stream import DONE, END_OF_EVENT
 from tokenworks.serve.body.usage import MISSING
 from tokenworks.serve.continuity import ERROR, Continuity
-from tokenworks.serve.demands import deadline_s
+from tokenworks.serve.demands import TIMEOUT, deadline_s
+from tokenworks.serve.dialects.way import Passage, Unfit
 from tokenworks.serve.ending import Ending
 from tokenworks.serve.hedge import Hedge
 from tokenworks.serve.http.client import Broken
@@ -38,7 +39,8 @@ class Relay(Ending):
 
     def start(self, headers: dict[bytes, bytes]) -> None:
         """Raises Refused where no upstream can take it, now or soon."""
-        wait_s, queue, placed = deadline_s(headers), self._course.served.queue, True
+        wait_s = deadline_s(headers) if TIMEOUT in headers else None
+        queue, placed = self._course.served.queue, True
         if queue is None:
             self._course.begin(self._loop.time())
         else:
@@ -63,7 +65,7 @@ class Relay(Ending):
         served, upstream = self._course.served, self._course.upstream
         self._tally.serves(served.name, served.model)
         self._incoming = Incoming()
-        payload = self._question.payload(upstream, self._tally.attempt_id)
+        payload = self._question.payload(upstream, self._course.name_at(upstream), self._tally.attempt_id)
         upstream.pool.ask(payload, self, self._taken, fresh)
 
     def _taken(self, handle: Handle) -> None:
@@ -106,16 +108,21 @@ class Relay(Ending):
         if status in TRY_ANOTHER and not self._started and self._another():
             return
         if self._incoming.head(status, headers):
-            question = self._question
-            goes_on = (
-                question.goes_on and not self._tally.reserves
-            )  # a begun answer is a longer prompt than was reserved
-            if self._continuity is None and self._course.upstream.continues and goes_on:
-                self._continuity = Continuity()
-            self._incoming.stream = Stream(not question.said.wants_usage, self._continuity is not None)
+            self._ready_stream()
         elif self._started:
             self._drop_upstream()
             self._go_on(asked=status < 400)
+
+    def _ready_stream(self) -> None:
+        question = self._question
+        if not self._started:
+            self._translation = question.way.translation()
+        if not question.goes_on or self._tally.reserves:  # a begun answer is a longer prompt than was reserved
+            self._continuity = None
+        elif self._continuity is None and self._course.upstream.continues:
+            self._continuity = Continuity()
+        self._mends = self._continuity is not None or self._translation is not None
+        self._incoming.stream = question.way.passage(question.said, self._continuity is not None)
 
     def answer_body(self, data: bytes) -> None:
         stream = self._incoming.stream
@@ -126,32 +133,65 @@ class Relay(Ending):
         if self._hedge:
             self._hedge.cancel()
             self._hedge = None
-        failed = -1 if self._continuity is None else data.find(ERROR)
-        out = stream.feed(data if failed < 0 else data[:failed])
-        if self._continuity is not None:
-            out = self._continuity.forward(out)
+        try:
+            out = self._mended(stream, data) if self._mends else stream.feed(data)
+        except Unfit as why:
+            self._continuity = None  # nobody can go on with it
+            self._give_up_upstream(str(why))
+            return
         if out and not self._gone and not self._over:
             if not self._started:
                 self._begin_stream()
             self._connection.chunk(out)
-        if failed >= 0:
+        if self._incoming.failed:
             self._give_up_upstream("says in its stream that it has failed")
         elif stream.done and not self._tally.written:
             self._tally.write(self._incoming.told(whole=True), self._end_stream)
 
+    def _mended(self, stream: Passage, data: bytes) -> bytes:
+        """Kept for whoever may have to go on with it, and in the caller's words. Raises Unfit."""
+        continuity, translation = self._continuity, self._translation
+        if continuity is None:
+            out = stream.feed(data)
+        else:
+            failed = data.find(ERROR)
+            self._incoming.failed = failed >= 0
+            out = continuity.forward(stream.feed(data if failed < 0 else data[:failed]))
+        return out if translation is None else translation.put(out)
+
     def answer_end(self) -> None:
         incoming = self._incoming
         stream = incoming.stream
-        if self._continuity is not None and stream is not None and not (stream.done or stream.held):
+        if stream is not None and not (stream.done or self._may_end(stream)):
             self.answer_broken("ended its answer before the end", "broken")
             return
         self._leave_upstream()
         if self._tally.written or self._gone:
             return
-        if incoming.status == 200:
-            self._tally.write(incoming.told(whole=True), self._end_stream if stream else self._end_answer)
+        if stream is not None:
+            self._tally.write(incoming.told(whole=True), self._end_stream)
+        elif incoming.status == 200:
+            self._meter_answer()
         else:
             self._pass_on_error()
+
+    def _may_end(self, stream: Passage) -> bool:
+        """Whether it is whole without the end that its dialect has."""
+        if self._continuity is not None:
+            return bool(stream.held)
+        return stream.open_ended if self._translation is None else self._translation.finished
+
+    def _meter_answer(self) -> None:
+        """What cannot be put into the caller's words is metered as failed: he did not get it."""
+        way, body = self._question.way, self._incoming.body
+        told = way.told(body)
+        try:
+            self._incoming.answer = way.answer(body)
+        except Unfit as why:
+            self._tally.write(told, failed=True)
+            self._fail(self._unfit(why))
+            return
+        self._tally.write(told, self._end_answer)
 
     def _pass_on_error(self) -> None:
         """An error of the upstream, in its own words; but its refusal of the gateway's own key is no matter of the caller's."""
@@ -161,7 +201,8 @@ class Relay(Ending):
             self._fail(Refused(502, "upstream_credential", f"{course.served.name}: the upstream refuses the gateway"))
             return
         self._close(incoming.status)
-        self._connection.respond(incoming.status, incoming.body, incoming.kind, self._lines())
+        body, kind = self._question.way.error(incoming.status, incoming.body, incoming.kind)
+        self._connection.respond(incoming.status, body, kind, self._lines())
 
     def answer_broken(self, reason: str, kind: Broken) -> None:
         if self._gone or self._tally.written:
@@ -197,7 +238,8 @@ class Relay(Ending):
             self._leave_upstream()
             self._tally.write(part, partial(self._end_stream, rest=end))
             return
-        text = self._continuity.continuation(said.text) if self._continuity else None
+        ended = self._incoming.stream is not None and self._incoming.stream.held  # nothing to go on with
+        text = self._continuity.continuation(said.text) if self._continuity and not ended else None
         if asked:
             self._tally.write(part, failed=part is MISSING)
         if text is not None and self._course.onward(self._loop.time(), self._incoming.begun):
@@ -213,6 +255,8 @@ class Relay(Ending):
         continuity, stream, said = self._continuity, self._incoming.stream, self._question.said
         if continuity is None:
             return b""
+        if self._translation is not None and not continuity.counted:
+            return b""  # its dialect's end tells the usage
         if stream is not None and stream.held:
             return continuity.forward(b"".join(stream.held)) + DONE + END_OF_EVENT
         return continuity.end(said.wants_usage) if continuity.exhausted(said.text) else b""

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from tokenworks.serve.upstream import Upstream
 
 BUSY_RETRY_S = 1.0
+NO_SESSION = -1
 
 
 def session_number(session: str) -> int:
     """A session as the policies know it; −1: none. Same text, same number, on every gateway."""
     if not session:
-        return -1
+        return NO_SESSION
     return int.from_bytes(blake2b(session.encode(), digest_size=8).digest(), "little") >> 1
 
 

@@ -28,6 +28,8 @@ class Stream:
 
     __slots__ = ("_carry", "_last_usage", "_texts", "_whole", "_withhold", "done", "events", "held")
 
+    open_ended = True  # some engines close without [DONE]
+
     def __init__(self, withhold: bool, whole: bool = False):
         """``withhold``: the chunk that holds nothing but the usage was not asked for by the caller. ``whole``: the reason for
         which an answer with one choice ends is held back, too, until all of its end is there."""

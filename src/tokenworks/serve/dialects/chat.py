@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from tokenworks.serve.body.faults import NOT_JSON
-from tokenworks.serve.body.stream import END_OF_EVENT, Stream
-from tokenworks.serve.body.usage import Told
-from tokenworks.serve.dialects.dialect import Unfit
+from tokenworks.serve.body.splice import Body, read
+from tokenworks.serve.body.stream import END_OF_EVENT
+from tokenworks.serve.dialects.way import Unfit
 
 LONGEST_CHUNK = 4 << 20  # bytes
 
@@ -154,33 +154,36 @@ class Writer:
 
 
 class Translated:
-    """A stream of chunks as a stream of another dialect's events."""
+    """A stream of chunks, whole events or not, as a stream of another dialect's events."""
 
     def __init__(self, writer: Writer):
-        self._chat, self._writer, self._carry = Stream(True), writer, b""
+        self._writer, self._carry, self._usage = writer, b"", b""
 
     @property
-    def done(self) -> bool:
-        return self._chat.done
+    def finished(self) -> bool:
+        return self._writer.finish is not None
 
-    @property
-    def complete(self) -> bool:
-        return self._chat.done or self._writer.finish is not None
-
-    def feed(self, data: bytes) -> bytes:
-        return self._put(self._chat.feed(data))
-
-    def _put(self, data: bytes) -> bytes:
+    def put(self, data: bytes) -> bytes:
         *events, self._carry = (self._carry + data).split(END_OF_EVENT)
         if len(self._carry) > LONGEST_CHUNK:
             raise Unfit("an event of its answer is too large")
-        return b"".join([self._writer.chunk(decoded(text)) for event in events if (text := data_of(event))])
+        return b"".join([self._written(decoded(text)) for event in events if (text := data_of(event))])
 
-    def told(self, whole: bool) -> Told:
-        return self._chat.told(whole)
+    def _written(self, chunk: Answer) -> bytes:
+        usage = bytes(chunk.usage)
+        if usage not in (b"", b"null"):
+            self._usage = usage
+        return self._writer.chunk(chunk)
 
-    def rest(self) -> bytes:
-        return self._put(self._chat.rest()) + self._writer.end(usage_of(self._chat.usage))
+    def end(self) -> bytes:
+        return self._writer.end(usage_of(self._usage))
+
+
+def chat_body(chat: dict[str, Any]) -> Body:
+    """A call as one of chat completions. A stream is to say its usage: every dialect tells it."""
+    if chat.get("stream"):
+        chat["stream_options"] = {"include_usage": True}
+    return read(msgspec.json.encode(chat))
 
 
 def data_of(event: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tokenworks.serve.body.stream import END_OF_EVENT
-from tokenworks.serve.dialects.dialect import Unfit
+from tokenworks.serve.dialects.way import Unfit
 
 LONGEST_EVENT = 4 << 20  # bytes
 
@@ -12,17 +12,15 @@ class Events:
     """``ends``: names of events that are held back, with all that follows; ``last``: the one after which nothing comes, any of
     ``ends`` where it is empty."""
 
+    open_ended = False
     ends: tuple[bytes, ...] = ()
     last = b""
 
     def __init__(self) -> None:
         self._carry = b""
         self.held: list[bytes] = []
+        self.events = 0
         self.done = False
-
-    @property
-    def complete(self) -> bool:
-        return self.done
 
     def seen(self, name: bytes, event: bytes) -> None:
         """Hears of every event."""
@@ -38,6 +36,7 @@ class Events:
         *events, self._carry = data.split(END_OF_EVENT)
         if len(self._carry) > LONGEST_EVENT:
             raise Unfit("an event of its answer is too large")
+        self.events += len(events)
         out: list[bytes] = []
         for event in events:
             name = name_of(event)

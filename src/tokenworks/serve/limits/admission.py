@@ -39,7 +39,10 @@ class Limits:
         """Calls ``go`` with the grant, at once unless it has to wait for a lease; None: nothing is limited. Raises Refused, or
         tells ``refuse`` after a wait."""
         service = call.attempt.service
-        gates, rules = self._throttle.gates(call.key, service), self._rules_of(call.key, service)
+        gates, rules = (
+            self._throttle.gates(call.key, service),
+            self._rules_of(call.key, service) if call.metered else [],
+        )
         if not gates and not rules:
             go(None)
             return
@@ -67,9 +70,9 @@ class Limits:
         bounds = self._bounds[call.attempt.service]
         if rules:
             bounds.require()
-        elif not any(gate.tokens for gate in gates):
+        elif not call.metered or not any(gate.tokens for gate in gates):
             return Asked(), Bounded(0, 0, 1)
-        return bounded(bounds, call.body, call.answers)
+        return bounded(bounds, call.body, call.limits)
 
     def _plea(self, call: Call, rules: list[Rule], limit: Bounded) -> Plea | None:
         """None where every budget is about runs, and the call is of none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +11,6 @@ from tokenworks.serve.body.splice import Body, read
 from tokenworks.serve.http.request import Refused
 
 NOTHING = msgspec.Raw()
-LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 UNBOUNDED = ("n_predict", "max_new_tokens", "num_predict", "max_length")
 """Members by which engines let a caller ask for more than ``max_tokens``."""
 
@@ -31,6 +31,7 @@ class Asked(msgspec.Struct):
     n: int | None = None
     best_of: int | None = None
     messages: msgspec.Raw = NOTHING
+    system: msgspec.Raw = NOTHING
     prompt: msgspec.Raw = NOTHING
     input: msgspec.Raw = NOTHING
     tools: msgspec.Raw = NOTHING
@@ -43,10 +44,9 @@ class Asked(msgspec.Struct):
     num_predict: msgspec.Raw = NOTHING
     max_length: msgspec.Raw = NOTHING
 
-    @property
-    def most_outputs(self) -> int | None:
-        """Of one choice; None where the caller sets no limit. Of two limits the larger: engines differ in which they take."""
-        given = [v for v in (self.max_tokens, self.max_completion_tokens, self.max_output_tokens) if v and v > 0]
+    def most_outputs(self, limits: Sequence[str]) -> int | None:
+        """Of one choice; None where the caller sets none of ``limits``. Of two the larger: engines differ in which they take."""
+        given = [v for v in map(self.__getattribute__, limits) if v and v > 0]
         return max(given) if given else None
 
     @property
@@ -94,9 +94,9 @@ def asked_of(body: Body) -> Asked:
         raise Refused(400, "invalid_json", f"the body cannot be bounded: {error}") from None
 
 
-def lowered(body: Body, asked: Asked, outputs: int) -> Body:
-    """The same call with at most ``outputs`` tokens a choice; the limit that the caller used, else ``max_tokens``, holds it."""
+def lowered(body: Body, asked: Asked, limits: Sequence[str], outputs: int) -> Body:
+    """The same call with at most ``outputs`` tokens a choice; those of ``limits`` that the caller used, else the first, hold it."""
     members: dict[str, msgspec.Raw] = msgspec.json.decode(body.text, type=dict[str, msgspec.Raw])
-    used = [name for name in LIMITS if (getattr(asked, name) or 0) > 0] or ["max_tokens"]
+    used = [name for name in limits if (getattr(asked, name) or 0) > 0] or limits[:1]
     changed: dict[str, Any] = {name: min(outputs, getattr(asked, name) or outputs) for name in used}
     return read(msgspec.json.encode({**members, **changed}))

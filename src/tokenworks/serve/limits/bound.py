@@ -7,8 +7,9 @@ what it does not declare is bounded by the context.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,6 +17,8 @@ from tokenworks.serve.body.splice import Body
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.limits.asked import NOTHING, Asked, asked_of
 from tokenworks.serve.limits.media import KINDS, Media, may_hold_media, nests
+
+OWN_TOOLS = (None, "function", "custom")  # that the body describes
 
 
 class Bounded(NamedTuple):
@@ -51,19 +54,19 @@ class Bounds:
                 f"{self.service} cannot be used under a budget: its calls have no bound (serve.bounds of the factory file)",
             )  # fmt: skip
 
-    def of(self, body: Body, asked: Asked, answers: bool = True) -> Bounded:
-        """``answers`` False: embeddings, which produce no tokens. Raises Refused where there is no bound."""
-        count = asked.choices * asked.prompts if answers else 1
+    def of(self, body: Body, asked: Asked, limits: Sequence[str]) -> Bounded:
+        """``limits``: members that limit the answer; none: it makes no tokens. Raises Refused where there is no bound."""
+        count = asked.choices * asked.prompts if limits else 1
         inputs = self._inputs(body, asked, count)
-        prompts = count if answers else asked.inputs
-        return Bounded(inputs, self._outputs(asked) if answers else 0, count, prompts)
+        prompts = count if limits else asked.inputs
+        return Bounded(inputs, self._outputs(asked, limits) if limits else 0, count, prompts)
 
-    def _outputs(self, asked: Asked) -> int:
-        most, context = asked.most_outputs, self.context_tokens
+    def _outputs(self, asked: Asked, limits: Sequence[str]) -> int:
+        most, context = asked.most_outputs(limits), self.context_tokens
         if asked.emulate and asked.emulate.output_tokens and most is None:
             most = asked.emulate.output_tokens
         if most is None and context is None:
-            raise Refused(400, "no_bound", f"{self.service} has no known context: say max_tokens", param="max_tokens")
+            raise Refused(400, "no_bound", f"{self.service} has no known context: say {limits[0]}", param=limits[0])
         if self.emulated and most is not None:
             return most
         return min(v for v in (most, context) if v is not None)
@@ -90,12 +93,14 @@ class Bounds:
         size = sum(len(bytes(raw)) for raw in (asked.tools, asked.functions) if bytes(raw) not in (b"", b"null", b"[]"))
         if not size:
             return 0
+        if asked.tools is not NOTHING and _has_foreign(asked.tools):
+            return None
         return None if self.tools_factor is None else size * (self.tools_factor - 1)
 
     def _media(self, asked: Asked) -> int | None:
         found = Media()
         try:
-            for raw in (asked.messages, asked.input):
+            for raw in (asked.messages, asked.system, asked.input):
                 found.look(raw)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise Refused(400, "invalid_json", f"the body cannot be bounded: {error}") from None
@@ -106,10 +111,25 @@ class Bounds:
         return total
 
 
+class _Tool(msgspec.Struct):
+    type: Any = None
+
+
+_decode_tools = msgspec.json.Decoder(list[_Tool] | None).decode
+
+
+def _has_foreign(tools: msgspec.Raw) -> bool:
+    """Whether the provider writes one of them out by itself (Anthropic's ``bash_20250124``): its bytes are not in the body."""
+    try:
+        return any(tool.type not in OWN_TOOLS for tool in _decode_tools(tools) or ())
+    except msgspec.MsgspecError as error:
+        raise Refused(400, "invalid_json", f"the body cannot be bounded: {error}") from None
+
+
 def _sum(a: int | None, b: int | None) -> int | None:
     return None if a is None or b is None else a + b
 
 
-def bounded(bounds: Bounds, body: Body, answers: bool) -> tuple[Asked, Bounded]:
+def bounded(bounds: Bounds, body: Body, limits: Sequence[str]) -> tuple[Asked, Bounded]:
     asked = asked_of(body)
-    return asked, bounds.of(body, asked, answers)
+    return asked, bounds.of(body, asked, limits)

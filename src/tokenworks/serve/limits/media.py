@@ -11,12 +11,17 @@ from typing import Any
 import msgspec
 
 KINDS = ("image", "audio", "video", "file")
+OTHER_NAMES = {"document": "file"}  # Anthropic's, Mistral's
 INLINE = frozenset(
     ("image_url", "image", "input_image", "audio_url", "input_audio", "video_url", "video", "file", "input_file")
 )
 """Types of parts that engines read as media and as nothing else."""
+TEXTS = {
+    "tool_use": frozenset(("type", "id", "name", "input", "cache_control")),
+    "document": frozenset(("type", "source", "title", "context", "citations", "cache_control")),
+}
 LONG_BYTES = 256  # from which on a string of such a part is its content
-_SIGNS = (b"image", b"audio", b"video", b"file", b"\\u")
+_SIGNS = (b"image", b"audio", b"video", b"file", b"document", b"\\u")
 
 
 def nests(text: bytes) -> bool:
@@ -48,15 +53,26 @@ class Media:
             self._part(value)
 
     def _part(self, part: dict[str, Any]) -> None:
+        if _is_text(part):
+            return
         named = [str(part.get("type")), *part]
-        kinds = [kind for kind in KINDS if any(kind in name for name in named)]
-        for kind in kinds:
-            self.counts[kind] += 1
+        for kind in KINDS:
+            self.counts[kind] += any(kind in name for name in named)
+        for word, kind in OTHER_NAMES.items():
+            self.counts[kind] += any(word in name for name in named)
         if part.get("type") in INLINE:
             self.inline_bytes += sum(_content_bytes(v) for k, v in part.items() if k != "text")
         else:
             for inner in part.values():
                 self._walk(inner)
+
+
+def _is_text(part: dict[str, Any]) -> bool:
+    """Anthropic's blocks that are as long as their bytes, whatever the members within are called: what a tool is called with,
+    and a document that holds its text."""
+    source, kind = part.get("source"), part.get("type")
+    holds_text = kind == "tool_use" or (isinstance(source, dict) and source.get("type") == "text")
+    return holds_text and part.keys() <= TEXTS.get(str(kind), frozenset())
 
 
 def _content_bytes(value: Any) -> int:

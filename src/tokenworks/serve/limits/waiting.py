@@ -27,12 +27,14 @@ NO_RETRY = b"x-should-retry: false\r\n"  # what OpenAI's clients heed
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is admitted. ``answers`` False: embeddings."""
+    """What is admitted. ``limits``: the members of the body that limit its answer, (): it makes no tokens; ``metered`` False:
+    nothing that is asked of an upstream is paid for."""
 
     key: Key
     body: Body
     attempt: Attempt
-    answers: bool
+    limits: tuple[str, ...]
+    metered: bool
 
 
 class Waiting:
@@ -71,7 +73,7 @@ class Waiting:
         self._desk.leases.wait(lacking, self._leased)
 
     def _reserve(self, plea: Plea, lowered_to: int) -> bool:
-        body = lowered(self._call.body, self._asked, lowered_to) if lowered_to else self._call.body
+        body = lowered(self._call.body, self._asked, self._call.limits, lowered_to) if lowered_to else self._call.body
         reservation = self._desk.reserve(plea, self._call.attempt)
         if not reservation:
             return False

@@ -7,19 +7,18 @@ from dataclasses import replace
 import msgspec
 
 from tokenworks.serve.body.faults import NOT_JSON
-from tokenworks.serve.body.splice import Body, read, spliced
+from tokenworks.serve.body.splice import Body
 from tokenworks.serve.body.usage import Told, told, usage_of_answer
-from tokenworks.serve.dialects.chat import Translated, event
-from tokenworks.serve.dialects.dialect import CHAT_COMPLETIONS, FAILED, Spoken
+from tokenworks.serve.dialects.chat import Translated, chat_body, event
 from tokenworks.serve.dialects.responses.asked import ResponsesRequest
 from tokenworks.serve.dialects.responses.from_chat import ResponseEvents, response
 from tokenworks.serve.dialects.responses.guard import refuse_foreign
 from tokenworks.serve.dialects.responses.native import ResponseStream
 from tokenworks.serve.dialects.responses.to_chat import to_chat
+from tokenworks.serve.dialects.way import ChatWay, Way
 from tokenworks.serve.http.replies import refusal
 from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.served import Served
-from tokenworks.serve.upstream import Upstream
 
 RESPONSES = b"/v1/responses"
 _decode = msgspec.json.Decoder(ResponsesRequest).decode
@@ -29,21 +28,26 @@ class Responses:
     """The path."""
 
     operation, metered = "chat", True
-    broke_off = event("error", {"code": "upstream_failed", "message": FAILED, "param": None, "sequence_number": 0})
 
-    def call(self, request: Request, body: Body, served: Served) -> ResponsesCall:
+    def session(self, body: Body) -> str:
+        return body.session
+
+    def way(self, request: Request, body: Body, served: Served) -> tuple[Way, Body]:
         if not served.speaks & {"chat", "responses"}:
             raise Refused(
                 400, "dialect", f"{served.name} is asked in Anthropic's dialect: POST /v1/messages", param="model"
             )
         says_so = refuse_foreign(body.text)
         if "responses" in served.speaks:
-            return ResponsesCall(self, body if says_so else unstored(body), None, body.session)
+            return NATIVE, body if says_so else unstored(body)
         asked = asked_of(body.text)
-        return ResponsesCall(self, read(msgspec.json.encode(to_chat(asked))), asked, body.session)
+        return TranslatedWay(asked), chat_body(to_chat(asked))
 
     def refusal(self, refused: Refused) -> tuple[int, bytes, bytes]:
         return refusal(refused)
+
+    def broken_off(self, why: Refused) -> bytes:
+        return event("error", {"code": why.code, "message": why.message, "param": None, "sequence_number": 0})
 
 
 def asked_of(text: bytes) -> ResponsesRequest:
@@ -60,54 +64,29 @@ def unstored(body: Body) -> Body:
     return replace(body, text=body.text[: body.end] + more + body.text[body.end :], end=body.end + len(more))
 
 
-class ResponsesCall:
-    """``asked``: where it is translated, and ``body`` then is a call of chat completions."""
+class NativeWay(Way):
+    """Bytes go on as they are."""
 
-    __slots__ = ("_asked", "body", "dialect", "session")
+    path, limits = RESPONSES, ("max_output_tokens",)
 
-    def __init__(self, dialect: Responses, body: Body, asked: ResponsesRequest | None, session: str):
-        self.dialect: Spoken = dialect
-        self.body, self._asked, self.session = body, asked, session
-
-    def way(self, upstream: Upstream) -> NativeWay | TranslatedWay:
-        if self._asked is None:
-            return NativeWay(spliced(self.body, upstream.model, False))
-        return TranslatedWay(spliced(self.body, upstream.model, True, upstream.continuous_usage), self._asked)
-
-
-class NativeWay:
-    __slots__ = ("head", "path", "text")
-
-    def __init__(self, text: bytes):
-        self.path, self.text, self.head = RESPONSES, text, b""
-
-    def stream(self) -> ResponseStream:
+    def passage(self, said: Body, whole: bool) -> ResponseStream:
         return ResponseStream()
-
-    def answer(self, body: bytes) -> bytes:
-        return body
 
     def told(self, body: bytes) -> Told:
         return told(usage_of_answer(body), 0, True)
 
-    def error(self, status: int, body: bytes) -> bytes:
-        return body
+
+NATIVE = NativeWay()
 
 
-class TranslatedWay:
-    __slots__ = ("_asked", "head", "path", "text")
+class TranslatedWay(ChatWay):
+    """``asked``: as the caller wrote it."""
 
-    def __init__(self, text: bytes, asked: ResponsesRequest):
-        self.path, self.text, self.head, self._asked = CHAT_COMPLETIONS, text, b"", asked
+    def __init__(self, asked: ResponsesRequest):
+        self._asked = asked
 
-    def stream(self) -> Translated:
+    def translation(self) -> Translated:
         return Translated(ResponseEvents(self._asked))
 
     def answer(self, body: bytes) -> bytes:
         return response(body, self._asked)
-
-    def told(self, body: bytes) -> Told:
-        return told(usage_of_answer(body), 0, True)
-
-    def error(self, status: int, body: bytes) -> bytes:
-        return body

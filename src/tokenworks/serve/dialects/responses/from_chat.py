@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from tokenworks.serve.dialects.chat import Answer, Piece, Usage, Writer, decoded, event, only, pieces, usage_of
-from tokenworks.serve.dialects.dialect import Unfit
 from tokenworks.serve.dialects.messages.from_chat import new_id
 from tokenworks.serve.dialects.responses.asked import ResponsesRequest
 from tokenworks.serve.dialects.responses.items import Item, Json, part
+from tokenworks.serve.dialects.way import Unfit
 
 CUT_OFF = {"length": "max_output_tokens", "content_filter": "content_filter"}
 ECHOED = (

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tokenworks.serve.dialects.chat import Piece
-from tokenworks.serve.dialects.dialect import Unfit
 from tokenworks.serve.dialects.messages.from_chat import new_id
+from tokenworks.serve.dialects.way import Unfit
 
 Json = dict[str, Any]
 PREFIX = {"reasoning": "rs", "message": "msg", "tool": "fc"}
