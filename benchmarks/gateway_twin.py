@@ -51,7 +51,7 @@ def compared(load: float, seconds: float) -> Found:
     rows = {line["what"]: line for line in side["lines"] if line["what"] in BOUNDS}
     return {
         "load": load, "requests": side["requests"], "span_s": told["traffic"]["span_s"],
-        "rows": {what: {"live": rows[what]["live"], "twin": rows[what]["twin"]} for what in BOUNDS},
+        "rows": {what: {"live": rows[what]["live"], "twin": rows[what]["twin"]["value"]} for what in BOUNDS},
     }  # fmt: skip
 
 
