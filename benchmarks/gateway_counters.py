@@ -35,8 +35,8 @@ from tokenworks.serve.loop import run_loop
 from tokenworks.serve.start import gateway
 
 sys.path.insert(0, str(ROOT / "tests" / "serve"))
-import tiny_engine  # noqa: E402 - the engine of the tests
-import tiny_model  # noqa: E402
+import tiny_engine
+import tiny_model
 
 COUNTS = ("prompt_n", "cache_n", "predicted_n")  # of the engine's ``timings``
 PATHS = ("/v1/chat/completions", "/v1/completions")
@@ -275,7 +275,9 @@ def abandoned(call: Call, events: list[dict[str, Any]], report: dict[str, int] |
     stands = (event["usage_status"], event["output_visible"])
     wants = ("missing", None) if report is None else ("partial", report["predicted_n"])
     if stands != wants:
-        found.broken.append(f"call {call.number}, abandoned: the ledger has {stands}, the engine's last word was {wants}")
+        found.broken.append(
+            f"call {call.number}, abandoned: the ledger has {stands}, the engine's last word was {wants}"
+        )
     found.missing += report is None
     found.partial += report is not None
 

@@ -4,9 +4,10 @@ python benchmarks/gateway_document.py            1,000 calls of each operation, 
 python benchmarks/gateway_document.py --quick    20 calls of each, 2,000 mutated
 
 Half of the calls are drawn as the document allows them, half as it forbids. A drawn name is no model's, so every second call
-gets the name of one, every fourth a message that somebody may have said (the document leaves messages open); limits of tokens are brought below 65, for an emulated worker takes its time for every token. Mutated
-requests are those of the tests (tests/serve/hostile.py), cut and abandoned anywhere. Afterwards the gateway must work, hold
-no call, no socket and no lost event of theirs, have logged no error, and have answered no 5xx of its own.
+gets the name of one, and every fourth a message that somebody may have said (the document leaves messages open); limits of
+tokens are brought below 65, for an emulated worker takes its time for every token. Mutated requests are those of the tests
+(tests/serve/hostile.py), cut and abandoned anywhere. Afterwards the gateway must work, hold no call, no socket and no lost
+event of theirs, have logged no error, and have answered no 5xx of its own.
 """
 
 import argparse
@@ -28,8 +29,8 @@ from schemathesis import GenerationMode, checks
 from schemathesis.core.failures import FailureGroup
 
 sys.path.insert(0, str(ROOT / "tests" / "serve"))
-import hostile  # noqa: E402 - the mutations of the tests
-from live_gateway import call as asked_once  # noqa: E402
+import hostile
+from live_gateway import call as asked_once
 
 CHECKS = ["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"]
 STRICT = "negative_data_rejection"
@@ -63,7 +64,9 @@ def walked(operation: Any, mode: GenerationMode, count: int, base: str, statuses
     numbers = iter(range(10 * count))
 
     @hypothesis.seed(1)
-    @hypothesis.settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck))
+    @hypothesis.settings(
+        max_examples=count, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+    )
     @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
     def every(case: Any) -> None:
         tamed(case.body, next(numbers))
@@ -92,7 +95,9 @@ def documented(port: int, count: int) -> tuple[dict[str, Counter[int]], list[str
             broken += walked(operation, mode, max(1, count // 2), base, statuses)
     for path in ("/v1/chat/completions", "/v1/completions", *TRANSLATED):
         if count >= 100 and not {200, 400, 404} <= set(found[f"POST {path}"]):
-            broken.append(f"{path} answered {sorted(found[f'POST {path}'])} only: neither all kinds of success nor of refusal")
+            broken.append(
+                f"{path} answered {sorted(found[f'POST {path}'])} only: neither all kinds of success nor of refusal"
+            )
     return found, broken
 
 
@@ -102,7 +107,9 @@ def sockets(pid: int) -> int:
 
 
 def gauge(page: bytes, name: str) -> float:
-    return sum(float(line.split()[-1]) for line in page.decode().splitlines() if line.startswith(name) and line[0] != "#")
+    return sum(
+        float(line.split()[-1]) for line in page.decode().splitlines() if line.startswith(name) and line[0] != "#"
+    )
 
 
 async def metrics(port: int) -> bytes:
@@ -163,7 +170,7 @@ def lines(f: Found) -> list[str]:
         "| operation | answers by status |",
         "|---|---|",
         *(f"| {name} | {counted(statuses)} |" for name, statuses in f["by_operation"].items()),
-        f"| {f['fuzzed']:,} mutated requests | {counted(f['fuzz_statuses'])}; {f['fuzz_silent']:,} connections closed without one |",
+        f"| {f['fuzzed']:,} mutated requests | {counted(f['fuzz_statuses'])}; without one: {f['fuzz_silent']:,} connections |",
         "",
         f"Against the document, left behind, or of ours: {len(f['broken'])}. {f['seconds']} s.",
     ]

@@ -228,6 +228,7 @@ def figures(samples: list[Sample], idle_kb: int, crowd: Crowd, args: argparse.Na
 def lines(f: Found) -> list[str]:
     every = max(1, len(f["samples"]) // 10)
     stations = f["samples"][::every]
+    mb = lambda kb: f"{kb / 1024:,.1f} MB"  # noqa: E731
     return [
         f"{f['streams']:,} streams at {f['tokens_s_stream']:.2f} tokens/s each for {f['seconds']:,.0f} s "
         f"({f['answers']:,} answers ended meanwhile, {f['failed']} failed); gaps p50 {f['gap_p50_ms']:.0f} ms, "
@@ -235,7 +236,7 @@ def lines(f: Found) -> list[str]:
         "",
         "| | measured | at least |",
         "|---|---:|---|",
-        f"| RSS of the gateway, steady | {f['rss_kb'] / 1024:,.1f} MB (PSS {f['pss_kb'] / 1024:,.1f}; idle {f['idle_rss_kb'] / 1024:,.1f}) | |",
+        f"| RSS of the gateway, steady | {mb(f['rss_kb'])} (PSS {mb(f['pss_kb'])}; idle {mb(f['idle_rss_kb'])}) | |",
         f"| … slope | {f['slope_kb_min']:+,.1f} kB/min, {f['rise_kb']:+,} kB in all | ≤ {FLAT_SHARE:.0%} of it in all |",
         f"| a stream | {f['kb_stream']:.1f} kB | ≤ {MOST_KB:g} kB |",
         f"| largest number that holds | {f['largest']:,} | 2,000 |",
@@ -261,7 +262,10 @@ def main() -> None:
     parser.add_argument("--no-largest", dest="largest", action="store_false", help="do not look for the largest number")
     parser.add_argument("--most", type=int, help="streams that are tried (default: 9,500; --quick: 300)")
     args = parser.parse_args()
-    args.streams, args.seconds = args.streams or (200 if args.quick else 2000), args.seconds or (30 if args.quick else 600)
+    args.streams, args.seconds = (
+        args.streams or (200 if args.quick else 2000),
+        args.seconds or (30 if args.quick else 600),
+    )
     args.most = args.most or (300 if args.quick else MOST_STREAMS)
     args.ramp, args.every, args.hold = (2.0, 1.0, 5.0) if args.quick else (20.0, 5.0, 30.0)
     with folder("streams") as place:

@@ -42,7 +42,10 @@ def compared(load: float, seconds: float) -> Found:
         file.write_text(FACTORY.format(load=load))
         with serving(file, "--emulate", "--processes", "1") as (_, port):
             asked = ["--factory", file.name, "--duration", f"{seconds:g} s", "--chars-per-token", "4", "--json"]
-            asked += ["--most-late", "1 s"]  # the twin gets the times at which requests came, not those at which they were due
+            asked += [
+                "--most-late",
+                "1 s",
+            ]  # the twin gets the times at which requests came, not those at which they were due
             verb("bench", f"http://127.0.0.1:{port}", *asked, place=place)
         bounds = [f"--bound={name}" for name in ("throughput=3%", "p50=5%", "tail=15%")]
         said = verb("rehearse", "ledger.db", file.name, "--strict", *bounds, "--json", place=place, codes=(0, 1))
