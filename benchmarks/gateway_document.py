@@ -91,6 +91,7 @@ def documented(port: int, count: int) -> tuple[dict[str, Counter[int]], list[str
     for made in schemathesis.openapi.from_dict(document).get_all_operations():
         operation = made.ok()
         statuses = found.setdefault(f"{operation.method.upper()} {operation.path}", Counter())
+        print(f"{operation.method.upper()} {operation.path} …", file=sys.stderr, flush=True)
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             broken += walked(operation, mode, max(1, count // 2), base, statuses)
     for path in ("/v1/chat/completions", "/v1/completions", *TRANSLATED):
