@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import datetime as dt
 import json
 import os
@@ -21,6 +22,7 @@ from pages import section
 
 ROOT = Path(__file__).parents[1]
 PAGE = "serve-proof.md"
+PACE = ("--emulate", "--speed", "10", "--streams", "4")  # of emulated workers that answer soon
 Found = dict[str, Any]
 
 
@@ -81,3 +83,31 @@ def serving(file: Path, *more: str, limit_s: float = 120.0) -> Iterator[tuple[su
         if process.poll() is None:
             process.terminate()
         process.wait(60)
+
+
+@dataclasses.dataclass
+class Emulating:
+    """A gateway over emulated workers; ``broken`` is filled at its end."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    broken: list[str] = dataclasses.field(default_factory=list)
+
+
+@contextlib.contextmanager
+def emulating(name: str) -> Iterator[Emulating]:
+    """In one process; it must end well and have logged no error."""
+    with folder(name) as place:
+        (place / "laptop.yaml").write_text((ROOT / "examples" / "laptop.yaml").read_text())
+        with serving(place / "laptop.yaml", *PACE) as (process, port):
+            gate = Emulating(process, port)
+            yield gate
+        said = (place / "serve.log").read_text()
+    if process.returncode != 0:
+        gate.broken.append(f"the gateway ended with {process.returncode}")
+    if "Traceback" in said or "ERROR" in said:
+        gate.broken.append(f"the gateway's log: {said[-1500:]}")
+
+
+def by_status(statuses: dict[int, int]) -> str:
+    return ", ".join(f"{status}: {count:,}" for status, count in statuses.items())

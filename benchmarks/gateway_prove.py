@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 PARTS = {
     "counters": ["gateway_counters.py"],
     "document": ["gateway_document.py"],
+    "noise": ["gateway_noise.py"],
     "killed-workers": ["gateway_suites.py", "killed-workers"],
     "killed-gateways": ["gateway_suites.py", "killed-gateways"],
     "budgets": ["gateway_suites.py", "budgets"],

@@ -21,7 +21,7 @@ MARKED = ["-m", "pytest", "-m", "prove", "-n", "2", "--timeout", "3600"]
 STAGES = {
     PROOFS: [*MARKED, "-o", "junit_family=xunit1", f"--junitxml={REPORT}"],
     # kills and budgets are among the marked tests
-    "gateway at full size": ["benchmarks/gateway_prove.py", "counters", "document", "streams", "twin"],
+    "gateway at full size": ["benchmarks/gateway_prove.py", "counters", "document", "noise", "streams", "twin"],
     "every test": ["-m", "pytest", "-n", "2", "--dist", "worksteal"],
     "benchmarks": ["benchmarks/run_all.py"],
 }
