@@ -1,6 +1,6 @@
 """The ledger against a real engine's own counters: llama.cpp's server behind the gateway, a share of the callers leaves.
 
-python benchmarks/gateway_counters.py            10,000 calls, one in ten abandoned (about ten minutes)
+python benchmarks/gateway_counters.py            10,000 calls, one in ten abandoned (about five minutes)
 python benchmarks/gateway_counters.py --quick    400 calls
 
 First half: nobody leaves, and the ledger's sums are the engine's counters. Second half: the abandoned calls; the counters then

@@ -4,8 +4,9 @@ python benchmarks/gateway_document.py            1,000 calls of each operation (
 python benchmarks/gateway_document.py --quick    20 calls of each
 
 Half of the calls are drawn as the document allows them, half as it forbids. A drawn name is no model's, so every second call
-gets the name of one, and every fourth that is allowed a message that somebody may have said (the document leaves messages open); limits of
-tokens are brought below 65, for an emulated worker takes its time for every token. The gateway must have logged no error.
+gets the name of one, and every fourth that is allowed a message that somebody may have said (the document leaves messages open);
+limits of tokens are brought below 65, for an emulated worker takes its time for every token. The gateway must have logged no
+error.
 """
 
 import itertools

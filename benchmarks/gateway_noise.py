@@ -1,6 +1,6 @@
 """Noise against a running gateway with emulated workers: requests that are mutated, cut and abandoned anywhere.
 
-python benchmarks/gateway_noise.py            100,000 requests (about ten minutes)
+python benchmarks/gateway_noise.py            100,000 requests (about two minutes)
 python benchmarks/gateway_noise.py --quick    2,000
 
 The requests are those of the tests (tests/serve/hostile.py). Afterwards the gateway must work, hold no call, no socket and no

@@ -1,6 +1,6 @@
 """Many slow streams for a long time: the memory of the gateway over time, a stream's part of it, the largest number that holds.
 
-python benchmarks/gateway_streams.py            2,000 streams at 2 tokens/s for ten minutes, then more and more (about 15 minutes)
+python benchmarks/gateway_streams.py            2,000 streams at 2 tokens/s for ten minutes, then more and more (about 18 minutes)
 python benchmarks/gateway_streams.py --quick    200 streams for 30 s
 
 Each caller asks for an answer of one to three minutes, reads it and asks again, so that what an ended answer left behind would
