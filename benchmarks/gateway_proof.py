@@ -29,16 +29,15 @@ Found = dict[str, Any]
 def options(said: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=said, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON, nothing else")
-    parser.add_argument("--quick", action="store_true", help="a small one, to see that it works: never on the page")
-    parser.add_argument("--page", action="store_true", help=f"write the section of docs/{PAGE}")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="a small one, to see that it works: never on the page")
+    size.add_argument("--page", action="store_true", help=f"write the section of docs/{PAGE}")
     return parser
 
 
 def tell(name: str, args: argparse.Namespace, found: Found, lines: Callable[[Found], list[str]]) -> None:
     """Prints, writes the section of a full one, and ends with 1 where what had to hold did not."""
     text = "\n".join(lines(found))
-    if args.page and args.quick:
-        raise SystemExit(f"{name}: --page belongs to the full form: leave --quick away")
     if args.page:
         machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
         section(PAGE, name, f"Made on {dt.date.today()}: {machine}.\n\n{text}")

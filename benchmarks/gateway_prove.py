@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     if unknown := [part for part in args.parts if part not in PARTS]:
-        sys.exit(f"no part {unknown[0]!r}; known are {', '.join(PARTS)}")
+        parser.error(f"no part {unknown[0]!r}; known are {', '.join(PARTS)}")
     failed = []
     for part in args.parts or PARTS:
         print(f"{part} …", flush=True)
