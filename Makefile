@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test prove bench accuracy docs lint lock clean
+.PHONY: run test prove prove-serve bench accuracy docs lint lock clean
 .DEFAULT_GOAL := run
 
 $(READY): pyproject.toml requirements.lock
@@ -23,6 +23,9 @@ test: $(READY)
 
 prove: $(READY)
 	@$(BIN)/python benchmarks/prove.py
+
+prove-serve: $(READY)
+	@$(BIN)/python benchmarks/gateway_prove.py $(PARTS)
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/run_all.py $(PARTS)

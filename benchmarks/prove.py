@@ -17,20 +17,11 @@ from postgres import NO_SERVER, answers  # noqa: E402 - the server of the tests
 
 STATE, REPORT = ROOT / "out" / "prove.json", ROOT / "out" / "prove.xml"
 PROOFS = "full-size proofs"
+MARKED = ["-m", "pytest", "-m", "prove", "-n", "2", "--timeout", "3600"]
 STAGES = {
-    PROOFS: [
-        "-m",
-        "pytest",
-        "-m",
-        "prove",
-        "-n",
-        "2",
-        "--timeout",
-        "3600",
-        "-o",
-        "junit_family=xunit1",
-        f"--junitxml={REPORT}",
-    ],
+    PROOFS: [*MARKED, "-o", "junit_family=xunit1", f"--junitxml={REPORT}"],
+    # kills and budgets are among the marked tests
+    "gateway at full size": ["benchmarks/gateway_prove.py", "counters", "document", "noise", "streams", "twin"],
     "every test": ["-m", "pytest", "-n", "2", "--dist", "worksteal"],
     "benchmarks": ["benchmarks/run_all.py"],
 }

@@ -142,7 +142,9 @@ async def talk(port, data, dice):
         writer.write_eof()
         async with asyncio.timeout(60):
             return await reader.read()
-    except ConnectionError:
+    except TimeoutError:  # an OSError, too
+        raise
+    except OSError:  # closed while we spoke: reset, or not there any more for our own end
         return b""
     finally:
         writer.close()

@@ -78,6 +78,7 @@ def _schemas() -> Json:
         "Models": {"type": "object", "required": ["object", "data"], "properties": {"data": {"type": "array", "items": OBJECT}}},
         "Object": OBJECT,
         "Text": {"type": "string"},
+        "Events": {"description": "server-sent events"},  # no type: tools read it as one text, or event by event
     }  # fmt: skip
 
 
@@ -113,7 +114,7 @@ def _answers(content: Json, error: str) -> Json:
 
 
 def _calls() -> Json:
-    streams = _content("Object") | _content("Text", "text/event-stream")
+    streams = _content("Object") | _content("Events", "text/event-stream")
     calls = {
         "/v1/chat/completions": ("Chat", streams, "Error"),
         "/v1/completions": ("Completion", streams, "Error"),
