@@ -1,5 +1,7 @@
 """The capacity of an answer in the twin: headroom that is missing is filled up, or said to be missed."""
 
+from dataclasses import replace
+
 import pytest
 
 from tokenworks.plan import confirm
@@ -12,6 +14,7 @@ from tokenworks.plan.make import make_plan
 from tokenworks.plan.reading import loads
 from tokenworks.plan.refine import trials
 from tokenworks.plan.survey import market_of
+from tokenworks.plan.trial import rehearsed
 
 TEXT = """demand: small
 services: [{name: chat, model: llama-3.1-8b, engines: [vllm], precisions: [fp8], kv_precisions: [fp8], slo: {ttft_p95: 2 s, tpot_p95: 30 ms}}]
@@ -65,6 +68,34 @@ def test_a_fleet_that_cannot_grow_misses_the_headroom(fleet, monkeypatch):
     sustains(monkeypatch, 42.0)
     monkeypatch.setattr(confirm, "adjusted", lambda *_: None)
     assert [what for what, _, _ in confirmed(market, trial, "small").missed] == ["chat: load of capacity"]
+
+
+def test_goodput_is_promised_less_where_the_twin_finds_less(monkeypatch):
+    """Its fleet fills the limit of 8 GPUs: nothing can be added."""
+    text = TEXT.replace("run:", "objective: goodput\nlimits: {gpus: 8}\nrun:")
+    market, _ = market_of(loads(text), False)
+    trial = adjusted(market, [layout(market, 0, int(search(market).picks.rows[0, 0]))], "small")
+    rate_s = trial.layouts[0].rate_s
+    sustains(monkeypatch, rate_s)  # no headroom is left
+    found = confirmed(market, trial, "small")
+    assert found.holds
+    assert found.layouts[0].workers == trial.layouts[0].workers
+    assert found.layouts[0].rate_s == pytest.approx(0.85 * rate_s)
+    assert found.figures["goodput"] == pytest.approx(0.85 * trial.figures["goodput"])
+
+
+def test_goodput_whose_latency_misses_is_tried_at_lower_rates(monkeypatch):
+    text = TEXT.replace("run:", "objective: goodput\nlimits: {gpus: 8}\nrun:").replace(
+        "ttft_p95: 2 s", "ttft_p95: 60 ms"
+    )
+    market, _ = market_of(loads(text), False)
+    one = layout(market, 0, int(search(market).picks.rows[0, 0]))
+    over = replace(one, rate_s=one.capacity_s * 1.05)  # its queue grows
+    assert not rehearsed(market, [over], "small").holds
+    found = adjusted(market, [over], "small")
+    assert found.holds
+    assert found.layouts[0].rate_s < one.capacity_s
+    assert found.layouts[0].workers == one.workers
 
 
 def test_a_refinement_that_eats_the_headroom_is_not_kept(monkeypatch):

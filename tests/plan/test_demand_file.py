@@ -61,6 +61,7 @@ def test_shipped_demands_are_right(name):
         ("objective: usd_per_mtok", "headroom: 97%", 8, "headroom", "at most 95%"),
         ("objective: usd_per_mtok", "limits: {availability: {share: 100%}}", 8, "limits.availability.share", "below 100%"),
         ("objective: usd_per_mtok", "existing: [{system: dgx-h10}]", 8, "existing[0].system", "dgx-h100"),
+        ("objective: usd_per_mtok", "calibration: nope.json", 8, "calibration", "no such site calibration: nope.json"),
         ("serving: aggregated", "vendors: [NVIDEA]", 7, "may_use.vendors[0]", "NVIDIA"),
         ("serving: aggregated", "vendors: [AMD]", 7, "may_use", "exclude each other"),
     ],

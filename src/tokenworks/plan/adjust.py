@@ -1,4 +1,5 @@
-"""As many workers as objectives need: more by how far one is missed, then fewer again by halves."""
+"""As many workers as objectives need: more by how far one is missed, then fewer again by halves. Goodput fills its limits from
+the beginning: there it is the rate that is lowered instead, and raised again by halves."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ def adjusted(
             return _fewer(market, before, last, name, stop, lives)
         if not any(": " in what for what, _, _ in last.missed):
             return last
-        before, now = now, tuple(_more(one, s, last) for one, s in zip(now, last.result.services, strict=True))
+        before, now = now, tuple(_more(market, one, s, last) for one, s in zip(now, last.result.services, strict=True))
     return last
 
 
@@ -54,10 +55,17 @@ def _fewer(market: Market, short: tuple[Layout, ...], enough: Trial, name: str, 
 
 def _between(a: Layout, b: Layout) -> Layout:
     workers, prefill = ((x + y) // 2 for x, y in ((a.workers, b.workers), (a.prefill_workers, b.prefill_workers)))
-    return grown(b, workers, prefill)
+    return replace(grown(b, workers, prefill), rate_s=math.sqrt(a.rate_s * b.rate_s))
 
 
-def _more(one: Layout, s: ServiceResult, trial: Trial) -> Layout:
+def eased(market: Market, one: Layout, main: float, prefill: float) -> Layout:
+    """With so many times the workers in each pool; of goodput at so much less than its rate."""
+    if "goodput" in market.demand.objectives:
+        return replace(one, rate_s=one.rate_s / max(main, prefill))
+    return grown(one, _grow(one.workers, main), _grow(one.prefill_workers, prefill) if one.prefill else 0)
+
+
+def _more(market: Market, one: Layout, s: ServiceResult, trial: Trial) -> Layout:
     """More workers of the pool that misses its objective, by how far it does."""
     over = {what.partition(": ")[2]: measured / limit for what, measured, limit in trial.missed
             if what.startswith(f"{s.name}: ") and limit}  # fmt: skip
@@ -65,10 +73,8 @@ def _more(one: Layout, s: ServiceResult, trial: Trial) -> Layout:
         return one
     ratio = lambda name: min(MOST_GROWTH, max(1.0, over.get(name, 1.0)))  # noqa: E731
     every = max(ratio(name) for name in over) if not one.prefill else max(ratio("E2E p95"), ratio("load over capacity"))
-    workers = _grow(one.workers, every if not one.prefill else max(every, ratio("TPOT p95")))
-    if one.prefill is None:
-        return grown(one, workers, 0)
-    return grown(one, workers, _grow(one.prefill_workers, max(every, ratio("TTFT p95"))))
+    main = every if not one.prefill else max(every, ratio("TPOT p95"))
+    return eased(market, one, main, max(every, ratio("TTFT p95")) if one.prefill else 1.0)
 
 
 def _grow(count: int, factor: float) -> int:

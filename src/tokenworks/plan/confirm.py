@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from tokenworks.plan.adjust import adjusted
-from tokenworks.plan.build import Layout, grown
+from tokenworks.plan.adjust import adjusted, eased
+from tokenworks.plan.build import Layout
 from tokenworks.plan.market import Market
 from tokenworks.plan.trial import LIVES, TOLERANCE, Trial, margins_of, uncapped
 from tokenworks.rehearsal.demand import sustainable_rate_s
 from tokenworks.rehearsal.plant import plant
 
-ATTEMPTS = 3  # at more workers
+ATTEMPTS = 3  # at more workers, or a lower rate
 LONG = 16.0  # mean requests that the file's run lasts at least
 Stop = Callable[[], bool]
 
 
 def confirmed(market: Market, trial: Trial, name: str, stop: Stop = lambda: False, lives: float = LONG) -> Trial:
     """The trial with the capacity that the twin sustains, rehearsed for so many mean requests: by default long enough for its
-    file, filling the pools is then a small part of the run. Where headroom or an objective is missing, workers are added;
-    where the headroom is missing still, the trial misses it."""
+    file, filling the pools is then a small part of the run. Where headroom or an objective is missing, workers are added (the
+    rate of goodput is lowered); where the headroom is missing still, the trial misses it."""
     attempts, trial = trial.attempts, measured(market, trial)
     for attempt in range(ATTEMPTS + 1):
-        layouts = [_more(one, _growth(market, one)) for one in trial.layouts]
+        growth = [_growth(market, one) for one in trial.layouts]
+        layouts = [eased(market, one, by, by) for one, by in zip(trial.layouts, growth, strict=True)]
         enough = layouts == list(trial.layouts)
         if attempt == ATTEMPTS and not enough:
             break
@@ -62,9 +62,3 @@ def _growth(market: Market, one: Layout) -> float:
     """By how much the workers must grow; 1: not at all."""
     use = one.rate_s / one.capacity_s / (1 - market.demand.headroom)
     return use if use > 1 + TOLERANCE else 1.0
-
-
-def _more(one: Layout, factor: float) -> Layout:
-    if factor <= 1:
-        return one
-    return grown(one, math.ceil(one.workers * factor), math.ceil(one.prefill_workers * factor))

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from tokenworks import catalog
 from tokenworks.catalog import UnknownEntryError
 from tokenworks.errors import InputError, SpecError
+from tokenworks.physics.site import read_site
 from tokenworks.plan.demand import Demand, Load
 from tokenworks.plan.systems import chosen_systems
 from tokenworks.spec.demand import COUNTED
@@ -130,6 +131,7 @@ def check(demand: Demand) -> Iterator[Finding]:
         yield from _load(load_, i, names)
     yield from trace_findings(demand)
     yield from _goodput(demand)
+    yield from _calibration(demand)
     if not list(_unknown(demand)) and not chosen_systems(demand):
         yield ("may_use",), "no system of the catalogue is left: accelerators, vendors and systems exclude each other"
 
@@ -166,3 +168,12 @@ def _goodput(demand: Demand) -> Iterator[Finding]:
         )
     if len(demand.services) > 1:
         yield ("objective",), "goodput is planned for one service at a time"
+
+
+def _calibration(demand: Demand) -> Iterator[Finding]:
+    if demand.calibration is None:
+        return
+    try:
+        read_site(Path(demand.calibration))
+    except InputError as error:
+        yield ("calibration",), str(error)
