@@ -103,6 +103,52 @@ def test_dollars_settle_to_the_last_digit(tmp_path):
     assert headers["x-tokenworks-cost-usd"] == f"0.{exact:012d}"
 
 
+USAGE = b'"usage":{"prompt_tokens":11,"completion_tokens":3,"total_tokens":14}'
+EXACT = 11 * 3_000_000 + 3 * 15_000_000  # 10⁻¹² dollars
+
+
+def told(request, connection):
+    """A stream that ends as llama.cpp's and vLLM's do: usage in a chunk of its own."""
+    connection.begin(200, b"text/event-stream")
+    last = b'data: {"id":"1","object":"chat.completion.chunk","choices":[],%b}\n\n' % USAGE
+    connection.finish(CHUNK + last + DONE)
+
+
+@pytest.mark.parametrize(
+    "more", [{}, budget(usd="$1", per="tenant"), {"limits": [{"rpm": 100}]}], ids=["plan", "budget", "rate"]
+)
+def test_streams_that_ask_for_usage_are_told_their_cost(tmp_path, more):
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(PLAN)
+
+    async def case():
+        async with front(tmp_path, Engine(told), **more, price_plan=str(plan)) as gate:
+            asked = await gate.post(ask(max_tokens=100, stream=True, stream_options={"include_usage": True}))
+            silent = await gate.post(ask(max_tokens=100, stream=True))
+            return asked, silent
+
+    (status, _, text), (_, _, silent) = run(case())
+    *_, last, done = [event.removeprefix(b"data: ") for event in text.split(b"\n\n") if event]
+    assert (status, done) == (200, b"[DONE]")
+    chunk = json.loads(last, parse_float=str)
+    assert chunk["tokenworks"] == {"cost_usd": f"0.{EXACT:012d}"}
+    assert chunk["usage"]["total_tokens"] == 14
+    assert chunk["id"] == "1"
+    assert b"cost_usd" not in silent
+    assert b"usage" not in silent
+
+
+def test_a_plan_without_budgets_tells_whole_answers_their_cost(tmp_path):
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(PLAN)
+
+    async def case():
+        async with front(tmp_path, Engine(), price_plan=str(plan)) as gate:
+            return await gate.post(ask(max_tokens=100))
+
+    assert run(case())[1]["x-tokenworks-cost-usd"] == f"0.{EXACT:012d}"
+
+
 @pytest.mark.parametrize(
     ("serve", "body", "said"),
     [

@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from tokenworks.serve.admission import Admission
+from tokenworks.serve.body.stream import priced
 from tokenworks.serve.continuity import Continuity
 from tokenworks.serve.course import Course
 from tokenworks.serve.dialects.way import Translation, Unfit
@@ -93,6 +94,9 @@ class Ending:
             assert self._incoming.stream is not None
             rest = self._incoming.stream.rest()
             rest = self._continuity.forward(rest) if self._continuity else rest
+        cost = self._cost_usd()
+        if cost and self._question.said.wants_usage:
+            rest = priced(rest, cost)
         if self._translation is not None:
             try:
                 rest = self._translation.put(rest) + self._translation.end()
@@ -113,8 +117,12 @@ class Ending:
             return
         self._course.prefilled()
         self._close(200)
-        cost = self._tally.grant.cost_line() if self._tally.grant else b""
-        self._connection.respond(200, self._incoming.answer, self._incoming.kind, self._lines() + cost)
+        cost = self._cost_usd()
+        line = b"X-Tokenworks-Cost-Usd: %b\r\n" % cost if cost else b""
+        self._connection.respond(200, self._incoming.answer, self._incoming.kind, self._lines() + line)
+
+    def _cost_usd(self) -> bytes:
+        return self._tally.grant.cost_usd() if self._tally.grant else b""
 
     def _unfit(self, why: Unfit) -> Refused:
         course = self._course

@@ -106,7 +106,10 @@ class Serving(Part):
     limits: tuple[Rate, ...] = Field((), description="how fast callers may ask")
     budgets: tuple[Budget, ...] = Field((), description="what callers may spend")
     bounds: tuple[Bound, ...] = Field((), description="of a call's tokens, by service; budgets need them")
-    price_plan: Name | None = Field(None, description="file of the price plan by which budgets count dollars")
+    price_plan: Name | None = Field(
+        None,
+        description="file of the price plan by which callers are told the cost of their calls and budgets count dollars",
+    )
     drain_s: Wait = Field(30.0, alias="drain", description="time for requests in progress when the gateway stops")
     telemetry: Telemetry = Field(Telemetry(), description="OpenTelemetry, a log of calls")  # type: ignore[call-arg]
     admin: bool = Field(False, description="answer /admin, for keys of the scope admin")

@@ -109,6 +109,13 @@ class Stream:
         return b"".join(self.held) + self._carry
 
 
+def priced(rest: bytes, cost_usd: bytes) -> bytes:
+    """The end of a stream, its cost beside the usage: a last member of that chunk."""
+    at = max(map(rest.rfind, USAGE))
+    close = rest.rfind(b"}", at, rest.find(END_OF_EVENT, at)) if at >= 0 else -1
+    return rest if close < 0 else b'%b,"tokenworks":{"cost_usd":%b}%b' % (rest[:close], cost_usd, rest[close:])
+
+
 def _finishes(data: bytes) -> bool:
     return FINISH[0] in data or FINISH[1] in data
 

@@ -36,24 +36,25 @@ class Limits:
         self._bounds, self._prices = bounds, prices
 
     def admit(self, call: Call, connection: ServerConnection, go: Go, refuse: Refuse) -> None:
-        """Calls ``go`` with the grant, at once unless it has to wait for a lease; None: nothing is limited. Raises Refused, or
+        """Calls ``go`` with the grant, at once unless it has to wait for a lease; None: no limit, no price. Raises Refused, or
         tells ``refuse`` after a wait."""
         service = call.attempt.service
         gates, rules = (
             self._throttle.gates(call.key, service),
             self._rules_of(call.key, service) if call.metered else [],
         )
+        prices = self._prices if call.metered else None
         if not gates and not rules:
-            go(None)
+            go(Grant(call.body, None, None, None, prices) if prices else None)
             return
         asked, limit = self._bounded(call, gates, rules)
         ticket = take(gates, limit.tokens) if gates else None
         try:
             plea = self._plea(call, rules, limit) if rules else None
             if not plea or not self.desk:
-                go(Grant(call.body, ticket, None, None))
+                go(Grant(call.body, ticket, None, None, prices))
                 return
-            Waiting(self.desk, call, asked, plea, ticket, go).admit(connection, refuse)
+            Waiting(self.desk, call, asked, plea, ticket, prices, go).admit(connection, refuse)
         except Refused:
             if ticket:
                 ticket.end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from tokenworks.serve.body.splice import Body
 from tokenworks.serve.body.usage import Told
 from tokenworks.serve.limits.bound import Bounded
-from tokenworks.serve.limits.rates import PICO, Rates
+from tokenworks.serve.limits.rates import PICO, PriceBook, Rates
 from tokenworks.serve.limits.rules import Cost, Rule, told_sides
 from tokenworks.serve.limits.throttle import Ticket
 from tokenworks.serve.metering import Attempt, Then
@@ -43,12 +44,15 @@ class Plea:
 
 
 class Grant:
-    """Of one call, all its attempts. ``body`` is what to ask upstream: with fewer tokens, where the budget affords no more."""
+    """Of one call, all its attempts. ``body`` is what to ask upstream: with fewer tokens, where the budget affords no more.
+    ``prices``: the caller is told what the call cost."""
 
-    __slots__ = ("_desk", "_lowered", "_plea", "_reservation", "_ticket", "body", "spent_pico")
+    __slots__ = ("_desk", "_lowered", "_plea", "_prices", "_reservation", "_ticket", "body", "spent_pico")
 
-    def __init__(self, body: Body, ticket: Ticket | None, desk: Desk | None, plea: Plea | None):
-        self.body, self._ticket, self._desk, self._plea = body, ticket, desk, plea
+    def __init__(
+        self, body: Body, ticket: Ticket | None, desk: Desk | None, plea: Plea | None, prices: PriceBook | None = None
+    ):  # fmt: skip
+        self.body, self._ticket, self._desk, self._plea, self._prices = body, ticket, desk, plea, prices
         self._reservation: Reservation | None = None
         self._lowered = 0
         self.spent_pico: int | None = None  # dollars, 10⁻¹², of the last attempt
@@ -74,9 +78,12 @@ class Grant:
             inputs, outputs = told_sides(told.buckets, told.source)
             self._ticket.known(None if inputs is None or outputs is None else inputs + outputs)
         reservation, self._reservation = self._reservation, None
+        if self._prices:  # a service that stands in has prices of its own
+            self.spent_pico = self._prices.of(attempt.model, time.time()).cost(told.buckets, attempt.failed)
         if not reservation or not self._desk or not self._plea:
             return then
-        settle, self.spent_pico = self._desk.known(self._plea, reservation, attempt, told)
+        settle, counted = self._desk.known(self._plea, reservation, attempt, told)
+        self.spent_pico = self.spent_pico if counted is None else counted
         return _after(settle, then)
 
     def end(self) -> None:
@@ -99,11 +106,9 @@ class Grant:
                 out += f"X-Tokenworks-Budget-Remaining: {said}\r\n".encode()
         return out
 
-    def cost_line(self) -> bytes:
-        """What the answer cost by the price plan, where a budget counts dollars."""
-        if self.spent_pico is None:
-            return b""
-        return f"X-Tokenworks-Cost-Usd: {self.spent_pico // PICO}.{self.spent_pico % PICO:012d}\r\n".encode()
+    def cost_usd(self) -> bytes:
+        """What the answer cost by the price plan, exactly; b"" where there is none."""
+        return b"" if self.spent_pico is None else b"%d.%012d" % divmod(self.spent_pico, PICO)
 
 
 def _after(settle: Callable[[], None], then: Then) -> Then:

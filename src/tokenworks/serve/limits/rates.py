@@ -39,6 +39,10 @@ class Rates:
         rates = self.tokens[len(INPUT) :]
         return sum((getattr(told, name) or 0) * rate for name, rate in zip(OUTPUT, rates, strict=True))
 
+    def cost(self, told: Buckets, failed: bool) -> int:
+        """Of a call by what its event says."""
+        return 0 if failed and self.waived else self.inputs(told) + self.outputs(told) + self.request
+
 
 class PriceBook:
     """Rates of a plan by model and day of UTC."""
@@ -47,7 +51,7 @@ class PriceBook:
         """Raises InputError for a plan by which a call has no price of its own, today or in a version to come."""
         if plan.currency != "USD":
             raise InputError(
-                f"plan {plan.plan} is in {plan.currency}: budgets count dollars, and rates of exchange change"
+                f"plan {plan.plan} is in {plan.currency}: calls are told their dollars, and rates of exchange change"
             )
         self._plan = plan
         coming = [v for v in plan.versions if v.until is None or v.until > today]
@@ -84,20 +88,22 @@ def _rates(plan: Plan, version: Version, model: str) -> Rates:
         tokens.append(_unit(where, price, Fraction(price.token_weights[bucket])) if price else 0)
     of_request = claims.get(("requests", model)) or claims.get(("requests", ""))
     if claims.get(("seconds", model)) or claims.get(("seconds", "")):
-        raise InputError(f"{where} prices seconds, which have no bound before a call: budgets need prices of tokens")
+        raise InputError(
+            f"{where} prices seconds, which nobody knows when a call ends: serve.price_plan needs prices of tokens"
+        )
     return Rates(tuple(tokens), _unit(where, of_request, Fraction(1)) if of_request else 0, plan.failed == "waive")
 
 
 def _unit(where: str, price: Price, weight: Fraction) -> int:
     for what in _not_linear(price):
         raise InputError(
-            f"{where}: price {price.id!r} has {what}: budgets need a price for each token or request alone"
+            f"{where}: price {price.id!r} has {what}: serve.price_plan needs a price for each token or request alone"
         )
     assert price.price is not None
     rate = Fraction(price.price) * weight / price.per * (1 - Fraction(price.discount)) * PICO
     if rate.denominator != 1:
         raise InputError(
-            f"{where}: price {price.id!r} is {float(rate):.6g} · 10⁻¹² dollars a unit: budgets count in whole ones; the nearest is "
+            f"{where}: price {price.id!r} is {float(rate):.6g} · 10⁻¹² dollars a unit, not whole: the nearest is "
             f"{round(rate)}"
         )
     return int(rate)

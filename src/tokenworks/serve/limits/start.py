@@ -59,10 +59,10 @@ def _is_server(place: str) -> bool:
 async def limiting(
     factory: Factory, keyed: bool, events: Events, source: str, place: Place | None, emulated: bool
 ) -> AsyncIterator[Limits | None]:
-    """None where nothing can be limited: no rates, no budgets, no keys. What a gateway that died left open is settled before
-    the block begins. ``emulated``: all engines are. Raises InputError, also for budgets without a place."""
+    """None where nothing can be limited or priced: no rates, budgets, keys or price plan. What a gateway that died left open is
+    settled before the block begins. ``emulated``: all engines are. Raises InputError, also for budgets without a place."""
     rules = [Rule.of(budget) for budget in factory.serve.budgets]
-    if not rules and not factory.serve.limits and not keyed:
+    if not rules and not factory.serve.limits and not keyed and not factory.serve.price_plan:
         yield None
         return
     throttle = Throttle(factory.serve.limits)
@@ -93,10 +93,9 @@ def _joules(factory: Factory, emulated: bool) -> dict[str, ServiceJoules]:
 
 
 def measures(factory: Factory, emulated: bool = False) -> tuple[dict[str, Bounds], PriceBook | None]:
-    """What a call of each service can use at most, and the prices where a budget counts dollars. Raises InputError."""
-    in_usd = any(Rule.of(budget).in_usd for budget in factory.serve.budgets)
+    """What a call of each service can use at most, and its prices where there are some. Raises InputError."""
     bounds = {service.name: _bounds(factory, service, emulated) for service in factory.services}
-    return bounds, _prices(factory) if in_usd else None
+    return bounds, _prices(factory, factory.serve.price_plan) if factory.serve.price_plan else None
 
 
 @asynccontextmanager
@@ -172,10 +171,9 @@ def _media(said: Bound, kind: str) -> int | None:
     return most
 
 
-def _prices(factory: Factory) -> PriceBook:
+def _prices(factory: Factory, file: str) -> PriceBook:
     from tokenworks.pricing.plan import Plan
     from tokenworks.pricing.reading import read
 
-    assert factory.serve.price_plan
     models = tuple(dict.fromkeys(s.model for s in factory.services))
-    return PriceBook(read(factory.serve.price_plan, Plan), models, datetime.now(UTC).date())
+    return PriceBook(read(file, Plan), models, datetime.now(UTC).date())

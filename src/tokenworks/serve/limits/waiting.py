@@ -15,6 +15,7 @@ from tokenworks.serve.limits.asked import Asked, lowered
 from tokenworks.serve.limits.book import Account
 from tokenworks.serve.limits.desk import Desk
 from tokenworks.serve.limits.grant import Grant, Plea
+from tokenworks.serve.limits.rates import PriceBook
 from tokenworks.serve.limits.rules import affordable
 from tokenworks.serve.limits.throttle import Ticket
 from tokenworks.serve.metering import Attempt
@@ -41,20 +42,14 @@ class Waiting:
     """A call before its reservation; while it waits for a lease, it is what the caller's connection talks to."""
 
     __slots__ = (
-        "_asked",
-        "_call",
-        "_connection",
-        "_deadline_s",
-        "_desk",
-        "_go",
-        "_over",
-        "_plea",
-        "_refuse",
-        "_ticket",
-    )
+        "_asked", "_call", "_connection", "_deadline_s", "_desk", "_go", "_over", "_plea", "_prices", "_refuse", "_ticket",
+    )  # fmt: skip
 
-    def __init__(self, desk: Desk, call: Call, asked: Asked, plea: Plea, ticket: Ticket | None, go: Go):
+    def __init__(
+        self, desk: Desk, call: Call, asked: Asked, plea: Plea, ticket: Ticket | None, prices: PriceBook | None, go: Go
+    ):  # fmt: skip
         self._desk, self._call, self._asked, self._plea, self._ticket = desk, call, asked, plea, ticket
+        self._prices = prices
         self._go = go
         self._over = False
 
@@ -78,7 +73,7 @@ class Waiting:
         if not reservation:
             return False
         self._over = True
-        grant = Grant(body, self._ticket, self._desk, plea)
+        grant = Grant(body, self._ticket, self._desk, plea, self._prices)
         grant.hold(reservation, lowered_to)
         try:
             self._go(grant)
