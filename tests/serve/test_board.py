@@ -86,8 +86,7 @@ def test_what_engines_say_of_themselves_is_nobodys_sum_and_not_kept_for_the_dead
 
 
 def test_gateway_processes_look_at_the_pages_of_emulated_workers():
-    settings = GatewaySettings(
-        FactoryText("", ""), 0, 1, 0, "", None, "", None, None, None, {"chat": ["http://127.0.0.1:9/0", "http://127.0.0.1:9/1"]}
-    )  # fmt: skip
+    engines = {"chat": ["http://127.0.0.1:9/0", "http://127.0.0.1:9/1"]}
+    settings = GatewaySettings(FactoryText("", ""), 0, 1, 0, "", None, "", None, ("", ""), None, None, [], engines)
     found = _upstreams(settings, None)["chat"]
     assert [u.metrics for u in found] == ["http://127.0.0.1:9/0/metrics", "http://127.0.0.1:9/1/metrics"]
