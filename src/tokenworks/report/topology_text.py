@@ -11,7 +11,7 @@ from tokenworks.catalog import Entry
 from tokenworks.plan.topology.bill import Part
 from tokenworks.plan.topology.cluster import Topology
 from tokenworks.plan.topology.placement import reaches
-from tokenworks.plan.topology.racks import zones
+from tokenworks.plan.topology.racks import network_racks, zones
 from tokenworks.report.files import plain
 
 WIDTH = 80
@@ -103,7 +103,7 @@ def remarks(found: Topology) -> list[str]:
     """Sentences under the tables."""
     watts = f"{found.network_w / found.gpus:,.0f} W and {found.usd / found.gpus:,.0f} USD a GPU"
     said = [
-        f"{found.compute_racks:,} racks of systems, {found.network_racks:,} of switches; the network takes {watts}. "
+        f"{found.compute_racks:,} racks of systems, {network_racks(found):,} of switches; the network takes {watts}. "
         f"{found.bill.cut_off_per_day:.3g} failures a day cut a host's link or a leaf off, the others are routed around.",
         _domain(found),
     ]
@@ -180,7 +180,7 @@ def topology_json(found: Topology) -> dict[str, Any]:
         "zones": plain(list(zones(found))),
         "bisection_gb_s": found.bisection_gb_s,
         "compute_racks": found.compute_racks,
-        "network_racks": found.network_racks,
+        "network_racks": network_racks(found),
         "network_w": found.network_w,
         "usd": found.usd,
         "failures_per_day": found.failures_per_day,

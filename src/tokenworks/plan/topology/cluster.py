@@ -13,7 +13,6 @@ from tokenworks.errors import InputError, UnsupportedError
 from tokenworks.plan.topology.bill import Bill, bill, tier_name
 from tokenworks.plan.topology.fabric import Fabric, default_fabric, fabric, with_optics
 from tokenworks.plan.topology.levels import Tree
-from tokenworks.plan.topology.racks import zones
 from tokenworks.plan.topology.scale_up import Domain, domain
 from tokenworks.plan.topology.tree import tree
 
@@ -52,11 +51,6 @@ class Topology:
     @property
     def compute_racks(self) -> int:
         return math.ceil(self.systems * float(self.system["racks"]))
-
-    @property
-    def network_racks(self) -> int:
-        """Racks of switches alone; none for leaves that stand in the racks of their hosts."""
-        return sum(zone.network_racks for zone in zones(self))
 
     @property
     def network_w(self) -> float:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tokenworks.plan.topology.cluster import Topology
+from tokenworks.plan.topology.cluster import Topology
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,11 @@ def zones(topology: Topology) -> tuple[Zone, ...]:
         found.append(Zone("pod", pods, racks * leaves / levels[0].switches, _racks(tiers, per_rack)))
     above = [(name, level.switches) for name, level in zip(topology.tiers[2:], levels[2:], strict=True)]
     return (*found, Zone("centre", 1, 0.0, _racks(above, per_rack)))
+
+
+def network_racks(topology: Topology) -> int:
+    """Racks of switches alone; none for leaves that stand in the racks of their hosts."""
+    return sum(zone.network_racks for zone in zones(topology))
 
 
 def _racks(tiers: list[tuple[str, int]], per_rack: float) -> tuple[tuple[str, int], ...]:
