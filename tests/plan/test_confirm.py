@@ -13,6 +13,7 @@ from tokenworks.plan.describe import option
 from tokenworks.plan.make import make_plan
 from tokenworks.plan.reading import loads
 from tokenworks.plan.refine import trials
+from tokenworks.plan.rounds import OVERTAKERS, overtaking
 from tokenworks.plan.survey import market_of
 from tokenworks.plan.trial import rehearsed
 
@@ -109,3 +110,25 @@ def test_a_refinement_that_eats_the_headroom_is_not_kept(monkeypatch):
     tried = {r.text: r for r in make_plan(loads(TEXT)).refined}
     turned = tried["routing least-loaded → round-robin"]
     assert (turned.kept, turned.said) == (False, "misses chat: load of capacity")
+
+
+def test_what_is_planned_better_than_the_best_came_out_is_rehearsed_too():
+    demand = loads(
+        TEXT.replace("rate: 40/s", "rate: 4000/s").replace("max_degrees: {gpus: 2}", "max_degrees: {gpus: 4}")
+    )
+    market, _ = market_of(demand, False)
+    found = search(market)
+    quiet = lambda _: None  # noqa: E731
+    trial = adjusted(market, [layout(market, 0, int(found.picks.rows[0, 0]))], "small")
+    planned = {"usd_per_mtok": float(found.picks.columns["usd_per_mtok"][0])}
+    dear = replace(trial, figures={**trial.figures, "usd_per_mtok": 10 * planned["usd_per_mtok"]})
+    more = overtaking(market, found, [(dear, planned)], quiet, lambda: False)
+    own = trial.layouts[0].main
+    others = [other.layouts[0].main for other, _ in more]
+    assert others
+    assert all((d.tp, d.pp) != (own.tp, own.pp) for d in others)
+    assert len({(d.tp, d.pp) for d in others}) == len(others) <= OVERTAKERS
+    as_planned = replace(trial, figures={**trial.figures, **planned})
+    assert overtaking(market, found, [(as_planned, planned)], quiet, lambda: False) == []
+    missed = replace(dear, missed=(("chat: TPOT p95", 1.0, 0.5),))
+    assert overtaking(market, found, [(missed, planned)], quiet, lambda: False) == []

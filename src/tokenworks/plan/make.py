@@ -17,7 +17,7 @@ from tokenworks.plan.notes import left_out, noted
 from tokenworks.plan.points import points
 from tokenworks.plan.refine.trials import market_with, refined
 from tokenworks.plan.result import Option, Plan, Refinement
-from tokenworks.plan.rounds import Say, Stop, Tried, go_on, rehearsals
+from tokenworks.plan.rounds import Say, Stop, Tried, as_columns, go_on, overtaking, rehearsals
 from tokenworks.plan.slower import with_lower_clocks
 from tokenworks.plan.survey import market_of
 from tokenworks.plan.why import binding, changes, first, tornado
@@ -45,6 +45,8 @@ def make_plan(demand: Demand, robust: bool = False, say: Say = lambda _: None, s
         return _infeasible(market, found, notes, robust)
     tried, market, found = rehearsals(market, found, full, say, stop)
     settled = _settled(market, tried, say, stop)
+    if more := overtaking(market, found, settled, say, stop):
+        settled = _settled(market, [*settled, *more], say, stop)
     refinements: tuple[Refinement, ...] = ()
     if demand.run.refine and settled and settled[0][0].holds:
         refinements, settled, market, found = _refined(market, found, settled, say, stop)
@@ -105,7 +107,7 @@ def _hardware(o: Option) -> tuple[object, ...]:
 
 
 def _values(demand: Demand, figures: dict[str, float]) -> list[float]:
-    return worth(demand, {name: np.array([value]) for name, value in figures.items()})[0].tolist()  # type: ignore[no-any-return]
+    return worth(demand, as_columns(figures))[0].tolist()  # type: ignore[no-any-return]
 
 
 def _front(demand: Demand, options: list[Option]) -> tuple[Option, ...]:
