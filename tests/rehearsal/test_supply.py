@@ -89,9 +89,8 @@ def test_a_run_through_a_curtailment():
     """The least urgent service gives its replicas up in it and gets them back; what all draw stays below the budget, which
     the lowest clocks of all would break. A peak is a mean over ten seconds, as in test_curtailment.py."""
     made = plant(spec.loads(TWO))
-    source = as_one(demands(made)[1])
-    twin = play(made, source.for_run(made.factory.run))
-    free = play(made_without(made), source.for_run(made.factory.run))
+    _, sources, _ = demands(made)
+    twin, free = (play(m, as_one(sources).for_run(made.factory.run)) for m in (made, made_without(made)))
     during = slice(135 // 2, 355 // 2)  # buckets of two seconds; from 17:00:15, for clocks and replicas to follow
     watts, all_up = (rolling_means(t.timeline.joules.sum(axis=0)[during] / 2.0, 2.0, 10.0) for t in (twin, free))
     assert watts.max() < 1500.0 < all_up.min()
