@@ -58,8 +58,9 @@ def plant(factory: Factory, clocks: bool = True) -> Plant:
         plans.append(_plan(r, start, way_s))
         start += r.count
     caps = (PowerCap("site", tuple(range(len(workers))), budgets[0][1], steps=budgets[1:]),) if budgets else ()
-    scaling, boards = scaling_plans(factory, replicas, models), day_budgets(factory, replicas)
-    if not scaling or not boards:
+    scaling = scaling_plans(factory, replicas, models)
+    boards = day_budgets(factory, replicas) if scaling else ()
+    if not boards:
         cell = Cell(models, workers, tuple(plans), caps, factory.run.seed, scaling)
         return Plant(factory, replicas, models, cell, ingress)
     drawn = draws(factory, replicas, models, clocks)
