@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tokenworks import spec
-from tokenworks.control.scaling.capacity import SERVE, load_of
+from tokenworks.control.scaling.capacity import DECODE, PREFILL, SERVE, load_of
 from tokenworks.economics.power import rolling_means
 from tokenworks.errors import InputError
 from tokenworks.rehearsal.demand import as_one, demands
@@ -41,21 +41,45 @@ run: {horizon: 8 min, start: "16:58", seed: 1}
 """
 
 
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_watts_of_a_replica_are_the_twins(share):
+@pytest.mark.parametrize(("share", "more"), [(0.3, ""), (0.6, ""), (0.9, ""), (0.8, "tp: 2,")])
+def test_watts_of_a_replica_are_the_twins(share, more):
     """At a part of what it carries within its objective: the curve at the mean number of requests in progress, idle time
     as the model has it."""
-    first = plant(spec.loads(ONE.replace("SCALE", "1")))
+    file = ONE.replace("workers: 1,", f"workers: 1, {more}")
+    first = plant(spec.loads(file.replace("SCALE", "1")))
     lengths = expected_lengths(first.factory, "chat")
     load = load_of(capacity_of(first.models[0]), SERVE, *lengths, 0.030)
     draw = draw_of(first.models[0], SERVE, lengths, 0.030, 1)
-    made = plant(spec.loads(ONE.replace("SCALE", f"{share * load.requests_s:.3f}")))
+    made = plant(spec.loads(file.replace("SCALE", f"{share * load.requests_s:.3f}")))
     twin = play(made, as_one(demands(made)[1]).for_run(made.factory.run))
     drawn_w = float((twin.workers.dynamic_uj + twin.workers.static_uj).sum()) / 1e6 / 240.0
     requests = twin.timeline.running.mean()
     modelled_w = float(np.interp(requests, np.arange(len(draw.by_requests_w)), draw.by_requests_w))
     assert drawn_w == pytest.approx(modelled_w, rel=0.05)
     assert drawn_w < 1.02 * draw.replica_w
+
+
+DISAGGREGATED = """
+factory: split
+systems: [{id: box, system: hgx-h100}]
+services: [{name: chat, model: llama-3.1-8b, precision: fp8, prefill: {workers: 2}, decode: {workers: 2}, slo: {tpot_p95: 30 ms}}]
+workload:
+  - {service: chat, arrivals: {kind: poisson}, input: {kind: fixed, mean: 600}, output: {kind: fixed, mean: OUTPUT}, scale: 20 req/s}
+run: {horizon: 2 min, seed: 1}
+"""
+
+
+@pytest.mark.parametrize("output", [1, 150])
+def test_pools_of_prefill_and_decode_draw_what_boards_can(output):
+    """Between idle and the board's limit, but for the rounding of tables; idle without requests."""
+    made = plant(spec.loads(DISAGGREGATED.replace("OUTPUT", str(output))))
+    lengths = expected_lengths(made.factory, "chat")
+    draw = [draw_of(m, role, lengths, 0.030, 1) for m, role in zip(made.models, (PREFILL, DECODE), strict=True)]
+    for one in draw:
+        assert 70.0 < one.replica_w <= 700.0 * (1 + 1e-6)
+        assert one.by_requests_w[0] == 70.0
+        assert (one.by_requests_w[1:] > 70.0).all()
+        assert one.by_requests_w.max() <= 700.0 * (1 + 1e-6)
 
 
 def test_a_replica_draws_less_where_clocks_may_fall():

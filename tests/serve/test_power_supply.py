@@ -12,6 +12,7 @@ from tokenworks.control.scaling.autoscale import decide
 from tokenworks.control.scaling.power import Budget, Pool
 from tokenworks.rehearsal.supply import Draw
 from tokenworks.serve.breaker import BreakerRules
+from tokenworks.serve.engine_page import state_of
 from tokenworks.serve.routing import Router
 from tokenworks.serve.served import Served
 from tokenworks.serve.steer.fleet import Counts
@@ -111,7 +112,11 @@ def supply(limit_w=1000.0, replica_w=300.0):
 
 
 def page(watts, speed=None):
-    return SimpleNamespace(watts=watts, speed=speed, kv_used=None, joules=None, static_joules=None)
+    """As the lookout reads an engine's, with a DCGM exporter's lines of two GPUs beside them."""
+    lines = ["vllm:num_requests_running 1"]
+    lines += [f'DCGM_FI_DEV_POWER_USAGE{{gpu="{i}"}} {watts / 2}' for i in range(2) if watts is not None]
+    lines += [f"tokenworks_worker_speed {speed}"] if speed else []
+    return state_of("\n".join(lines) + "\n")
 
 
 def measured(of, watts, outstanding, speed=None, looks=100):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworks.control.scaling.capacity import DECODE, PREFILL, Capacity, load_of, prompt_s, steps_s
+from tokenworks.control.scaling.capacity import DECODE, PREFILL, SERVE, Capacity, load_of, prompt_s, steps_s
 from tokenworks.control.scaling.power import DAY_S, Budget, Pool, allowed, least_w, watts_of
 from tokenworks.errors import InputError
 from tokenworks.physics.fleet import Replicas
@@ -45,11 +45,11 @@ def draw_of(model: WorkerModel, role: int, lengths: tuple[float, float], tpot_s:
 
 
 def _curve_w(model: WorkerModel, level: int, role: int, isl: float, osl: float) -> Floats:
-    """Watts of a replica that has 0, 1, 2 … requests per rank, and always something to do with one or more."""
+    """Watts of a replica that has 0, 1, 2 … requests, evenly over its ranks, and steps without pause with any."""
     seconds, joules, ranks = capacity_of(model, level), joules_of(model, level), model.ranks
     active_w = model.levels[level].active_w
     fill_s, fill_j = (0.0, 0.0) if role == DECODE else (prompt_s(seconds, isl), prompt_s(joules, isl))
-    if role == PREFILL or osl < 2:
+    if role == PREFILL or (role == SERVE and osl < 2):
         return np.array([model.idle_w, *[active_w + ranks * fill_j / fill_s] * ranks])
     n = np.arange(1, seconds.decode_s.shape[1])
     step_s, step_j = steps_s(seconds, isl + osl / 2) / n, steps_s(joules, isl + osl / 2) / n
