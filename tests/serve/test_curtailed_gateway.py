@@ -38,7 +38,7 @@ workload:
   - {service: chat, arrivals: {kind: poisson}, scale: 2 req/s}
 run: {horizon: 60 s, seed: 1, start: "16:59"}
 """
-SPEED = 40.0
+SPEED = 20.0  # the curtailment lasts three seconds
 
 
 def factory(tmp_path, watts):
