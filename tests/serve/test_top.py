@@ -126,3 +126,17 @@ def test_a_real_factory_says_nothing_of_emulation():
     found = between(page(1000, 0, 50_000, (500, 900, 1000)), page(1100, 20, 57_000, (500, 980, 1100)))
     assert (found.speed, found.joules, found.tokens_per_joule) == (1.0, None, 1.0)
     assert top_text(found, "here").splitlines()[0] == "here, the last 10 s"
+
+
+def test_a_power_budget_and_what_it_holds_back():
+    more = (
+        'tokenworks_scaling_replicas{service="a \\"b\\"",kind="wanted"} 5\n'
+        'tokenworks_scaling_replicas{service="a \\"b\\"",kind="granted"} GRANTED\n'
+        'tokenworks_scaling_budget_watts{service="a \\"b\\""} 2600\n'
+    )
+    one, two = page(1000, 0, 50_000, (500, 900, 1000)), page(1100, 20, 57_000, (500, 980, 1100))
+    text = top_text(between(one, two + more.replace("GRANTED", "2")), "here")
+    assert 'power budget 2.6 kW: holds back replicas of a "b" 3 of 5' in text
+    text = top_text(between(one, two + more.replace("GRANTED", "5")), "here")
+    assert "power budget 2.6 kW: feeds all replicas that the load wants" in text
+    assert "power budget" not in top_text(between(one, two), "here")

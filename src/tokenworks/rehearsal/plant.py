@@ -16,7 +16,9 @@ from tokenworks.physics.fleet import Group, Replicas, fleet
 from tokenworks.physics.terms import resolve
 from tokenworks.physics.worker_model import TICKS_PER_S, WorkerModel
 from tokenworks.rehearsal.scaling import scaling_of, scaling_plans
+from tokenworks.rehearsal.supply import Draw, begun, budget_of, draws
 from tokenworks.spec.factory import ROUTING, Factory, Service, System
+from tokenworks.spec.hours import DAY_S
 from tokenworks.twin.cell import Cell, PowerCap, ServicePlan
 
 BUCKETS = 240  # of a timeline: enough for a chart, few enough for a file
@@ -31,6 +33,7 @@ class Plant:
     models: tuple[WorkerModel, ...]
     cell: Cell
     ingress_s: tuple[float, ...]  # a request's way to the engine and its first token's way back, by service
+    draws: tuple[Draw, ...] = ()  # of a replica of each model, where a power budget steers how many are up
 
     def model_of(self, service: int) -> WorkerModel:
         """The worker model that decodes."""
@@ -41,11 +44,12 @@ class Plant:
         return sum(int(catalog.load("systems", s.system)["gpus"]) * s.count for s in self.factory.systems)
 
 
-def plant(factory: Factory) -> Plant:
-    """Compile worker models and lay out the cell. Raises CapacityError or UnsupportedError."""
+def plant(factory: Factory, clocks: bool = True) -> Plant:
+    """Compile worker models and lay out the cell. ``clocks``: a controller lowers them under the site's power budget, as the
+    twin's does. Raises CapacityError or UnsupportedError."""
     replicas = fleet(factory)
     groups = [(r, group) for r in replicas for group in r.groups]
-    budgets = site_budgets(factory, replicas)
+    budgets = site_budgets(factory, replicas) if clocks else ()
     models = tuple(_model(r.service, group, bool(budgets)) for r, group in groups)
     workers = tuple(i for i, (_, group) in enumerate(groups) for _ in range(group.count))
     ingress = tuple(resolve(r.deployment).ingress_s for r in replicas)
@@ -55,8 +59,14 @@ def plant(factory: Factory) -> Plant:
         start += r.count
     caps = (PowerCap("site", tuple(range(len(workers))), budgets[0][1], steps=budgets[1:]),) if budgets else ()
     scaling = scaling_plans(factory, replicas, models)
-    cell = Cell(models, workers, tuple(plans), caps, factory.run.seed, scaling)
-    return Plant(factory, replicas, models, cell, ingress)
+    boards = day_budgets(factory, replicas) if scaling else ()
+    if not boards:
+        cell = Cell(models, workers, tuple(plans), caps, factory.run.seed, scaling)
+        return Plant(factory, replicas, models, cell, ingress)
+    drawn = draws(factory, replicas, models, clocks)
+    budget = budget_of(factory, replicas, scaling, drawn, boards)
+    cell = Cell(models, workers, tuple(plans), caps, factory.run.seed, begun(scaling, budget), budget)
+    return Plant(factory, replicas, models, cell, ingress, tuple(drawn))
 
 
 def _model(service: Service, group: Group, all_clocks: bool) -> WorkerModel:
@@ -71,6 +81,14 @@ def site_budgets(factory: Factory, replicas: Sequence[Replicas]) -> tuple[tuple[
     stated = factory.site.budgets(factory.run.start_s or 0.0, factory.run.horizon_s)
     boards = {watts: board_budget_w(factory, replicas, watts) for _, watts in stated if watts}
     return tuple((ticks(at_s), boards.get(watts, math.inf)) for at_s, watts in stated) if boards else ()
+
+
+def day_budgets(factory: Factory, replicas: Sequence[Replicas]) -> tuple[tuple[float, float], ...]:
+    """(second of the day, watts that the boards in use may draw from then on); none where there is never a limit."""
+    stated = factory.site.budgets(0.0, DAY_S)
+    if not any(watts for _, watts in stated):
+        return ()
+    return tuple((at_s, board_budget_w(factory, replicas, watts) if watts else math.inf) for at_s, watts in stated)
 
 
 def board_budget_w(factory: Factory, replicas: Sequence[Replicas], budget_w: float) -> float:

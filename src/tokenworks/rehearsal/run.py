@@ -90,7 +90,7 @@ def _beside_fixed(
     made: Plant, twin: TwinResult, demand: AgentDemand | None, sources: list[Source], money: Money, stop: Stop
 ) -> tuple[Scaled, ...]:
     """What scaling did, beside a play of the same requests without it; nothing where that was stopped."""
-    whole = replace(made, cell=replace(made.cell, scaling=()))
+    whole = replace(made, cell=replace(made.cell, scaling=(), budget=None))
     requests = demand.requests if demand else _offered(sources, made.factory.run)[0]
     fixed = play(whole, requests, stop)
     return () if stop() else scaled(made, twin, fixed, money)

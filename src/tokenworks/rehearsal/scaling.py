@@ -71,9 +71,9 @@ def rules_of(
     )
 
 
-def capacity_of(model: WorkerModel) -> Capacity:
-    """At the highest clock. With speculation a token takes its part of a step."""
-    table, second = model.levels[0], FINE * TICKS_PER_S
+def capacity_of(model: WorkerModel, level: int = 0) -> Capacity:
+    """At a clock level, the highest first. With speculation a token takes its part of a step."""
+    table, second = model.levels[level], FINE * TICKS_PER_S
     batch, full, ranks = np.arange(table.decode.shape[1]), model.token_budget, model.ranks
     step = table.decode + table.shared_decode[:, ranks * batch]
     chunk = table.mixed[:, full] + table.shared_mixed[:, ranks * full]

@@ -19,6 +19,7 @@ def top_text(found: Now, place: str, taf: str = "") -> str:
     lines += ["", *table(SERVICES, [_row(s) for s in found.services], 1, most=16, first=12)]
     for service in found.services:
         lines += _workers(service)
+    lines += [clipped(part, WIDTH) for part in _power(found)]
     if any(s.refused_s + s.left_s for s in found.services):
         lines += ["", "bad: " + "; ".join(_bad(s) for s in found.services if s.refused_s + s.left_s)]
     if found.lost:
@@ -49,6 +50,19 @@ def _row(s: ServiceNow) -> tuple[str, ...]:
         "–" if s.waiting is None else f"{s.waiting:,}", per_second(s.output_tokens_s),
         _pair(s.ttft_p50_s, s.ttft_p95_s), _pair(s.tpot_p50_s, s.tpot_p95_s),
     )  # fmt: skip
+
+
+def _power(found: Now) -> Iterator[str]:
+    """The budget, and the replicas that it holds back."""
+    steered = [(s.name, s.steered) for s in found.services if s.steered]
+    limits = [of.budget_w for _, of in steered if of.budget_w is not None]
+    if not limits:
+        return
+    held = [f"{name} {of.wanted - of.granted} of {of.wanted}" for name, of in steered if of.granted < of.wanted]
+    yield ""
+    yield f"power budget {unit(min(limits), 'W')}: " + (
+        f"holds back replicas of {', '.join(held)}" if held else "feeds all replicas that the load wants"
+    )
 
 
 def _bad(s: ServiceNow) -> str:

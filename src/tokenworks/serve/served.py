@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tokenworks.serve.fair_queue import FairQueue
+from tokenworks.serve.fed import Fed
 from tokenworks.serve.hedging import Hedging
 from tokenworks.serve.metrics import ServiceMetrics
 from tokenworks.serve.routing import Router
@@ -14,7 +15,7 @@ from tokenworks.serve.routing import Router
 class Served:
     """A service with its upstreams. ``model``: its catalogue id, under which its tokens are metered. ``standby``: services
     that stand in for it. ``queue``: where requests wait while its upstreams are full; None: they are refused. ``hedging``:
-    when a second upstream is asked beside the first; None: never."""
+    when a second upstream is asked beside the first; None: never. ``fed``: its replicas under a power budget."""
 
     name: str
     model: str
@@ -29,3 +30,4 @@ class Served:
     standby: tuple[Served, ...] = ()
     queue: FairQueue | None = None
     hedging: Hedging | None = None
+    fed: Fed = field(default_factory=Fed)

@@ -1,8 +1,11 @@
-"""What the metrics page says of steering: the queue, second attempts, what engines say of themselves."""
+"""What the metrics page says of steering: the queue, second attempts, what engines say of themselves, power budgets."""
 
 from __future__ import annotations
 
+import math
+
 from tokenworks.serve.engine_page import EngineState
+from tokenworks.serve.fed import Fed
 from tokenworks.serve.metrics import escaped
 from tokenworks.serve.served import Served
 
@@ -15,6 +18,10 @@ HELP = {
     "tokenworks_upstream_energy_joules_total": ("counter", "Energy of these GPUs, as the page has it."),
     "tokenworks_upstream_static_joules_total": ("counter", "Of it what an emulated worker's GPUs drew whatever they worked on."),
     "tokenworks_upstream_speed": ("gauge", "Emulated seconds in a second, of emulated workers."),
+    "tokenworks_scaling_budget_watts": ("gauge", "Power that the boards of all services may draw until the next look."),
+    "tokenworks_scaling_replica_watts": ("gauge", "Power that a replica is thought to draw at its load."),
+    "tokenworks_scaling_replicas": ("gauge", "Replicas by the load (wanted), and of them those that may be up (granted)."),
+    "tokenworks_scaling_held_total": ("counter", "Looks at which replicas were wanted and held back, by reason."),
 }  # fmt: skip
 
 
@@ -28,6 +35,7 @@ def steering_lines(served: Served) -> dict[str, list[str]]:
         lines["tokenworks_hedges_total"] = [
             f'tokenworks_hedges_total{{service="{name}",outcome="{kind}"}} {count}' for kind, count in counts.items()
         ]
+    lines |= _fed_lines(name, served.fed)
     for number, i in enumerate(router.positions):
         state = router.engines[i]
         if state is None:
@@ -35,6 +43,24 @@ def steering_lines(served: Served) -> dict[str, list[str]]:
         for kind, value in _said(router.elsewhere[i], state).items():
             line = f'tokenworks_upstream_{kind}{{service="{name}",upstream="{number}"}} {value}'
             lines.setdefault(f"tokenworks_upstream_{kind}", []).append(line)
+    return lines
+
+
+def _fed_lines(name: str, fed: Fed) -> dict[str, list[str]]:
+    """Of a service that a power budget limits at some time of the day. No line for a limit that is not in force."""
+    if not fed.replica_w:
+        return {}
+    label = f'service="{name}"'
+    lines = {
+        "tokenworks_scaling_replica_watts": [f"tokenworks_scaling_replica_watts{{{label}}} {fed.replica_w:g}"],
+        "tokenworks_scaling_replicas": [
+            f'tokenworks_scaling_replicas{{{label},kind="{kind}"}} {count}'
+            for kind, count in (("wanted", fed.wanted), ("granted", fed.granted))
+        ],
+        "tokenworks_scaling_held_total": [f'tokenworks_scaling_held_total{{{label},reason="power"}} {fed.held}'],
+    }
+    if math.isfinite(fed.budget_w):
+        lines["tokenworks_scaling_budget_watts"] = [f"tokenworks_scaling_budget_watts{{{label}}} {fed.budget_w:g}"]
     return lines
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks.control.scaling.autoscale import Memory, Rules, decide
+from tokenworks.control.scaling.power import Budget
 from tokenworks.control.scaling.seen import Seen
 from tokenworks.physics.worker_model import WorkerModel
 
@@ -70,6 +71,7 @@ class Cell:
     caps: tuple[PowerCap, ...] = ()
     seed: int = 0
     scaling: tuple[ScalingPlan, ...] = ()
+    budget: Budget | None = None  # that its pools share, in the order of ``scaling``; None: replicas at will
 
 
 @dataclass(frozen=True)

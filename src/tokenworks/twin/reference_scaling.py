@@ -6,6 +6,7 @@ from typing import Any
 
 from tokenworks.control.scaling.autoscale import begin
 from tokenworks.control.scaling.capacity import DECODE
+from tokenworks.control.scaling.power import grant, least_w, standing_of, watts_of
 from tokenworks.control.scaling.seen import Seen
 from tokenworks.events.requests import Requests
 from tokenworks.physics.worker_model import TICKS_PER_S
@@ -32,6 +33,7 @@ class ScalingReference(FeatureReference):
     def __init__(self, cell: Cell, requests: Requests, options: TwinOptions):
         super().__init__(cell, requests, options)
         self.scaled = [Scaled(cell, plan) for plan in cell.scaling]
+        self.standing = standing_of([plan.rules.start for plan in cell.scaling])
         self.state = [READY] * len(self.workers)
         self.since = [0] * len(self.workers)  # of the state
         self.off = [0] * len(self.workers)  # ticks off, of spans that are over
@@ -121,6 +123,11 @@ class ScalingReference(FeatureReference):
         seen = self._seen(scaled, now)
         scaled.memory = scaled.plan.decide(rules, scaled.memory, seen)
         wanted = min(rules.most, max(rules.least, scaled.memory.replicas, 1 if seen.held else 0))
+        if self.cell.budget:
+            budget, number = self.cell.budget, self.scaled.index(scaled)
+            limit_w = least_w(budget.day, budget.begins_s + seen.now_s, rules.every_s)
+            self.standing = grant(budget, self.standing, number, wanted, limit_w, watts_of(budget))
+            wanted = self.standing.told[number]
         for place, w in enumerate(scaled.pool):
             if place < wanted:
                 changed = {DRAINING: READY, OFF: LOADING}.get(self.state[w])

@@ -9,6 +9,7 @@ import numpy as np
 from tokenworks.control import tournament
 from tokenworks.control.scaling.autoscale import begin
 from tokenworks.control.scaling.capacity import DECODE
+from tokenworks.control.scaling.power import grant, least_w, standing_of, watts_of
 from tokenworks.control.scaling.seen import Seen
 from tokenworks.errors import InputError
 from tokenworks.physics.worker_model import TICKS_PER_S
@@ -30,6 +31,7 @@ class Scaler:
         self._cell, self._st, self._pools, self._books = cell, st, pools, books
         self._life = Life()
         self._parts = [_Pool(cell, plan, pools, books) for plan in cell.scaling]
+        self._standing = standing_of([plan.rules.start for plan in cell.scaling])
         for part in self._parts:
             for place, w in enumerate(part.workers):
                 up = place < part.memory.replicas
@@ -70,7 +72,8 @@ class Scaler:
 
     def _follow(self, part: _Pool, now: int) -> Iterator[int]:
         """The first workers of the pool are to be up, the others to go."""
-        wanted = part.wanted(self._seen(part, now))
+        seen = self._seen(part, now)
+        wanted = self._fed(part, part.wanted(seen), seen.now_s)
         for place, w in enumerate(part.workers):
             state = self._st.worker[w, c.LIFE]
             if place < wanted and state == DRAINING:
@@ -86,6 +89,16 @@ class Scaler:
             elif place >= wanted and state == READY:
                 self._become(w, DRAINING, now)
                 yield w
+
+    def _fed(self, part: _Pool, wanted: int, now_s: float) -> int:
+        """Of the replicas that a pool wants, those that the power budget feeds until its next look."""
+        budget = self._cell.budget
+        if budget is None:
+            return wanted
+        number = self._parts.index(part)
+        limit_w = least_w(budget.day, budget.begins_s + now_s, self._cell.scaling[number].rules.every_s)
+        self._standing = grant(budget, self._standing, number, wanted, limit_w, watts_of(budget))
+        return self._standing.told[number]
 
     def _become(self, w: int, state: int, now: int) -> None:
         self._st.worker[w, c.LIFE] = state

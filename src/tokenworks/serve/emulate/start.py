@@ -20,6 +20,7 @@ from tokenworks.serve.http.limits import Limits
 from tokenworks.serve.http.listening import listen
 from tokenworks.serve.upstream import Upstream
 from tokenworks.spec.factory import Factory
+from tokenworks.spec.hours import DAY_S
 
 log = logging.getLogger("tokenworks.serve")
 SLOWEST, FASTEST = 1e-3, 1e3
@@ -33,7 +34,7 @@ async def emulated(
     InputError for a speed that this machine cannot stream, UnsupportedError for a factory whose workers are not emulated."""
     if not SLOWEST <= speed <= FASTEST or streams < 0:
         raise InputError(f"--speed is between {SLOWEST:g} and {FASTEST:g}, --streams not negative")
-    made = plant(factory)
+    made = plant(factory, clocks=False)
     _require_emulated(made)
     made_s = most_tokens_s(made.models, made.cell.workers, streams)
     require_pace(factory.name, made_s, await chunks_s(), speed, streams)
@@ -72,5 +73,5 @@ def _require_emulated(made: Plant) -> None:
             raise UnsupportedError(
                 f"{plan.name}: prefill and decode pools are not emulated yet; give the service workers"
             )
-    if made.cell.caps:
-        log.warning("emulated workers run at full clock: the site's power budget is not enforced")
+    if any(watts for _, watts in made.factory.site.budgets(0.0, DAY_S)) and made.cell.budget is None:
+        log.warning("emulated workers run at full clock, and none is scaled: the site's power budget is not enforced")

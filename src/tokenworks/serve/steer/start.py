@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from tokenworks.control.scaling.autoscale import Rules
 from tokenworks.control.scaling.capacity import SERVE
 from tokenworks.errors import UnsupportedError
-from tokenworks.rehearsal.plant import plant
+from tokenworks.rehearsal.plant import Plant, plant
 from tokenworks.serve.emulate.address import EmulatedUpstream
 from tokenworks.serve.served import Served
 from tokenworks.serve.steer.emulated import EmulatedStarter
@@ -19,32 +19,51 @@ from tokenworks.serve.steer.gated import GatedFleet
 from tokenworks.serve.steer.kubernetes import KubernetesFleet, Resource, client_of
 from tokenworks.serve.steer.processes import Command, ProcessStarter
 from tokenworks.serve.steer.steering import Pilot
+from tokenworks.serve.steer.supply import Supply, local_day_s
 from tokenworks.spec.factory import Factory
 from tokenworks.spec.fleet import Kubernetes, Processes
 
 
-def rules_by_service(factory: Factory) -> dict[str, Rules]:
-    """Of services that are scaled. Raises UnsupportedError for pools of prefill or decode workers."""
+def scaled_plant(factory: Factory) -> Plant | None:
+    """None where no service is scaled. Raises UnsupportedError for pools of prefill or decode workers."""
     if not any(s.scaling or s.prefill for s in factory.services):
-        return {}
-    made = plant(factory)
+        return None
+    made = plant(factory, clocks=False)  # a gateway changes no clocks
     for plan in made.cell.scaling:
         if plan.rules.role != SERVE:
             name = made.cell.services[plan.service].name
             raise UnsupportedError(
                 f"{name}: prefill and decode pools are scaled in the twin only; give the service workers"
             )
-    return {made.cell.services[plan.service].name: plan.rules for plan in made.cell.scaling}
+    return made
+
+
+def rules_of(made: Plant | None) -> dict[str, Rules]:
+    """By service."""
+    return {made.cell.services[plan.service].name: plan.rules for plan in made.cell.scaling} if made else {}
+
+
+def supply_of(made: Plant | None, emulated: bool) -> Supply | None:
+    """Emulated engines live in the file's day, which begins at ``run.start``, real ones in that of this machine."""
+    if made is None or made.cell.budget is None:
+        return None
+    names = [made.cell.services[plan.service].name for plan in made.cell.scaling]
+    draws = {plan.name: made.draws[made.cell.workers[plan.workers[0]]] for plan in made.cell.services if plan.workers}
+    start = [plan.rules.start for plan in made.cell.scaling]
+    return Supply(made.cell.budget, names, start, draws, None if emulated else local_day_s)
 
 
 @asynccontextmanager
 async def steered(factory: Factory, services: Sequence[Served], speed: float = 0.0) -> AsyncIterator[list[Pilot]]:
     """Pilots at work. ``speed``: of emulated engines; 0: real ones, by the file's fleets. Raises InputError where a fleet cannot
     be reached at all."""
-    rules = rules_by_service(factory)
+    made = scaled_plant(factory)
+    rules, supply = rules_of(made), supply_of(made, emulated=speed > 0)
     fleets = _emulated(services, rules, speed) if speed else _real(factory, services)
     pilots = [
-        Pilot(s, rules[s.name], fleets[s.name], speed or 1.0) for s in services if s.name in rules and s.name in fleets
+        Pilot(s, rules[s.name], fleets[s.name], speed or 1.0, supply=supply)
+        for s in services
+        if s.name in rules and s.name in fleets
     ]
     tasks = [asyncio.get_running_loop().create_task(pilot.run()) for pilot in pilots]
     try:

@@ -11,12 +11,13 @@ from tokenworks.control.scaling.autoscale import Memory, Rules, begin, decide
 from tokenworks.control.scaling.seen import Seen
 from tokenworks.serve.served import Served
 from tokenworks.serve.steer.fleet import Counts, Fleet, FleetError
+from tokenworks.serve.steer.supply import Supply
 
 log = logging.getLogger("tokenworks.serve")
 
 
 class Pilot:
-    """Steers one service. ``speed``: of emulated time, in which the rules are written."""
+    """Steers one service. ``speed``: of emulated time, in which the rules are written. ``supply``: what power is there."""
 
     def __init__(
         self,
@@ -25,9 +26,11 @@ class Pilot:
         fleet: Fleet,
         speed: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
+        supply: Supply | None = None,
     ):
         self.served, self.rules, self._fleet, self._speed, self._clock = served, rules, fleet, speed, clock
         self.memory: Memory = begin(rules)
+        self._supply = supply
         self._began_s = clock()
         self._counts = self._counted()
         self._refused = 0
@@ -36,7 +39,7 @@ class Pilot:
 
     async def run(self) -> None:
         """Until cancelled. A look that comes late is not made up for."""
-        await self._tell(self.rules.start)
+        await self._tell(self._fed(self.rules.start, 0.0))
         every_s = self.rules.every_s / self._speed
         due_s = self._clock()
         while True:
@@ -51,9 +54,22 @@ class Pilot:
         except FleetError as error:
             log.error("%s: its replicas cannot be counted: %s", self.served.name, error)
             return
-        self.memory = decide(self.rules, self.memory, self.seen(counts))
-        if self.memory.replicas != self._told or sum(counts) != self._told:
-            await self._tell(self.memory.replicas)
+        seen = self.seen(counts)
+        self.memory = decide(self.rules, self.memory, seen)
+        replicas = self._fed(self.memory.replicas, seen.now_s)
+        if replicas != self._told or sum(counts) != self._told:
+            await self._tell(replicas)
+
+    def _fed(self, wanted: int, now_s: float) -> int:
+        """Of the replicas that are wanted, those that the power budget feeds until the next look."""
+        if self._supply is None:
+            return wanted
+        name, supply = self.served.name, self._supply
+        supply.measure(name, self.served.router)
+        granted = supply.grant(name, wanted, now_s, self.rules.every_s)
+        budget_w = supply.limit_w(now_s, self.rules.every_s)
+        self.served.fed.note(wanted, granted, budget_w, supply.replica_w(name))
+        return granted
 
     async def _tell(self, replicas: int) -> None:
         try:

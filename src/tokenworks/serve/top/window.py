@@ -11,6 +11,7 @@ TTFT, TPOT = "gen_ai_server_time_to_first_token_seconds", "gen_ai_server_time_pe
 TOKENS, ANSWERS, ACTIVE = "tokenworks_tokens_total", "tokenworks_requests_total", "tokenworks_active_requests"
 UP, OUTSTANDING, WAITING = "tokenworks_upstream_up", "tokenworks_upstream_outstanding", "tokenworks_queue_length"
 WATTS, USD_H, LOST = "tokenworks_upstream_power_watts", "tokenworks_usd_per_hour", "tokenworks_events_lost_total"
+REPLICAS, BUDGET = "tokenworks_scaling_replicas", "tokenworks_scaling_budget_watts"
 JOULES, SPEED = "tokenworks_upstream_energy_joules_total", "tokenworks_upstream_speed"
 
 
@@ -33,6 +34,15 @@ class Worker:
 
 
 @dataclass(frozen=True)
+class Steered:
+    """Replicas of a service under a power budget."""
+
+    wanted: int  # by the load
+    granted: int  # of them, by the budget
+    budget_w: float | None  # of all services; None: no limit now
+
+
+@dataclass(frozen=True)
 class ServiceNow:
     """Of one service over the window. None: nothing to tell it from."""
 
@@ -52,6 +62,7 @@ class ServiceNow:
     joules: float | None  # of its workers' boards, since these count
     speed: float  # of emulated workers' time; 1: real ones
     workers: tuple[Worker, ...]
+    steered: Steered | None = None  # None: no power budget limits its replicas
 
 
 @dataclass(frozen=True)
@@ -119,6 +130,7 @@ def _service(name: str, before: Samples, after: Samples, seconds: float) -> Serv
         None if waiting is None else round(waiting), ttft50, ttft95, tpot50, tpot95,
         after.total(WATTS, service=name), after.total(JOULES, service=name),
         max((speed for _, speed in after.having(SPEED, service=name)), default=1.0), _workers(after, name),
+        _steered(after, name),
     )  # fmt: skip
 
 
@@ -149,6 +161,13 @@ def quantile(edges: Sequence[float], cumulative: Sequence[float], share: float) 
             return low if edge == float("inf") else low + (edge - low) * (rank - below) / max(1e-12, count - below)
         low, below = edge, count
     return low
+
+
+def _steered(page: Samples, service: str) -> Steered | None:
+    wanted, granted = (page.total(REPLICAS, service=service, kind=kind) for kind in ("wanted", "granted"))
+    if wanted is None or granted is None:
+        return None
+    return Steered(round(wanted), round(granted), page.total(BUDGET, service=service))
 
 
 def _workers(page: Samples, service: str) -> tuple[Worker, ...]:
