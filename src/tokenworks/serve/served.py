@@ -14,7 +14,8 @@ from tokenworks.serve.routing import Router
 class Served:
     """A service with its upstreams. ``model``: its catalogue id, under which its tokens are metered. ``standby``: services
     that stand in for it. ``queue``: where requests wait while its upstreams are full; None: they are refused. ``hedging``:
-    when a second upstream is asked beside the first; None: never."""
+    when a second upstream is asked beside the first; None: never. ``prefill``: the pool that reads prompts, where ``router`` has
+    the one that answers; None: its upstreams do both."""
 
     name: str
     model: str
@@ -29,3 +30,9 @@ class Served:
     standby: tuple[Served, ...] = ()
     queue: FairQueue | None = None
     hedging: Hedging | None = None
+    prefill: Router | None = None
+
+    @property
+    def routers(self) -> tuple[Router, ...]:
+        """Of all its upstreams."""
+        return (self.router,) if self.prefill is None else (self.prefill, self.router)
