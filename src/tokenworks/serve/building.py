@@ -40,8 +40,8 @@ def upstreams_of(factory: Factory) -> dict[str, list[Upstream]]:
         made = Upstream(
             one.url, model=one.model, credential=_credential(one), most=one.max_requests,
             continuous_usage=one.continuous_usage, speaks=one.speaks, continues=one.continues, kv_tokens=one.kv_tokens,
-            metrics=one.metrics, kv_events=one.kv_events, patience=patience, role=one.role, handover=handover_of(services[one.service], one),
-            bootstrap_port=one.bootstrap_port,
+            metrics=one.metrics, kv_events=one.kv_events, patience=patience, role=one.role,
+            handover=handover_of(services[one.service], one), bootstrap_port=one.bootstrap_port,
         )  # fmt: skip
         found[one.service].append(made)
     for fleet in rules.fleets:

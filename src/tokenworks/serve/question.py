@@ -16,8 +16,8 @@ LONGEST_PARENT = 100  # bytes of a traceparent; the standard's has 55
 
 class Question:
     """Of one call. ``way``: to the service that works on it; ``said``: the call in that service's words; ``asks``: what is sent.
-    ``handover``: between
-    the pools of a service that has them. ``trace``: None where the gateway has no spans of its own; the caller's `traceparent` then goes on as it came."""
+    ``handover``: between the pools of a service that has them. ``trace``: None where the gateway has no spans of its own; the
+    caller's `traceparent` then goes on as it came."""
 
     __slots__ = ("_body", "_parent", "_trace", "asks", "dialect", "handover", "request", "said", "way")
 
