@@ -78,7 +78,7 @@ def _factory(given: FactoryText) -> Factory:
 def _upstreams(settings: GatewaySettings, factory: Factory) -> dict[str, list[Upstream]]:
     if settings.emulated is None:
         return upstreams_of(factory)
-    return {service: [upstream_at(url) for url in urls] for service, urls in settings.emulated.items()}
+    return {service: [upstream_at(url, role) for url, role in them] for service, them in settings.emulated.items()}
 
 
 async def _way_into_the_ledger(settings: GatewaySettings, stack: AsyncExitStack) -> Commits:
