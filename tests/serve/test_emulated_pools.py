@@ -25,23 +25,25 @@ ASK = {"model": "chat", "messages": [{"role": "user", "content": "hi"}]}
 
 
 def played(models, asked):
-    """(first, finish, made) by request, both workers, and the ticks at which caches came: two live workers, event by event."""
+    """(first, finish, made) by request, both workers, and whether two events fell into one tick: two live workers, event by event."""
     prefill, decode = LiveWorker(models[0], "prefill"), LiveWorker(models[1], "decode")
     first, finish, made, filling, going = {}, {}, {}, {}, {}
     coming = [(int(t), n) for n, t in enumerate(asked.arrival)]
-    moving, came = [], []
+    moving, ticks = [], []  # of steps that ended, of caches that came
 
     def next_tick():
-        ticks = [t for t in (prefill.due, decode.due) if t is not None]
-        return min([*ticks, *(t for t, _ in coming[:1]), *(t for t, _, _ in moving)], default=None)
+        due = [t for t in (prefill.due, decode.due) if t is not None]
+        return min([*due, *(t for t, _ in coming[:1]), *(t for t, _, _ in moving)], default=None)
 
     while (now := next_tick()) is not None:
         for tick, steps in prefill.advance(now):
+            ticks.append(tick)
             for step in steps:
                 number = filling[step.request.number]
                 first[number], made[number] = tick, 1
                 moving.append((prefill.fetchable(step.request), number, step.request))
         for tick, steps in decode.advance(now):
+            ticks.append(tick)
             for step in steps:
                 number = going[step.request.number]
                 made[number] += step.tokens
@@ -49,7 +51,7 @@ def played(models, asked):
                     finish[number] = tick
         for entry in sorted(e for e in moving if e[0] == now):
             moving.remove(entry)
-            came.append(now)
+            ticks.append(now)
             prefill.release(entry[2], now)
             going[decode.take_over(entry[2], int(asked.output_tokens[entry[1]]), now).number] = entry[1]
         while coming and coming[0][0] == now:
@@ -57,10 +59,10 @@ def played(models, asked):
             entered = prefill.fill(int(asked.input_tokens[number]), now)
             if entered is not None:
                 filling[entered.number] = number
-    return first, finish, made, prefill, decode, came
+    return first, finish, made, prefill, decode, len(set(ticks)) < len(ticks)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(60))
 def test_workers_of_two_pools_end_every_request_at_the_tick_at_which_the_twin_ends_it(seed):
     """Against the compiled kernel, on nasty models."""
     dice = np.random.default_rng(seed)
@@ -69,13 +71,15 @@ def test_workers_of_two_pools_end_every_request_at_the_tick_at_which_the_twin_en
     asked.arrival[:] = np.sort(dice.choice(10**6, len(asked), replace=False))  # no two in one tick
     most = min(m.kv_blocks * m.block_tokens for m in models)
     asked.input_tokens[:] = np.minimum(asked.input_tokens, max(1, most // 2))  # none that never fits
-    asked.output_tokens[:] = np.minimum(asked.output_tokens + 1, most + 1 - asked.input_tokens)  # the first one is not all
+    asked.output_tokens[:] = np.minimum(
+        asked.output_tokens + 1, most + 1 - asked.input_tokens
+    )  # the first one is not all
     cell = Cell(models, (0, 1), (ServicePlan("s", prefill=(0,), decode=(1,)),))
     log = simulate(cell, asked, TwinOptions(record=True)).log
-    first, finish, made, prefill, decode, came = played(models, asked)
+    first, finish, made, prefill, decode, ties = played(models, asked)
     done = [i for i in range(len(asked)) if log.status[i] == FINISHED]
     assert done
-    if len(set(came)) == len(came):  # of caches that come in one tick the twin builds a step when all are there
+    if not ties:  # the twin builds a step when all that comes in its tick is there
         assert {i: int(log.first_token[i]) for i in done} == first
         assert {i: int(log.finish[i]) for i in done} == finish
     assert {i: int(asked.output_tokens[i]) for i in done} == made
@@ -128,7 +132,7 @@ def test_a_disaggregated_factory_is_served_by_emulated_workers(tmp_path):
 @pytest.mark.usefixtures("fast_machine")
 def test_latencies_through_the_gateway_are_the_twins(tmp_path):
     """One call alone, slow enough for the machine's own milliseconds to be few: TTFT, and TPOT with the transfer in it."""
-    prompt, output = 3000, 40
+    prompt, output = 2000, 16
     made = plant(pooled())
     one = Requests(
         **{n: np.zeros(1, np.int64) for n in ("arrival", "timeout", "think")}, session=np.full(1, -1),
@@ -152,7 +156,10 @@ def test_what_such_workers_are_not_asked_they_refuse():
             for upstream, params in (
                 (upstreams["chat"][0], None),
                 (upstreams["chat"][2], None),
-                (upstreams["chat"][2], {"do_remote_prefill": True, "remote_engine_id": "worker-0", "remote_request_id": "7"}),
+                (
+                    upstreams["chat"][2],
+                    {"do_remote_prefill": True, "remote_engine_id": "worker-0", "remote_request_id": "7"},
+                ),
             ):
                 body = json.dumps({**ASK, "max_tokens": 1, "kv_transfer_params": params}).encode()
                 found.append(await call(upstream._address.port, "POST", upstream._address.base + CHAT, body))

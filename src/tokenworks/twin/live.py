@@ -20,7 +20,11 @@ from tokenworks.twin.reference import Rank, Reference, Request, Worker, _keys
 from tokenworks.twin.reference_features import FeatureReference, Prompt
 from tokenworks.twin.step_cost import pairs
 
-ROLES = {None: "workers", "prefill": "prefill", "decode": "decode"}  # fields of a plan
+PLANS = {
+    None: ServicePlan("live", workers=(0,)),
+    "prefill": ServicePlan("live", prefill=(0,)),
+    "decode": ServicePlan("live", decode=(0,)),
+}
 _pairs = pairs.py_func  # compiled, it has no door for Python
 
 
@@ -88,7 +92,7 @@ class LiveWorker:
     prefill or decode."""
 
     def __init__(self, model: WorkerModel, role: str | None = None):
-        plan = ServicePlan("live", **{ROLES[role]: (0,)})
+        plan = PLANS[role]
         kind = _OfPool if role else _Divided
         self._twin = kind(Cell((model,), (0,), (plan,)), _nothing(), TwinOptions())
         self._request = Prompt if role else Request
@@ -154,7 +158,9 @@ class LiveWorker:
 
     def release(self, request: Request, now: int) -> None:
         """Its KV cache is fetched, or nobody wants it: the blocks are free."""
-        assert isinstance(self._twin, FeatureReference) and isinstance(request, Prompt) and request.place
+        assert isinstance(self._twin, FeatureReference)
+        assert isinstance(request, Prompt)
+        assert request.place
         self._twin.moving = [entry for entry in self._twin.moving if entry[2] is not request]
         self._twin._free(request.place[1], request)
         if self._worker.end is None:

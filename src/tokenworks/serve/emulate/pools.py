@@ -46,6 +46,7 @@ class Pools:
             )
 
         def tell(tokens: int, last: bool, energy_uj: int) -> None:
+            assert request is not None
             ticket.done()
             answer.handed = self._caches.offer(worker.name, worker, request, energy_uj)
             answer.tell(tokens, last, energy_uj)

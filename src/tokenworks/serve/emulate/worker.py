@@ -29,7 +29,8 @@ class EmulatedWorker:
         role: str | None = None,
         name: str = "",
     ):
-        """``on`` False: its boards draw nothing until they are turned on. ``role``: prefill or decode, of a worker of a pool; ``name``: its engine id."""
+        """``on`` False: its boards draw nothing until they are turned on. ``role``: prefill or decode, of a worker of a pool;
+        ``name``: its engine id."""
         self._worker, self._clock, self._loop = LiveWorker(model, role), clock, loop
         self.role, self.name = role, name
         self._told = 0  # the tick up to which its steps are told
