@@ -16,6 +16,8 @@ from tokenworks.ledger import Ledger
 from tokenworks.rehearsal.plant import plant
 from tokenworks.serve.building import services_of
 from tokenworks.serve.emulate.start import emulated
+from tokenworks.serve.limits.bound import Bounded
+from tokenworks.serve.limits.joules import ServiceJoules
 from tokenworks.serve.start import gateway
 from tokenworks.twin.cell import FINISHED, Cell, ServicePlan, TwinOptions
 from tokenworks.twin.live import LiveWorker
@@ -123,9 +125,11 @@ def test_a_disaggregated_factory_is_served_by_emulated_workers(tmp_path):
     assert len(whole["choices"][0]["message"]["content"].split()) == 12
     assert whole["usage"]["completion_tokens"] == 12
     assert len(rows) == 4
+    prompts, each = ServiceJoules(plant(pooled()).models).most_uj(Bounded(500, 12, 1))
+    bound = prompts + 12 * each
     for row in rows:
         assert (row["input_fresh"], row["output_visible"], row["usage_status"]) == (500, 12, "final")
-        assert row["energy_uj"] > 0
+        assert 0 < row["energy_uj"] <= bound
     assert loads == [[0, 0], [0, 0]]
 
 

@@ -87,13 +87,11 @@ def _joules(factory: Factory, emulated: bool) -> dict[str, ServiceJoules]:
             f"{factory.source_file or factory.name}: the budget {names} counts joules, which real engines do not tell of a "
             "call: start with --emulate, or give tokens or usd"
         )
-    for service in factory.services:
-        if service.prefill:
-            raise InputError(
-                f"{service.name}: the joules of a call are not bounded over prefill and decode pools: give tokens or usd"
-            )
     made = plant(factory)
-    workers = {plan.name: {made.cell.workers[w] for w in plan.workers} for plan in made.cell.services}
+    workers = {
+        plan.name: {made.cell.workers[w] for w in (*plan.workers, *plan.prefill, *plan.decode)}
+        for plan in made.cell.services
+    }
     return {name: ServiceJoules(made.models[m] for m in sorted(models)) for name, models in workers.items()}
 
 
