@@ -208,16 +208,12 @@ def _model(name: str, served: Served) -> dict[str, object]:
 
 
 def _upstream_lines(served: Served) -> dict[str, list[str]]:
-    labelled = [
-        (router, i, metrics.upstream_labels(served.name, number, router.upstreams[i].role or ""))
-        for router in served.routers
-        for number, i in enumerate(router.positions)
-    ]
+    labelled = [(place, served.labels(number)) for number, place in enumerate(served.places)]
     return {
         "tokenworks_upstream_up": [
-            f"tokenworks_upstream_up{at} {int(router.breakers[i].closed)}" for router, i, at in labelled
+            f"tokenworks_upstream_up{at} {int(router.breakers[i].closed)}" for (router, i), at in labelled
         ],
         "tokenworks_upstream_outstanding": [
-            f"tokenworks_upstream_outstanding{at} {router.outstanding[i]}" for router, i, at in labelled
+            f"tokenworks_upstream_outstanding{at} {router.outstanding[i]}" for (router, i), at in labelled
         ],
     }

@@ -113,7 +113,7 @@ def page(parts: list[dict[str, list[str]]], more: Mapping[str, tuple[str, str]] 
 
 
 def upstream_labels(service: str, number: int, pool: str = "") -> str:
-    """``number``: its place in the list of the file, among those of its ``pool`` where the service has some."""
+    """``number``: its place in the list of the file; where the service has pools, prefill upstreams are counted first."""
     of_pool = f',pool="{pool}"' if pool else ""
     return f'{{service="{escaped(service)}",upstream="{number}"{of_pool}}}'
 

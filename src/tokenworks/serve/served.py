@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tokenworks.serve.fair_queue import FairQueue
 from tokenworks.serve.hedging import Hedging
-from tokenworks.serve.metrics import ServiceMetrics
+from tokenworks.serve.metrics import ServiceMetrics, upstream_labels
 from tokenworks.serve.routing import Router
+from tokenworks.serve.upstream import Upstream
+
+
+class Place(NamedTuple):
+    """Of one upstream."""
+
+    router: Router
+    position: int
+
+    @property
+    def upstream(self) -> Upstream:
+        return self.router.upstreams[self.position]
+
+    def drain(self, drained: bool) -> None:
+        self.router.drain(self.position, drained)
 
 
 @dataclass
@@ -36,3 +52,13 @@ class Served:
     def routers(self) -> tuple[Router, ...]:
         """Of all its upstreams."""
         return (self.router,) if self.prefill is None else (self.prefill, self.router)
+
+    @property
+    def places(self) -> list[Place]:
+        """Of all upstreams, by the numbers that metrics and the admin API have for them: as the file lists them, those of a
+        prefill pool before those of its decode pool."""
+        return [Place(router, i) for router in self.routers for i in router.positions]
+
+    def labels(self, number: int) -> str:
+        """Of an upstream in metrics."""
+        return upstream_labels(self.name, number, self.places[number].upstream.role or "")

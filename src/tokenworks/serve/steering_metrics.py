@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tokenworks.serve.engine_page import EngineState
-from tokenworks.serve.metrics import escaped, upstream_labels
+from tokenworks.serve.metrics import escaped
 from tokenworks.serve.served import Served
 
 HELP = {
@@ -28,14 +28,13 @@ def steering_lines(served: Served) -> dict[str, list[str]]:
         lines["tokenworks_hedges_total"] = [
             f'tokenworks_hedges_total{{service="{name}",outcome="{kind}"}} {count}' for kind, count in counts.items()
         ]
-    for router in served.routers:
-        for number, i in enumerate(router.positions):
-            state = router.engines[i]
-            if state is None:
-                continue
-            at = upstream_labels(served.name, number, router.upstreams[i].role or "")
-            for kind, value in _said(router.elsewhere[i], state).items():
-                lines.setdefault(f"tokenworks_upstream_{kind}", []).append(f"tokenworks_upstream_{kind}{at} {value}")
+    for number, (router, i) in enumerate(served.places):
+        state = router.engines[i]
+        if state is None:
+            continue
+        at = served.labels(number)
+        for kind, value in _said(router.elsewhere[i], state).items():
+            lines.setdefault(f"tokenworks_upstream_{kind}", []).append(f"tokenworks_upstream_{kind}{at} {value}")
     return lines
 
 

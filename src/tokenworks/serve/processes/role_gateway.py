@@ -31,7 +31,7 @@ async def be_gateway(settings: GatewaySettings, orders: Orders) -> int:
     factory = _factory(settings.factory)
     services = services_of(factory, _upstreams(settings, factory))
     for name, upstream in settings.drained:
-        next(s for s in services if s.name == name).router.drain(upstream, True)
+        next(s for s in services if s.name == name).places[upstream].drain(True)
     factories: asyncio.Queue[Factory] = asyncio.Queue()
     board = Board(Path(settings.folder), settings.place, settings.places)
     fellows = Fellows(board)
