@@ -3,13 +3,18 @@
 import asyncio
 import json
 
+import numpy as np
 import pytest
 from live_gateway import CHUNK, DONE, USAGE_CHUNK, Engine, run
 from pool_front import ASK, PARAMS, asked_of, failing, handing, pool_front
 from test_one_life import until
 
 from tokenworks.api import load
+from tokenworks.control.routing import choose
+from tokenworks.control.tournament import rebuild, tree_for
 from tokenworks.errors import SpecError
+from tokenworks.serve.routing import session_number
+from tokenworks.spec.factory import ROUTING
 
 ASKED_FIRST = {
     "do_remote_decode": True, "do_remote_prefill": False, "remote_engine_id": None, "remote_block_ids": None,
@@ -220,6 +225,63 @@ def test_each_pool_has_the_policy_for_itself(tmp_path):
     run(case())
     assert [[b["seed"] for b in asked_of(e)] for e in prefills] == [[0, 3], [1, 4], [2, 5]]
     assert [[b["seed"] for b in asked_of(e)] for e in decodes] == [[0, 2, 4], [1, 3, 5]]
+
+
+@pytest.mark.parametrize("policy", ["random", "power-of-two", "session", "least-loaded", "kv-aware"])
+def test_one_call_after_the_other_goes_where_the_policy_says(tmp_path, policy):
+    """The policy's own function, once for each pool: the same number of the call, the loads of an idle pool."""
+    prefills, decodes = [handing() for _ in range(3)], [Engine() for _ in range(2)]
+
+    async def case():
+        async with pool_front(tmp_path, prefills, decodes, routing=policy) as gate:
+            for k in range(8):
+                await gate.post({**ASK, "seed": k, "user": f"u{k}"})
+
+    run(case())
+    code, seed = ROUTING.index(policy), load("laptop").run.seed
+    for engines in (prefills, decodes):
+        found = {b["seed"]: n for n, e in enumerate(engines) for b in asked_of(e)}
+        loads = np.zeros(len(engines), np.int64)
+        tree = tree_for(len(engines))
+        rebuild(tree, loads)
+        for k in range(8):
+            expected = choose(code, loads, tree, k, seed, k, session_number(f"u{k}"))
+            assert found[k] == (0 if policy == "kv-aware" else expected), (k, engines is decodes)  # no block is cached
+
+
+def test_a_budget_holds_one_bound_for_both_legs(tmp_path):
+    prefill, decode = handing(), Engine()
+    bounds = [{"service": "chat", "template_tokens": 64, "context_tokens": 4096}]
+    budgets = [{"name": "b", "tokens": 1000, "per": "tenant"}]
+
+    async def case():
+        async with pool_front(tmp_path, [prefill], [decode], budgets=budgets, bounds=bounds) as gate:
+            answers = [await gate.post({**ASK, "max_tokens": 5000}) for _ in range(3)]
+            return answers, [r["output_visible"] for r in await gate.events(3)]
+
+    answers, made = run(case())
+    assert [a[0] for a in answers] == [200] * 3
+    assert made == [3, 3, 3]
+    assert [b["max_tokens"] for b in asked_of(prefill)] == [1, 1, 1]
+    granted = [int(a[1]["x-tokenworks-max-tokens"]) for a in answers]
+    assert [b["max_tokens"] for b in asked_of(decode)] == granted
+    assert granted == [granted[0], granted[0] - 14, granted[0] - 28]  # what the event says, and nothing for the prefill
+
+
+def test_a_drained_prefill_upstream_gets_no_calls_and_each_has_a_number(tmp_path):
+    prefills, decode = [handing(), handing()], Engine()
+
+    async def case():
+        async with pool_front(tmp_path, prefills, [decode]) as gate:
+            gate.served[0].places[0].drain(True)
+            for _ in range(3):
+                await gate.post(ASK)
+            return (await gate.get("/v1/metrics"))[2].decode()
+
+    page = run(case())
+    assert [len(e.asked) for e in prefills] == [0, 3]
+    for number, pool in enumerate(("prefill", "prefill", "decode")):
+        assert f'tokenworks_upstream_outstanding{{service="chat",upstream="{number}",pool="{pool}"}} 0' in page
 
 
 # ---------------------------------------------------------------------- SGLang: both at once
