@@ -10,20 +10,20 @@ from tokenworks.ledger import Ledger
 from tokenworks.serve.building import services_of, upstreams_of
 from tokenworks.serve.start import gateway
 
-POOLS = {
-    "systems.box.count": 8,
-    "services.chat.workers": None,
-    "services.chat.prefill": {"workers": 2},
-    "services.chat.decode": {"workers": 2},
-}
+MODEL = {"model": "llama-3.1-8b", "precision": "fp8", "engine": "vllm"}
+CHAT = {"name": "chat", **MODEL, "prefill": {"workers": 2}, "decode": {"workers": 2}}
+PLAIN = {"name": "plain", **MODEL, "workers": 1}
+POOLS = {"systems.box.count": 8, "services": [CHAT]}
 PARAMS = {"do_remote_prefill": True, "do_remote_decode": False, "remote_engine_id": "e1", "remote_block_ids": [[1, 2]]}
 ASK = {"model": "chat", "messages": [{"role": "user", "content": "hi"}]}
 
 
 @asynccontextmanager
-async def pool_front(tmp_path, prefills, decodes, handover="vllm", routing="round-robin", upstream=None, **serve):
-    """``upstream``: more of each."""
-    async with several([*prefills, *decodes]) as ports:
+async def pool_front(
+    tmp_path, prefills, decodes, handover="vllm", routing="round-robin", upstream=None, beside=None, **serve
+):
+    """``upstream``: more of each. ``beside``: an engine of another service, `plain`, without pools."""
+    async with several([*prefills, *decodes, *([beside] if beside else [])]) as ports:
         roles = ["prefill"] * len(prefills) + ["decode"] * len(decodes)
         rows = [
             {
@@ -33,10 +33,22 @@ async def pool_front(tmp_path, prefills, decodes, handover="vllm", routing="roun
                 "handover": handover,
                 **(upstream or {}),
             }
-            for port, role in zip(ports, roles, strict=True)
+            for port, role in zip(ports, roles, strict=False)
+        ]
+        if beside:
+            rows.append({"service": "plain", "url": f"http://127.0.0.1:{ports[-1]}", "model": "small"})
+        services = [{**CHAT, "routing": routing}, *([PLAIN] if beside else [])]
+        work = [
+            {
+                "service": s["name"],
+                "arrivals": {"kind": "poisson", "rate": 1},
+                "input": {"mean": 9},
+                "output": {"mean": 9},
+            }
+            for s in services
         ]
         factory = load("laptop").replace_all(
-            {**POOLS, "services.chat.routing": routing, "serve": {"upstreams": rows, "drain": "200 ms", **serve}}
+            {**POOLS, "services": services, "workload": work, "serve": {"upstreams": rows, "drain": "200 ms", **serve}}
         )
         with Ledger.open(tmp_path / "ledger.db") as ledger:
             async with gateway(

@@ -137,20 +137,32 @@ def test_what_the_prefill_engine_says_of_a_bad_call_is_said_to_the_caller(tmp_pa
     assert decode.asked == []
 
 
-def test_no_decode_engine_no_answer_and_what_was_read_is_metered(tmp_path):
-    prefill, decode = handing(), Engine()
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_no_decode_engine_no_answer_and_what_was_read_is_metered(tmp_path, when):
+    prefill, decode, gates = handing(), Engine(), []
+    hands = prefill.script
+
+    def script(request, connection):
+        gates[0].served[0].router.drain(0, True)
+        hands(request, connection)
+
+    prefill.script = script
 
     async def case():
         async with pool_front(tmp_path, [prefill], [decode]) as gate:
-            gate.served[0].router.drain(0, True)
+            gates.append(gate)
+            gate.served[0].router.drain(0, when == "before")
             answer = await gate.post(ASK)
-            return answer, await gate.events(1), gate.served[0].prefill.outstanding
+            await asyncio.sleep(0.1)
+            return answer, gate.ledger.usage_table().to_pylist(), [r.outstanding for r in gate.served[0].routers]
 
-    (status, _, text), (event,), outstanding = run(case())
+    (status, _, text), events, outstanding = run(case())
     assert status == 503
     assert json.loads(text)["error"]["code"] == "no_upstream"
-    assert (event["usage_status"], event["input_fresh"]) != ("final", None)
-    assert outstanding == [0]
+    assert len(prefill.asked) == len(events) == (when == "meanwhile")
+    assert all((e["failed"], e["input_fresh"]) == (True, 11) for e in events)
+    assert decode.asked == []
+    assert outstanding == [[0], [0]]
 
 
 @pytest.mark.parametrize("how", ["the caller leaves", "a deadline"])
@@ -282,6 +294,24 @@ def test_a_drained_prefill_upstream_gets_no_calls_and_each_has_a_number(tmp_path
     assert [len(e.asked) for e in prefills] == [0, 3]
     for number, pool in enumerate(("prefill", "prefill", "decode")):
         assert f'tokenworks_upstream_outstanding{{service="chat",upstream="{number}",pool="{pool}"}} 0' in page
+
+
+def test_a_fallback_answers_where_no_decode_engine_is_well(tmp_path):
+    """The service that stands in has no pools, so no handover is said to it."""
+    prefill, decode, other = handing(), Engine(), Engine()
+
+    async def case():
+        async with pool_front(tmp_path, [prefill], [decode], beside=other, fallbacks={"chat": ["plain"]}) as gate:
+            gate.served[0].router.drain(0, True)
+            before = await gate.post(ASK)
+            gate.served[0].router.drain(0, False)
+            decode.script = lambda request, connection: connection.respond(503, b"{}")
+            return before, await gate.post(ASK)
+
+    answers = run(case())
+    assert [(a[0], a[1]["x-tokenworks-service"]) for a in answers] == [(200, "plain")] * 2
+    assert asked_of(other) == [{**ASK, "model": "small"}] * 2
+    assert (len(prefill.asked), len(decode.asked)) == (1, 1)
 
 
 # ---------------------------------------------------------------------- SGLang: both at once

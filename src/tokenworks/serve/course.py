@@ -91,6 +91,11 @@ class Course:
 
     def _take(self, served: Served, now_s: float, tried: Sequence[int], begun: bool = False) -> int:
         router = served.prefill or served.router
+        if served.prefill is not None and not served.router.has_other(
+            self._lost if served is self.served else (), now_s
+        ):
+            said = f"{served.name}: no decode upstream answers at present"
+            raise Refused(503, "no_upstream", said, retry_after_s=1.0)
         if router.reads_prompts and self._prompt is None:
             self._prompt = Prompt.of(self._question.said)
         return router.take(self._session, now_s, tried, self._prompt, begun)

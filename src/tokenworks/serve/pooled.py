@@ -50,11 +50,16 @@ class PooledRelay(Relay):
         try:
             seat = course.hand_over(self._loop.time())
         except Refused as refused:
-            self._end_without(refused)
+            self._without_decode(refused)
             return
         self._beside = Beside(self, seat)
         self._beside.ask(prefill, payload)
         super()._ask(False)
+
+    def _without_decode(self, refused: Refused) -> None:
+        """No decode upstream is well: a service that stands in may do it all."""
+        if self._started or not self._another():
+            self._end_without(refused)
 
     # ------------------------------------------------------------------ the prefill upstream's answer, where it comes first
 
@@ -81,7 +86,7 @@ class PooledRelay(Relay):
             seat = course.hand_over(self._loop.time())
         except Refused as refused:
             self._tally.write(question.way.told(body), failed=True)
-            self._end_without(refused)
+            self._without_decode(refused)
             return
         seat.filled()
         seat.leave()
