@@ -55,7 +55,7 @@ class Intake:
         course = Course(served, question, self._session, standby)
         meter = self._meter if question.dialect.metered else UNMETERED
         tally = Tally(self._attempt, meter, served.metrics, question.request.arrived_s, grant)
-        pooled = served.prefill is not None or any(s.prefill is not None for s in standby)
+        pooled = served.prefill is not None or (standby and any(s.prefill is not None for s in standby))
         kind = PooledRelay if pooled else Relay
         kind(course, question, tally, self._connection, self._loop).start(question.request.headers)
 
