@@ -86,7 +86,8 @@ def test_what_engines_say_of_themselves_is_nobodys_sum_and_not_kept_for_the_dead
 
 
 def test_gateway_processes_look_at_the_pages_of_emulated_workers():
-    engines = {"chat": ["http://127.0.0.1:9/0", "http://127.0.0.1:9/1"]}
+    engines = {"chat": [("http://127.0.0.1:9/0", None), ("http://127.0.0.1:9/1", "decode")]}
     settings = GatewaySettings(FactoryText("", ""), 0, 1, 0, "", None, "", None, ("", ""), None, None, [], engines)
     found = _upstreams(settings, None)["chat"]
     assert [u.metrics for u in found] == ["http://127.0.0.1:9/0/metrics", "http://127.0.0.1:9/1/metrics"]
+    assert [u.role for u in found] == [None, "decode"]

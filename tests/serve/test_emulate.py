@@ -9,7 +9,7 @@ from live_gateway import CHAT, call, run
 from random_cases import random_model
 
 from tokenworks.api import load
-from tokenworks.errors import InputError, UnsupportedError
+from tokenworks.errors import InputError
 from tokenworks.events.requests import Requests
 from tokenworks.serve.emulate import start as emulate_start
 from tokenworks.serve.emulate.pace import most_tokens_s, require_pace
@@ -208,12 +208,3 @@ def test_the_most_that_workers_make_is_that_of_their_step_tables():
     rates = [n * model.ranks * model.tokens_per_step / step(n) for n in range(1, model.max_seqs + 1)]
     assert most_tokens_s([model], [0, 0, 0], 0) == pytest.approx(3 * max(rates))
     assert most_tokens_s([model], [0, 0, 0], 2) == pytest.approx(min(3 * max(rates), 2 * rates[0]))
-
-
-def test_pools_are_refused_rather_than_emulated_as_something_else(fast_machine):
-    async def case():
-        async with emulated(load("disaggregated"), 1.0, 1):
-            pass
-
-    with pytest.raises(UnsupportedError, match="prefill and decode pools"):
-        run(case())

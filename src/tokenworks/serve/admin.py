@@ -16,7 +16,6 @@ from tokenworks.serve.audit import beside, record
 from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.keys import Key, KeyRing
-from tokenworks.serve.metrics import upstream_labels
 from tokenworks.serve.served import Served
 from tokenworks.spec.factory import Factory
 
@@ -68,7 +67,7 @@ class Admin:
         parts = request.path.removeprefix(PREFIX).split(b"/")
         if parts == [b"upstreams"]:
             self._needs(request, b"GET")
-            rows = [self._upstream(s, n) for s in front.services for n in range(len(s.router.positions))]
+            rows = [self._upstream(s, n) for s in front.services for n in range(len(s.places))]
             _respond(connection, {"upstreams": rows})
         elif parts == [b"keys"]:
             self._needs(request, b"GET")
@@ -90,7 +89,7 @@ class Admin:
         try:
             record(
                 self._audit, f"key:{key.id} of {key.tenant}", action, f"{served.name}/{n}",
-                url=served.router.listed[n].url,
+                url=served.places[n].upstream.url,
             )  # fmt: skip
         except InputError as error:
             raise Refused(503, "not_audited", f"nothing was changed: {error}") from None
@@ -104,15 +103,14 @@ class Admin:
         if self._processes:
             self._processes.drain(served, n, drained, then)
         else:
-            served.router.drain(served.router.positions[n], drained)
+            served.places[n].drain(drained)
             then("")
 
     def _upstream(self, served: Served, n: int) -> dict[str, object]:
-        router = served.router
-        i = router.positions[n]
+        router, i = served.places[n]
         up, outstanding = router.breakers[i].closed and router.up[i], router.outstanding[i]
         if self._processes:
-            labels = upstream_labels(served.name, n)
+            labels = served.labels(n)
             up = bool(self._processes.gauge("tokenworks_upstream_up", labels))
             outstanding = self._processes.gauge("tokenworks_upstream_outstanding", labels)
         return {
@@ -128,7 +126,7 @@ def _found(front: Front, service: bytes, upstream: bytes) -> tuple[Served, int]:
     name = unquote_to_bytes(service).decode("utf-8", "replace")
     served = next((s for s in front.services if s.name == name), None)
     n = int(upstream) if upstream.isdigit() and len(upstream) <= 6 else -1
-    if served is None or n not in range(len(served.router.positions)):
+    if served is None or n not in range(len(served.places)):
         raise Refused(404, "not_found", "there is no such upstream; see /admin/upstreams")
     return served, n
 

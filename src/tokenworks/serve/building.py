@@ -22,6 +22,7 @@ from tokenworks.serve.upstream import API_KEY, BEARER, Credential, Upstream
 from tokenworks.spec import serving as spec
 from tokenworks.spec.factory import ROUTING, Factory, Service
 from tokenworks.spec.fleet import replicas_of
+from tokenworks.spec.pool_checks import ROLES, handover_of
 from tokenworks.spec.serving import Serving
 
 
@@ -34,14 +35,15 @@ def upstreams_of(factory: Factory) -> dict[str, list[Upstream]]:
     rules = factory.serve
     patience = Patience(rules.connect_s, rules.first_byte_s, rules.silence_s)
     found: dict[str, list[Upstream]] = {s.name: [] for s in factory.services}
+    services = {s.name: s for s in factory.services}
     for one in rules.upstreams:
         made = Upstream(
             one.url, model=one.model, credential=_credential(one), most=one.max_requests,
             continuous_usage=one.continuous_usage, speaks=one.speaks, continues=one.continues, kv_tokens=one.kv_tokens,
-            metrics=one.metrics, kv_events=one.kv_events, patience=patience,
+            metrics=one.metrics, kv_events=one.kv_events, patience=patience, role=one.role,
+            handover=handover_of(services[one.service], one), bootstrap_port=one.bootstrap_port,
         )  # fmt: skip
         found[one.service].append(made)
-    services = {s.name: s for s in factory.services}
     for fleet in rules.fleets:
         if fleet.processes:
             first, model, count = fleet.processes.port, fleet.processes.model, replicas_of(services[fleet.service])
@@ -63,10 +65,11 @@ def services_of(factory: Factory, upstreams: Mapping[str, Sequence[Upstream]]) -
     for service in factory.services:
         mine = upstreams.get(service.name, ())
         if mine:
-            router = _router(service, mine, factory.run.seed, breaker)
+            router, prefill = _routers(service, mine, factory.run.seed, breaker)
             speaks = frozenset.intersection(*(upstream.speaks for upstream in mine))
             keyed = any(upstream.keyed for upstream in mine)
             served.append(Served(service.name, service.model, router, rules.retries, now, speaks, keyed))
+            served[-1].prefill = prefill
             _equip(served[-1], rules)
     if not served:
         raise InputError(
@@ -83,8 +86,9 @@ def _equip(served: Served, rules: Serving) -> None:
     """With what is switched on for all services."""
     if rules.queue:
         served.queue = FairQueue(served.name, QueueRules(rules.queue.most, rules.queue.longest_s, rules.queue.weights))
-        served.router.freed = served.queue.freed
-    if rules.hedge:
+        for router in served.routers:
+            router.freed = served.queue.freed
+    if rules.hedge and served.prefill is None:  # a second prefill would be the dearest part of the call twice
         served.hedging = Hedging(HedgeRules(rules.hedge.share, rules.hedge.quantile))
 
 
@@ -100,6 +104,17 @@ def splits_of(factory: Factory, services: Sequence[Served]) -> dict[str, Split]:
     return found
 
 
+def _routers(
+    service: Service, upstreams: Sequence[Upstream], seed: int, rules: BreakerRules
+) -> tuple[Router, Router | None]:
+    """Of those that answer, and of those that read prompts for them. Each pool has the policy for itself, as in the twin."""
+    if not service.prefill:
+        return _router(service, upstreams, seed, rules), None
+    pools = {role: [u for u in upstreams if u.role == role] for role in ROLES}
+    decoding = service.model_copy(update={"kv_weight": 0.0})  # caches of prompts are at the prefill pool
+    return _router(decoding, pools["decode"], seed, rules), _router(service, pools["prefill"], seed, rules)
+
+
 def _router(service: Service, upstreams: Sequence[Upstream], seed: int, rules: BreakerRules) -> Router:
     policy = ROUTING.index(service.routing)
     if policy == KV_AWARE and len(upstreams) > 1:
@@ -110,6 +125,6 @@ def _router(service: Service, upstreams: Sequence[Upstream], seed: int, rules: B
 def open_upstreams(services: Sequence[Served], sweep: Sweep, loop: asyncio.AbstractEventLoop) -> None:
     """Those that are not open yet."""
     for served in services:
-        for upstream in served.router.listed:
+        for upstream in (u for router in served.routers for u in router.listed):
             if not upstream.opened:
                 upstream.open(sweep, loop)

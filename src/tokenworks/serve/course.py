@@ -4,21 +4,42 @@ stand in for it."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.prompt import Prompt
 from tokenworks.serve.question import Question
-from tokenworks.serve.routing import NO_SESSION, session_number
+from tokenworks.serve.routing import NO_SESSION, Router, session_number
 from tokenworks.serve.served import Served
 from tokenworks.serve.upstream import Upstream
 
 
+class Seat(NamedTuple):
+    """An upstream that works on the prompt of a call while another one is asked for its answer."""
+
+    router: Router
+    position: int
+    prompt: Prompt | None
+
+    def leave(self) -> None:
+        self.router.release(self.position, self.prompt)
+
+    def filled(self) -> None:
+        """It has read the prompt."""
+        self.router.well(self.position)
+        if self.prompt is not None:
+            self.router.prefilled(self.position, self.prompt)
+
+
 class Course:
-    """Of one call. ``position``: of the upstream among its service's; ``open``: while it works on the call."""
+    """Of one call. ``router``: of the pool that it is at; ``position``: of the upstream among the pool's; ``open``: while it works
+    on the call."""
 
     __slots__ = (
         "_asked",
         "_attempts",
+        "_filler",
+        "_lost",
         "_prompt",
         "_question",
         "_session",
@@ -26,6 +47,7 @@ class Course:
         "_tried",
         "open",
         "position",
+        "router",
         "served",
     )
 
@@ -35,12 +57,20 @@ class Course:
         self._question, self._session = question, session_number(session) if session else NO_SESSION
         self._prompt: Prompt | None = None
         self._tried: list[int] = []
+        self._lost: list[int] = []  # decode upstreams that have failed the call
+        self._filler: list[int] = []  # prefill upstreams that were tried for the present leg, the last one included
         self._attempts = 0
+        self.router = served.prefill or served.router
         self.position, self.open = -1, False
 
     @property
     def upstream(self) -> Upstream:
-        return self.served.router.upstreams[self.position]
+        return self.router.upstreams[self.position]
+
+    @property
+    def fills(self) -> bool:
+        """Whether it is at a pool that reads prompts and answers nothing."""
+        return self.router is self.served.prefill
 
     def name_at(self, upstream: Upstream) -> str | None:
         """The upstream's name of the model; a service that stands in does not know the name that the caller wrote."""
@@ -60,7 +90,12 @@ class Course:
                 raise
 
     def _take(self, served: Served, now_s: float, tried: Sequence[int], begun: bool = False) -> int:
-        router = served.router
+        router = served.prefill or served.router
+        if served.prefill is not None and not served.router.has_other(
+            self._lost if served is self.served else (), now_s
+        ):
+            said = f"{served.name}: no decode upstream answers at present"
+            raise Refused(503, "no_upstream", said, retry_after_s=1.0)
         if router.reads_prompts and self._prompt is None:
             self._prompt = Prompt.of(self._question.said)
         return router.take(self._session, now_s, tried, self._prompt, begun)
@@ -68,6 +103,7 @@ class Course:
     def _go(self, served: Served, position: int, tried: list[int]) -> None:
         self._attempts = self._attempts + 1 if served is self.served else 1
         self.served, self.position, self.open, self._tried = served, position, True, tried
+        self.router = served.prefill or served.router
 
     def another(self, now_s: float) -> bool:
         """On to another upstream, where there is one and patience for it, or to a service that stands in. Otherwise nothing
@@ -77,16 +113,47 @@ class Course:
         return self._stand_in(now_s)
 
     def _on(self, tried: list[int], now_s: float, begun: bool = False) -> bool:
-        router = self.served.router
+        router = self.router
         barred = [i for i, u in enumerate(router.upstreams) if not u.continues] if begun else []
         if not router.has_other([*tried, *barred], now_s if begun else None):
             return False
+        anew = self.served.prefill is not None and not self.fills
         try:
-            chosen = self._take(self.served, now_s, [*tried, *barred], begun)
+            chosen = self._take(self.served, now_s, () if anew else [*tried, *barred], begun)
         except Refused:
             return False
         self.leave()
-        self._go(self.served, chosen, tried)
+        if anew:  # what one decode upstream has fetched no other one can fetch: the prompt is read again
+            self._lost = [*tried, *barred]
+        self._go(self.served, chosen, [] if anew else tried)
+        return True
+
+    # ------------------------------------------------------------------ from a prefill pool to a decode pool
+
+    def hand_over(self, now_s: float) -> Seat:
+        """On to a decode upstream, full or not: whose prompt is read is not turned away. Returns the prefill upstream, which is
+        still taken. Raises Refused, the prefill upstream left, where no decode upstream is well."""
+        router, seat = self.served.router, Seat(self.router, self.position, self._prompt)
+        try:
+            chosen = router.take(self._session, now_s, self._lost, self._prompt, begun=True)
+        except Refused:
+            self.leave()
+            raise
+        self._filler = [*self._tried, self.position]
+        self.router, self.position, self._tried = router, chosen, self._lost
+        return seat
+
+    def refill(self, now_s: float) -> bool:
+        """Back to another prefill upstream, where there is one and patience for it; the decode upstream is no worse for it."""
+        prefill = self.served.prefill
+        if prefill is None or self._attempts > self.served.retries or not prefill.has_other(self._filler, None):
+            return False
+        try:
+            chosen = self._take(self.served, now_s, self._filler)
+        except Refused:
+            return False
+        self.leave()
+        self._go(self.served, chosen, self._filler)
         return True
 
     def _stand_in(self, now_s: float) -> bool:
@@ -99,6 +166,7 @@ class Course:
                 continue
             self._question.turn(*words)
             self.leave()
+            self._lost = []
             self._go(served, chosen, [])
             return True
         return False
@@ -112,7 +180,7 @@ class Course:
         """The upstream is done with it, one way or the other."""
         if self.open:
             self.open = False
-            self.served.router.release(self.position, self._prompt)
+            self.router.release(self.position, self._prompt)
 
     def move(self, position: int) -> None:
         """To an upstream that has been taken already."""
@@ -122,6 +190,8 @@ class Course:
     def beside(self, now_s: float) -> int | None:
         """A second upstream to ask beside the present one; None where there is none."""
         tried = [*self._tried, self.position]
+        if self.served.prefill is not None:
+            return None
         if not self.served.router.has_other(tried, None):
             return None
         try:
@@ -136,16 +206,16 @@ class Course:
     # ------------------------------------------------------------------ what the upstream has shown
 
     def well(self) -> None:
-        self.served.router.well(self.position)
+        self.router.well(self.position)
 
     def failed(self, now_s: float) -> None:
-        self.served.router.failed(self.position, now_s)
+        self.router.failed(self.position, now_s)
 
     def undecided(self) -> None:
         if self.open:
-            self.served.router.undecided(self.position)
+            self.router.undecided(self.position)
 
     def prefilled(self) -> None:
         """The upstream has read the prompt."""
         if self._prompt is not None:
-            self.served.router.prefilled(self.position, self._prompt)
+            self.router.prefilled(self.position, self._prompt)

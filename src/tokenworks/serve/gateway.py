@@ -160,7 +160,7 @@ class Gateway:
 
     def _ready(self, request: Request, connection: ServerConnection) -> None:
         """Ready where each service has an upstream that is believed to be well."""
-        lacking = [s.name for s in self.services if not s.router.able]
+        lacking = [s.name for s in self.services if not all(router.able for router in s.routers)]
         if self.draining or lacking:
             why = "draining" if self.draining else "services without an upstream"
             body = {"object": "health.response", "message": f"not ready: {why}"}
@@ -208,13 +208,12 @@ def _model(name: str, served: Served) -> dict[str, object]:
 
 
 def _upstream_lines(served: Served) -> dict[str, list[str]]:
-    router = served.router
-    label = {i: metrics.upstream_labels(served.name, number) for number, i in enumerate(router.positions)}
+    labelled = [(place, served.labels(number)) for number, place in enumerate(served.places)]
     return {
         "tokenworks_upstream_up": [
-            f"tokenworks_upstream_up{at} {int(router.breakers[i].closed)}" for i, at in label.items()
+            f"tokenworks_upstream_up{at} {int(router.breakers[i].closed)}" for (router, i), at in labelled
         ],
         "tokenworks_upstream_outstanding": [
-            f"tokenworks_upstream_outstanding{at} {router.outstanding[i]}" for i, at in label.items()
+            f"tokenworks_upstream_outstanding{at} {router.outstanding[i]}" for (router, i), at in labelled
         ],
     }

@@ -13,6 +13,7 @@ from tokenworks.serve.limits.admission import Limits
 from tokenworks.serve.limits.grant import Grant
 from tokenworks.serve.limits.waiting import Call
 from tokenworks.serve.metering import UNMETERED, Attempt, Meter
+from tokenworks.serve.pooled import PooledRelay
 from tokenworks.serve.question import Question
 from tokenworks.serve.relay import Relay
 from tokenworks.serve.served import Served
@@ -54,7 +55,9 @@ class Intake:
         course = Course(served, question, self._session, standby)
         meter = self._meter if question.dialect.metered else UNMETERED
         tally = Tally(self._attempt, meter, served.metrics, question.request.arrived_s, grant)
-        Relay(course, question, tally, self._connection, self._loop).start(question.request.headers)
+        pooled = served.prefill is not None or (standby and any(s.prefill is not None for s in standby))
+        kind = PooledRelay if pooled else Relay
+        kind(course, question, tally, self._connection, self._loop).start(question.request.headers)
 
     def _refuse(self, refused: Refused) -> None:
         self._served.metrics.answered(refused.status)

@@ -17,7 +17,7 @@ LOOK_S = 0.5  # ZeroMQ tells of new messages only at the edge: one that was miss
 def _places(services: Sequence[Served]) -> list[tuple[PrefixRouter, int, str]]:
     return [
         (router, i, endpoint)
-        for router in (served.router for served in services)
+        for router in (router for served in services for router in served.routers)
         if isinstance(router, PrefixRouter)
         for i in router.positions
         if (endpoint := router.upstreams[i].kv_events)

@@ -102,10 +102,11 @@ class Lookout:
     def __init__(self, services: Sequence[Served], interval_s: float):
         self._interval_s = interval_s
         self.looks = [
-            Look(served.router, i, url)
+            Look(router, i, url)
             for served in services
-            for i in served.router.positions
-            if (url := served.router.upstreams[i].metrics)
+            for router in served.routers
+            for i in router.positions
+            if (url := router.upstreams[i].metrics)
         ]
         self._timer: asyncio.TimerHandle | None = None
 

@@ -112,9 +112,10 @@ def page(parts: list[dict[str, list[str]]], more: Mapping[str, tuple[str, str]] 
     return ("\n".join(out) + "\n").encode()
 
 
-def upstream_labels(service: str, number: int) -> str:
-    """``number``: its place in the list of the file."""
-    return f'{{service="{escaped(service)}",upstream="{number}"}}'
+def upstream_labels(service: str, number: int, pool: str = "") -> str:
+    """``number``: its place in the list of the file; where the service has pools, prefill upstreams are counted first."""
+    of_pool = f',pool="{pool}"' if pool else ""
+    return f'{{service="{escaped(service)}",upstream="{number}"{of_pool}}}'
 
 
 def escaped(label: str) -> str:

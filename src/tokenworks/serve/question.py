@@ -5,6 +5,7 @@ from __future__ import annotations
 from tokenworks.serve.body.splice import Body, spliced
 from tokenworks.serve.dialects.dialect import Dialect
 from tokenworks.serve.dialects.way import Way
+from tokenworks.serve.handover import Handover, refuse_unfit
 from tokenworks.serve.http.request import Request
 from tokenworks.serve.served import Served
 from tokenworks.serve.telemetry.trace import Trace
@@ -15,22 +16,27 @@ LONGEST_PARENT = 100  # bytes of a traceparent; the standard's has 55
 
 class Question:
     """Of one call. ``way``: to the service that works on it; ``said``: the call in that service's words; ``asks``: what is sent.
-    ``trace``: None where the gateway has no spans of its own; the caller's `traceparent` then goes on as it came."""
+    ``handover``: between the pools of a service that has them. ``trace``: None where the gateway has no spans of its own; the
+    caller's `traceparent` then goes on as it came."""
 
-    __slots__ = ("_body", "_parent", "_trace", "asks", "dialect", "request", "said", "way")
+    __slots__ = ("_body", "_parent", "_trace", "asks", "dialect", "handover", "request", "said", "way")
 
     def __init__(self, dialect: Dialect, request: Request, body: Body, served: Served, trace: Trace | None = None):
         """Raises Refused for what no upstream of the service can be asked."""
         self.dialect, self.request, self._body = dialect, request, body
-        self.way, self.said = dialect.way(request, body, served)
+        self.way, self.said = self.put_to(served)
         self.asks = self.said
+        self.handover: Handover | None = None
         parent = request.headers.get(b"traceparent", b"")
         self._parent = parent if len(parent) < LONGEST_PARENT else b""
         self._trace = trace
 
     def put_to(self, served: Served) -> tuple[Way, Body]:
         """The words for a service that stands in. Raises Refused where it cannot be asked this."""
-        return self.dialect.way(self.request, self._body, served)
+        way, said = self.dialect.way(self.request, self._body, served)
+        if served.prefill is not None:
+            refuse_unfit(way, said)
+        return way, said
 
     def turn(self, way: Way, said: Body) -> None:
         """From here on the call is this."""
@@ -46,6 +52,8 @@ class Question:
         it; None: as the caller wrote it."""
         way = self.way
         text = spliced(self.asks, model, way.usage, upstream.continuous_usage)
+        if self.handover is not None:
+            text = self.handover.asked(text)
         parent = self._trace.line(attempt) if self._trace else self._parent
         trace = b"traceparent: %b\r\n" % parent if parent else b""
         return upstream.payload(way.path, text, b"%b%bX-Request-Id: %b\r\n" % (trace, way.head, attempt.encode()))

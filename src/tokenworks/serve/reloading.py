@@ -76,7 +76,7 @@ def take_over(
     for served, new in zip(services, fresh, strict=True):
         served.standby = tuple(by_name[one.name] for one in new.standby)
     for gone in known.values():
-        for upstream in gone.router.listed:
+        for upstream in (u for router in gone.routers for u in router.listed):
             upstream.retire()
     open_upstreams(services, upstream_sweep, asyncio.get_running_loop())
     outlook.turn_to(services, factory.serve.look_s)
@@ -113,6 +113,8 @@ def _fits(factory: Factory, fresh: list[Served], known: Mapping[str, Served], sa
     for new in fresh:
         if factory.serve.budgets and new.name in known and known[new.name].model != new.model:
             raise InputError(f"{new.name}: under a budget its model changes at a new start alone")
+        if new.name in known and (known[new.name].prefill is None) != (new.prefill is None):
+            raise InputError(f"{new.name}: between one pool and two only a new start changes")
         if new.name in known and type(known[new.name].router) is not type(new.router):
             raise InputError(f"{new.name}: between kv-aware and other routing only a new start changes")
 
@@ -125,9 +127,11 @@ def _renewed(served: Served | None, new: Served) -> Served:
     served.speaks, served.keyed = new.speaks, new.keyed
     if served.queue is None or new.queue is None:
         served.queue = new.queue  # who waits in a queue that is gone is still called when a place is free
-        served.router.freed = new.queue.freed if new.queue else served.router.freed
+        for router in served.routers:
+            router.freed = new.queue.freed if new.queue else router.freed
     else:
         served.queue.rules = new.queue.rules
-    for upstream in served.router.take_over(new.router):
-        upstream.retire()
+    for router, fresh in zip(served.routers, new.routers, strict=True):
+        for upstream in router.take_over(fresh):
+            upstream.retire()
     return served

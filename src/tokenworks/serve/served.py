@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tokenworks.serve.fair_queue import FairQueue
 from tokenworks.serve.fed import Fed
 from tokenworks.serve.hedging import Hedging
-from tokenworks.serve.metrics import ServiceMetrics
+from tokenworks.serve.metrics import ServiceMetrics, upstream_labels
 from tokenworks.serve.routing import Router
+from tokenworks.serve.upstream import Upstream
+
+
+class Place(NamedTuple):
+    """Of one upstream."""
+
+    router: Router
+    position: int
+
+    @property
+    def upstream(self) -> Upstream:
+        return self.router.upstreams[self.position]
+
+    def drain(self, drained: bool) -> None:
+        self.router.drain(self.position, drained)
 
 
 @dataclass
 class Served:
     """A service with its upstreams. ``model``: its catalogue id, under which its tokens are metered. ``standby``: services
     that stand in for it. ``queue``: where requests wait while its upstreams are full; None: they are refused. ``hedging``:
-    when a second upstream is asked beside the first; None: never. ``fed``: its replicas under a power budget."""
+    when a second upstream is asked beside the first; None: never. ``fed``: its replicas under a power budget. ``prefill``: the
+    pool that reads prompts, where ``router`` has the one that answers; None: its upstreams do both."""
 
     name: str
     model: str
@@ -31,3 +48,19 @@ class Served:
     queue: FairQueue | None = None
     hedging: Hedging | None = None
     fed: Fed = field(default_factory=Fed)
+    prefill: Router | None = None
+
+    @property
+    def routers(self) -> tuple[Router, ...]:
+        """Of all its upstreams."""
+        return (self.router,) if self.prefill is None else (self.prefill, self.router)
+
+    @property
+    def places(self) -> list[Place]:
+        """Of all upstreams, by the numbers that metrics and the admin API have for them: as the file lists them, those of a
+        prefill pool before those of its decode pool."""
+        return [Place(router, i) for router in self.routers for i in router.positions]
+
+    def labels(self, number: int) -> str:
+        """Of an upstream in metrics."""
+        return upstream_labels(self.name, number, self.places[number].upstream.role or "")

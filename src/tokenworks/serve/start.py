@@ -118,7 +118,7 @@ async def _open(
         listening.sweep.stop()
         upstream_sweep.stop()
         for served in app.services:
-            for upstream in served.router.upstreams:
+            for upstream in (u for router in served.routers for u in router.upstreams):
                 upstream.close()
         for task in beside:
             task.cancel()

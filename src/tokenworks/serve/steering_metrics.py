@@ -26,7 +26,7 @@ HELP = {
 
 
 def steering_lines(served: Served) -> dict[str, list[str]]:
-    name, router = escaped(served.name), served.router
+    name = escaped(served.name)
     lines: dict[str, list[str]] = {}
     if served.queue:
         lines["tokenworks_queue_length"] = [f'tokenworks_queue_length{{service="{name}"}} {served.queue.length}']
@@ -36,13 +36,13 @@ def steering_lines(served: Served) -> dict[str, list[str]]:
             f'tokenworks_hedges_total{{service="{name}",outcome="{kind}"}} {count}' for kind, count in counts.items()
         ]
     lines |= _fed_lines(name, served.fed)
-    for number, i in enumerate(router.positions):
+    for number, (router, i) in enumerate(served.places):
         state = router.engines[i]
         if state is None:
             continue
+        at = served.labels(number)
         for kind, value in _said(router.elsewhere[i], state).items():
-            line = f'tokenworks_upstream_{kind}{{service="{name}",upstream="{number}"}} {value}'
-            lines.setdefault(f"tokenworks_upstream_{kind}", []).append(line)
+            lines.setdefault(f"tokenworks_upstream_{kind}", []).append(f"tokenworks_upstream_{kind}{at} {value}")
     return lines
 
 

@@ -57,7 +57,8 @@ class Credential:
 
 class Upstream:
     """An engine, or a provider's API. ``continues``: it can go on with an answer that another one began; ``kv_tokens``: that
-    its KV cache holds; ``metrics``: its Prometheus page; ``kv_events``: where it publishes KV events."""
+    its KV cache holds; ``metrics``: its Prometheus page; ``kv_events``: where it publishes KV events. ``role``: prefill or
+    decode, of a service with pools, whose engines hand over KV caches by the protocol ``handover``."""
 
     def __init__(
         self,
@@ -73,17 +74,21 @@ class Upstream:
         metrics: str | None = None,
         kv_events: str | None = None,
         patience: Patience | None = None,
+        role: str | None = None,
+        handover: str = "vllm",
+        bootstrap_port: int = 8998,
     ):
         self.url, self.model, self.most, self.continuous_usage = url, model, most, continuous_usage
         self.speaks = speaks
         self.continues, self.kv_tokens = continues, kv_tokens
         self.metrics, self.kv_events = metrics, kv_events
+        self.role, self.handover, self.bootstrap_port = role, handover, bootstrap_port
         self._address = Address.of(url)
         self._patience = patience or Patience()
         self._credential = credential or Credential(None, None)
         self.identity = (
             url, model, continuous_usage, speaks, continues, kv_tokens, metrics, kv_events, self._patience,
-            self._credential.source,
+            self._credential.source, role, handover, bootstrap_port,
         )  # fmt: skip
         self.opened = False
 
@@ -92,6 +97,10 @@ class Upstream:
         self.pool = Pool(self._address, self._patience, sweep, loop)
         self._host = f" HTTP/1.1\r\nHost: {self._address.authority}\r\n".encode()
         self._base = f"POST {self._address.base}".encode()
+
+    @property
+    def host(self) -> str:
+        return self._address.host
 
     @property
     def keyed(self) -> bool:

@@ -20,6 +20,7 @@ RESTS_ON = {
     "services": ("systems",),
     "workload": (),
     "run": ("run", "site", "systems", "services", "workload"),
+    "serve": ("services", "serve"),
 }
 # An entry that is surely right, and what of the wrong one it keeps: what others name it by.
 PLAIN: dict[Any, dict[str, Any]] = {

@@ -12,6 +12,7 @@ from tokenworks.spec.address import Address
 from tokenworks.spec.fleet import FleetOf
 from tokenworks.spec.limits import Bound, Budget, Rate, limit_findings
 from tokenworks.spec.part import Name, Part
+from tokenworks.spec.pool_checks import pool_findings
 from tokenworks.spec.quantities import Bytes, Wait
 from tokenworks.spec.telemetry import Telemetry
 from tokenworks.spec.traffic import Hedging, Queue, Split
@@ -61,6 +62,16 @@ class Upstream(Part):
         (),
         description="APIs that it has besides chat completions, of /v1/responses and Anthropic's /v1/messages; calls of others "
         "are translated to chat completions",
+    )
+
+    role: Literal["prefill", "decode"] | None = Field(
+        None, description="its pool, of a service with prefill and decode workers; none: it does both"
+    )
+    handover: Literal["vllm", "sglang"] | None = Field(
+        None, description="how its pools hand over the KV cache of a prompt; none: as the service's engine does"
+    )
+    bootstrap_port: Annotated[int, Field(ge=1, le=65_535)] = Field(
+        8998, description="where decode engines meet it: SGLang's --disaggregation-bootstrap-port of a prefill engine"
     )
 
     @property
@@ -142,6 +153,7 @@ def serving_findings(factory: Factory) -> Iterator[tuple[tuple[Any, ...], str]]:
             yield ("serve", "aliases", alias), f"no service {service!r}; {known}"
         if alias in names:
             yield ("serve", "aliases", alias), "a service has this name already"
+    yield from pool_findings(factory)
     yield from _split_findings(factory, names)
     yield from _fallback_findings(factory, names)
 

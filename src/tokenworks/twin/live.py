@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +17,14 @@ from tokenworks.physics.worker_model import WorkerModel
 from tokenworks.twin.cell import IN_SYSTEM, Cell, ServicePlan, TwinOptions
 from tokenworks.twin.live_energy import EnergyShares
 from tokenworks.twin.reference import Rank, Reference, Request, Worker, _keys
+from tokenworks.twin.reference_features import FeatureReference, Prompt
 from tokenworks.twin.step_cost import pairs
 
+PLANS = {
+    None: ServicePlan("live", workers=(0,)),
+    "prefill": ServicePlan("live", prefill=(0,)),
+    "decode": ServicePlan("live", decode=(0,)),
+}
 _pairs = pairs.py_func  # compiled, it has no door for Python
 
 
@@ -31,7 +38,7 @@ class Progress:
     energy_uj: int
 
 
-class _Quick(Reference):
+class _Divided(Reference):
     """Prefill chunks are counted in closed form: a live worker has no time to add up their keys one by one. Every step's
     dynamic joules are divided over its requests."""
 
@@ -70,12 +77,25 @@ class _Quick(Reference):
         return n, tokens, samples, q, s
 
 
-class LiveWorker:
-    """One worker. ``due``: the tick at which its present step ends; None while it is idle."""
+class _OfPool(_Divided, FeatureReference):
+    """A worker of a prefill or a decode pool. At the end of a prefill the request is over here, and its blocks are held until
+    somebody has fetched them."""
 
-    def __init__(self, model: WorkerModel):
-        plan = ServicePlan("live", workers=(0,))
-        self._twin = _Quick(Cell((model,), (0,), (plan,)), _nothing(), TwinOptions())
+    def _prefilled(self, worker: Any, rank: Any, r: Any, now: int) -> None:
+        super()._prefilled(worker, rank, r, now)
+        if r.finish < 0 and worker.prefills_only:
+            r.output, r.finish = r.produced, now
+
+
+class LiveWorker:
+    """One worker. ``due``: the tick at which its present step ends; None while it is idle. ``role``: of a worker of a pool,
+    prefill or decode."""
+
+    def __init__(self, model: WorkerModel, role: str | None = None):
+        plan = PLANS[role]
+        kind = _OfPool if role else _Divided
+        self._twin = kind(Cell((model,), (0,), (plan,)), _nothing(), TwinOptions())
+        self._request = Prompt if role else Request
         self._worker = self._twin.workers[0]
         self._number = 0
         self.model = model
@@ -116,7 +136,7 @@ class LiveWorker:
     def enter(self, prompt: int, output: int, now: int) -> Request | None:
         """A request of so many tokens (each ≥ 1) arrives; None where it does not fit the worker's KV cache. Steps that
         ended before must have been told by `advance`."""
-        request = Request(self._number, now, prompt, output, 0, -1, 0, 0, 0)
+        request = self._request(self._number, now, prompt, output, 0, -1, 0, 0, 0)
         self._number += 1
         self._twin._arrive(request, now)
         if request.status != IN_SYSTEM:
@@ -124,6 +144,47 @@ class LiveWorker:
         if self._worker.end is None:
             self._begin(now)
         return request
+
+    # ------------------------------------------------------------------ from pool to pool
+
+    def fill(self, prompt: int, now: int) -> Request | None:
+        """A prompt arrives whose answer a decode worker will give; its first token is made here. None where it does not fit."""
+        return self.enter(prompt, 2, now)
+
+    def fetchable(self, request: Request) -> int:
+        """The tick at which its KV cache is at a decode worker, by the twin's own rule."""
+        assert isinstance(self._twin, FeatureReference)
+        return next(tick for tick, _, moved in self._twin.moving if moved is request)
+
+    def release(self, request: Request, now: int) -> None:
+        """Its KV cache is fetched, or nobody wants it: the blocks are free."""
+        assert isinstance(self._twin, FeatureReference)
+        assert isinstance(request, Prompt)
+        assert request.place
+        self._twin.moving = [entry for entry in self._twin.moving if entry[2] is not request]
+        self._twin._free(request.place[1], request)
+        if self._worker.end is None:
+            self._begin(now)
+
+    def take_over(self, filled: Request, output: int, now: int) -> Request | None:
+        """A request whose KV cache has come from a prefill worker: ``output`` tokens in all, the first of them made there.
+        None where it does not fit."""
+        assert isinstance(self._twin, FeatureReference)
+        prompt = filled.prompt
+        request = Prompt(self._number, filled.arrival, prompt, output, 0, -1, 0, 0, 0)
+        self._number += 1
+        request.first, request.produced, request.ready = filled.first, 1, True
+        request.goal = request.stored = prompt
+        request.reserved = prompt + output - 1
+        if self._twin._too_long(self._worker, request.reserved):
+            return None
+        request.status = IN_SYSTEM
+        self._twin._join(request, 0, (0,))
+        if self._worker.end is None:
+            self._begin(now)
+        return request
+
+    # ------------------------------------------------------------------ steps
 
     def advance(self, now: int) -> Iterator[tuple[int, list[Progress]]]:
         """The steps that have ended by ``now``, each with its tick and what it brought."""

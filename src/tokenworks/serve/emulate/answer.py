@@ -23,6 +23,7 @@ class Answer:
         self._created = int(time.time())
         self._made, self._state, self._energy_uj = 0, call.state, 0
         self._said: list[str] = []  # of an answer that is given whole
+        self.handed: dict[str, Any] | None = None  # what a prefill worker says of its KV cache
         options = call.stream_options
         self._usage_last = bool(options and options.include_usage)
         self._usage_always = bool(options and options.include_usage and options.continuous_usage_stats)
@@ -79,7 +80,8 @@ class Answer:
         said = {"message": {"role": "assistant", "content": text}} if self._chat else {"text": text}
         choice = {"index": 0, **said, "logprobs": None, "finish_reason": self._call.ends}
         kind = "chat.completion" if self._chat else "text_completion"
-        return self._chunk([choice]) | {"object": kind, "usage": self.usage()}
+        handed = {"kv_transfer_params": self.handed} if self.handed else {}
+        return self._chunk([choice]) | {"object": kind, "usage": self.usage()} | handed
 
     def usage(self) -> dict[str, int]:
         told = self._call.input_tokens

@@ -9,11 +9,13 @@ from tokenworks.serve.emulate import embedding
 from tokenworks.serve.emulate.answer import Answer
 from tokenworks.serve.emulate.asked import read
 from tokenworks.serve.emulate.page import page_of
+from tokenworks.serve.emulate.pools import Pools
 from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.metrics import TEXT
 
 if TYPE_CHECKING:
+    from tokenworks.serve.emulate.handover import Cache, Caches
     from tokenworks.serve.emulate.worker import EmulatedWorker
     from tokenworks.twin.reference import Request as Sequence_
 
@@ -28,6 +30,7 @@ class Ticket:
     def __init__(self, app: EmulatedEngines, worker: EmulatedWorker):
         self._app, self._worker = app, worker
         self.sequences: list[Sequence_] = []
+        self.cache: Cache | None = None  # that it waits for
         app.active += 1
 
     def done(self) -> None:
@@ -35,6 +38,8 @@ class Ticket:
 
     def client_gone(self) -> None:
         self.done()
+        if self.cache:
+            self.cache.drop()
         for sequence in self.sequences:
             self._worker.drop(sequence)
 
@@ -56,9 +61,10 @@ class EmulatedEngines:
 
     draining = False
 
-    def __init__(self, workers: Sequence[EmulatedWorker], most: int):
-        """``most``: calls at a time; 0: no limit."""
+    def __init__(self, workers: Sequence[EmulatedWorker], most: int, caches: Caches | None = None):
+        """``most``: calls at a time; 0: no limit. ``caches``: that go from pool to pool."""
         self._workers, self._most = workers, most
+        self._pools = Pools(caches) if caches else None
         self._number = self.active = 0
 
     def handle(self, request: Request, connection: ServerConnection) -> None:
@@ -89,6 +95,10 @@ class EmulatedEngines:
         call = read(body, chat)
         self._number += 1
         answer, ticket = Answer(self._number, chat, call, connection), Ticket(self, worker)
+        connection.listener = ticket
+        if worker.role and self._pools:
+            self._pools.say(call, answer, ticket, worker)
+            return
 
         def tell(tokens: int, last: bool, energy_uj: int) -> None:
             if last:
@@ -99,7 +109,6 @@ class EmulatedEngines:
             tell(0, True, 0)
             return
         ticket.enter(worker.ask(call.input_tokens, call.output_tokens, tell))
-        connection.listener = ticket
 
     def _embed(self, body: bytes, worker: EmulatedWorker, connection: ServerConnection) -> None:
         assert worker.loaded.dimensions is not None

@@ -32,6 +32,15 @@ class Stated(msgspec.Struct, forbid_unknown_fields=True):
     output_tokens: Tokens | None = None
 
 
+class Transfer(msgspec.Struct):
+    """Between a prefill and a decode worker, in vLLM's words."""
+
+    do_remote_decode: bool = False
+    do_remote_prefill: bool = False
+    remote_engine_id: str | None = None
+    remote_request_id: str | None = None
+
+
 class Call(msgspec.Struct):
     model: str
     messages: msgspec.Raw = NOTHING
@@ -42,6 +51,7 @@ class Call(msgspec.Struct):
     max_completion_tokens: Tokens | None = None
     n: int | None = None
     emulate: Stated | None = None
+    kv_transfer_params: Transfer | None = None
     continue_final_message: bool = False
     state: int = msgspec.field(default=0, name=" state")  # of the text, where the answer begins or goes on
     begun: int = msgspec.field(default=0, name=" begun")  # words of the answer that were said before

@@ -8,11 +8,12 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
-from tokenworks.errors import InputError, UnsupportedError
+from tokenworks.errors import InputError
 from tokenworks.rehearsal.plant import Plant, plant
 from tokenworks.serve.emulate.address import EmulatedUpstream
 from tokenworks.serve.emulate.application import EmulatedEngines
 from tokenworks.serve.emulate.clock import Clock
+from tokenworks.serve.emulate.handover import Caches
 from tokenworks.serve.emulate.loaded import loaded_of
 from tokenworks.serve.emulate.pace import chunks_s, most_tokens_s, require_pace
 from tokenworks.serve.emulate.worker import EmulatedWorker
@@ -31,30 +32,33 @@ async def emulated(
     factory: Factory, speed: float, streams: int, opened: socket.socket | None = None
 ) -> AsyncIterator[dict[str, list[Upstream]]]:
     """Upstreams of each service, answered by emulated workers at any port, or at a socket that listens already. Raises
-    InputError for a speed that this machine cannot stream, UnsupportedError for a factory whose workers are not emulated."""
+    InputError for a speed that this machine cannot stream."""
     if not SLOWEST <= speed <= FASTEST or streams < 0:
         raise InputError(f"--speed is between {SLOWEST:g} and {FASTEST:g}, --streams not negative")
     made = plant(factory, clocks=False)
-    _require_emulated(made)
-    made_s = most_tokens_s(made.models, made.cell.workers, streams)
+    _warn(made)
+    made_s = most_tokens_s(made.models, [made.cell.workers[w] for w in _that_answer(made)], streams)
     require_pace(factory.name, made_s, await chunks_s(), speed, streams)
     loop, clock = asyncio.get_running_loop(), Clock(speed)
     off = set(_begin_off(made))
+    roles, caches = _roles(made), Caches(loop)
     workers = [
-        EmulatedWorker(made.models[m], clock, loop, loaded, on=w not in off)
+        EmulatedWorker(made.models[m], clock, loop, loaded, w not in off, roles.get(w), f"worker-{w}")
         for w, (m, loaded) in enumerate(zip(made.cell.workers, loaded_of(made), strict=True))
     ]
     listening = await listen(
-        EmulatedEngines(workers, streams), Limits(body_bytes=1 << 30), "127.0.0.1", 0, opened=opened
+        EmulatedEngines(workers, streams, caches), Limits(body_bytes=1 << 30), "127.0.0.1", 0, opened=opened
     )
     try:
         yield {
             plan.name: [
-                EmulatedUpstream(f"http://127.0.0.1:{listening.port}/{w}", workers[w].turn) for w in plan.workers
+                EmulatedUpstream(f"http://127.0.0.1:{listening.port}/{w}", workers[w].turn, roles.get(w))
+                for w in (*plan.workers, *plan.prefill, *plan.decode)
             ]
             for plan in made.cell.services
         }
     finally:
+        caches.close()
         for worker in workers:
             worker.close()
         await listening.drain(0.0)
@@ -67,11 +71,18 @@ def _begin_off(made: Plant) -> Iterator[int]:
         yield from made.cell.services[scaled.service].workers[scaled.rules.start :]
 
 
-def _require_emulated(made: Plant) -> None:
+def _that_answer(made: Plant) -> Iterator[int]:
     for plan in made.cell.services:
-        if plan.prefill:
-            raise UnsupportedError(
-                f"{plan.name}: prefill and decode pools are not emulated yet; give the service workers"
-            )
+        yield from (*plan.workers, *plan.decode)
+
+
+def _warn(made: Plant) -> None:
     if any(watts for _, watts in made.factory.site.budgets(0.0, DAY_S)) and made.cell.budget is None:
         log.warning("emulated workers run at full clock, and none is scaled: the site's power budget is not enforced")
+
+
+def _roles(made: Plant) -> dict[int, str]:
+    """Of workers of pools."""
+    pools = [("prefill", plan.prefill) for plan in made.cell.services]
+    pools += [("decode", plan.decode) for plan in made.cell.services]
+    return {w: role for role, pool in pools for w in pool}

@@ -26,9 +26,14 @@ class EmulatedWorker:
         loop: asyncio.AbstractEventLoop,
         loaded: Loaded | None = None,
         on: bool = True,
+        role: str | None = None,
+        name: str = "",
     ):
-        """``on`` False: its boards draw nothing until they are turned on."""
-        self._worker, self._clock, self._loop = LiveWorker(model), clock, loop
+        """``on`` False: its boards draw nothing until they are turned on. ``role``: prefill or decode, of a worker of a pool;
+        ``name``: its engine id."""
+        self._worker, self._clock, self._loop = LiveWorker(model, role), clock, loop
+        self.role, self.name = role, name
+        self._told = 0  # the tick up to which its steps are told
         self.model, self.loaded, self.speed = model, loaded or Loaded(), clock.speed
         self.counts, self._power = Counts(), Power(self._worker, clock.speed, on)
         self._tell: dict[int, Tell] = {}
@@ -40,7 +45,39 @@ class EmulatedWorker:
         """None where the request does not fit the worker."""
         now = self._clock.now()
         self._advance(now)
-        request = self._worker.enter(prompt, output, now)
+        return self._entered(self._worker.enter(prompt, output, now), tell)
+
+    # ------------------------------------------------------------------ from pool to pool
+
+    def fill(self, prompt: int, tell: Tell) -> Request | None:
+        """A prompt whose answer a decode worker gives; ``tell`` hears of its first token."""
+        now = self._clock.now()
+        self._advance(now)
+        return self._entered(self._worker.fill(prompt, now), tell)
+
+    def fetchable(self, request: Request) -> int:
+        """The tick at which what a prompt has filled is at a decode worker."""
+        return self._worker.fetchable(request)
+
+    def could_hold(self, prompt: int, output: int) -> bool:
+        """Whether it has the KV blocks for a request of so many tokens, where nobody else is there."""
+        return -(-(prompt + max(1, output) - 1) // self.model.block_tokens) <= self.model.kv_blocks
+
+    def wait_s(self, tick: int) -> float:
+        return self._clock.wait_s(tick)
+
+    def release(self, request: Request, tick: int) -> None:
+        """Its KV cache is fetched: at ``tick``, unless later steps were told already."""
+        self._advance(tick)
+        self._worker.release(request, max(tick, self._told))
+        self._set()
+
+    def take_over(self, filled: Request, output: int, tick: int, tell: Tell) -> Request | None:
+        """A prompt that a prefill worker has read is here at ``tick``; ``tell`` hears of all tokens but the first."""
+        self._advance(tick)
+        return self._entered(self._worker.take_over(filled, output, max(tick, self._told)), tell)
+
+    def _entered(self, request: Request | None, tell: Tell) -> Request | None:
         if request is not None:
             self._tell[request.number] = tell
             self._set()
@@ -89,6 +126,7 @@ class EmulatedWorker:
     # ------------------------------------------------------------------ steps
 
     def _advance(self, now: int) -> None:
+        self._told = max(self._told, now)
         for tick, steps in self._worker.advance(now):
             self._power.mark(tick)
             self.late_s = max(self.late_s, (now - tick) / 1e11 / self._clock.speed)

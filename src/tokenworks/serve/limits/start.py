@@ -88,7 +88,10 @@ def _joules(factory: Factory, emulated: bool) -> dict[str, ServiceJoules]:
             "call: start with --emulate, or give tokens or usd"
         )
     made = plant(factory)
-    workers = {plan.name: {made.cell.workers[w] for w in plan.workers} for plan in made.cell.services}
+    workers = {
+        plan.name: {made.cell.workers[w] for w in (*plan.workers, *plan.prefill, *plan.decode)}
+        for plan in made.cell.services
+    }
     return {name: ServiceJoules(made.models[m] for m in sorted(models)) for name, models in workers.items()}
 
 

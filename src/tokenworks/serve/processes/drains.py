@@ -40,9 +40,9 @@ class Drains:
         known = {served.name: served for served in old}
         stays: set[tuple[str, int]] = set()
         for served in fresh:
-            before = known[served.name].router.listed if served.name in known else []
-            places = {upstream.identity: n for n, upstream in reversed(list(enumerate(before)))}
-            for n, upstream in enumerate(served.router.listed):
-                if (served.name, places.pop(upstream.identity, -1)) in self._drained:
+            before = known[served.name].places if served.name in known else []
+            places = {place.upstream.identity: n for n, place in reversed(list(enumerate(before)))}
+            for n, place in enumerate(served.places):
+                if (served.name, places.pop(place.upstream.identity, -1)) in self._drained:
                     stays.add((served.name, n))
         self._drained = stays

@@ -24,7 +24,7 @@ class Fellows:
         """Wants it of all; ``then`` hears why it may not hold, "" where it does."""
         self._number += 1
         self._waiting[self._number] = then
-        say(Drain(self._number, served.name, upstream, served.router.listed[upstream].url, drained))
+        say(Drain(self._number, served.name, upstream, served.places[upstream].upstream.url, drained))
 
     def answered(self, done: Done) -> None:
         self._waiting.pop(done.number)(done.trouble)
@@ -37,7 +37,7 @@ class Fellows:
         """In this process. ``put``: puts its counters down, so that whoever reads them after the answer sees what is still
         under way."""
         served = next((s for s in services if s.name == order.service), None)
-        if served and [u.url for u in served.router.listed][order.upstream : order.upstream + 1] == [order.url]:
-            served.router.drain(served.router.positions[order.upstream], order.drained)
+        if served and [p.upstream.url for p in served.places][order.upstream : order.upstream + 1] == [order.url]:
+            served.places[order.upstream].drain(order.drained)
         put()
         say(Done(order.number))

@@ -14,6 +14,6 @@ async def emulate_engines(settings: EngineSettings, orders: Orders) -> int:
     door = socket.socket(fileno=settings.door)
     factory = loads(settings.factory.text, settings.factory.file)
     async with emulated(factory, settings.speed, settings.streams, door) as upstreams, orders.heard():
-        say(Ready({service: [u.url for u in them] for service, them in upstreams.items()}))
+        say(Ready({service: [(u.url, u.role) for u in them] for service, them in upstreams.items()}))
         await orders.stop.wait()
     return 0

@@ -31,7 +31,7 @@ async def be_gateway(settings: GatewaySettings, orders: Orders) -> int:
     factory = _factory(settings.factory)
     services = services_of(factory, _upstreams(settings, factory))
     for name, upstream in settings.drained:
-        next(s for s in services if s.name == name).router.drain(upstream, True)
+        next(s for s in services if s.name == name).places[upstream].drain(True)
     factories: asyncio.Queue[Factory] = asyncio.Queue()
     board = Board(Path(settings.folder), settings.place, settings.places)
     fellows = Fellows(board)
@@ -78,7 +78,7 @@ def _factory(given: FactoryText) -> Factory:
 def _upstreams(settings: GatewaySettings, factory: Factory) -> dict[str, list[Upstream]]:
     if settings.emulated is None:
         return upstreams_of(factory)
-    return {service: [upstream_at(url) for url in urls] for service, urls in settings.emulated.items()}
+    return {service: [upstream_at(url, role) for url, role in them] for service, them in settings.emulated.items()}
 
 
 async def _way_into_the_ledger(settings: GatewaySettings, stack: AsyncExitStack) -> Commits:

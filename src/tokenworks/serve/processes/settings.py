@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 LONGEST_LINE = 16 << 20
+Addresses = list[tuple[str, str | None]]  # of emulated engines, each with its pool where it has one
 
 
 class FactoryText(msgspec.Struct):
@@ -50,7 +51,7 @@ class GatewaySettings(msgspec.Struct, tag="gateway"):
     keys: str | None
     certificate: tuple[str, str] | None  # files of chain and key
     drained: list[tuple[str, int]]  # upstreams that take no new calls: service, place in the file's list
-    emulated: dict[str, list[str]] | None  # addresses of emulated engines by service; None: those of the factory
+    emulated: dict[str, Addresses] | None  # addresses of emulated engines by service; None: those of the factory
 
 
 class Again(msgspec.Struct, tag="again"):
@@ -80,7 +81,7 @@ class Done(msgspec.Struct, tag="done"):
 class Ready(msgspec.Struct, tag="ready"):
     """It works; ``addresses``: of emulated engines by service."""
 
-    addresses: dict[str, list[str]] = {}
+    addresses: dict[str, Addresses] = {}
 
 
 class Failed(msgspec.Struct, tag="failed"):

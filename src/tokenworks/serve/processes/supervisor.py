@@ -20,6 +20,7 @@ from tokenworks.serve.processes.doors import doors, meeting_place
 from tokenworks.serve.processes.drains import Drains
 from tokenworks.serve.processes.keeper import Keeper
 from tokenworks.serve.processes.settings import (
+    Addresses,
     Again,
     Drain,
     EngineSettings,
@@ -65,7 +66,7 @@ class Supervisor:
         self._in_force, self._factory = wanted.factory, _text(wanted.factory)
         self._patience_s = wanted.factory.serve.drain_s + SETTLE_S
         self._sockets: list[socket.socket] = []
-        self._emulated: dict[str, list[str]] | None = None
+        self._emulated: dict[str, Addresses] | None = None
         self._first: list[Keeper] = []  # what gateways need
         self._gateways: list[Keeper] = []
         self._drains = Drains()
@@ -91,7 +92,7 @@ class Supervisor:
             if isinstance(failure, BaseException):
                 raise failure
 
-    async def _start_first(self, name: str, settings: Settings) -> dict[str, list[str]]:
+    async def _start_first(self, name: str, settings: Settings) -> dict[str, Addresses]:
         keeper = Keeper(name, lambda: settings)
         self._first.append(keeper)
         return (await keeper.start()).ready.addresses
