@@ -52,6 +52,8 @@ def kind(page, language, content):
         return "guide"  # tests/docs/test_scaling_page.py
     if page.name == "steering.md" and language == "yaml":
         return "guide"  # tests/docs/test_steering_page.py
+    if page.name == "pools.md" and language == "yaml":
+        return "guide"  # tests/docs/test_pools_page.py
     if page.name == "observe.md" and language == "yaml":
         return "guide"  # tests/docs/test_observe_page.py
     drawn = "►" in content or lines[0].endswith("/")  # a picture or a folder's tree

@@ -95,7 +95,8 @@ def test_a_model_without_prediction_layers_does_not_speculate():
 def test_shared_prefixes_try_a_tier_and_the_routings_that_know_of_them():
     plan = planned("llama-3.1-8b", "50 ms", SHARED)
     said = [r.text for r in plan.refined]
-    assert "KV tier of 128 GB in host memory a worker" in said  # half of 2,048 GB for one of eight GPUs
+    assert plan.best.figures["gpus"] == 8  # pairs of GPUs fill one server; nine alone would need a second one
+    assert "KV tier of 256 GB in host memory a worker" in said  # half of 2,048 GB for two of eight GPUs
     assert {"routing kv-aware → least-loaded", "routing kv-aware → session"} <= set(said)
 
 
