@@ -211,10 +211,11 @@ def measure() -> dict:
 def markdown(found: dict) -> str:
     lines = ["| space | looked at | with ten times the budget | objective | behind |", "|---|---:|---:|---:|---:|"]
     for name, one in found["spaces"].items():
-        unit = next(k for k in ("usd_per_mtok", "requests_s_gpu", "usd_h") if k in one)
+        unit = next(k for k in ("usd_per_mtok", "usd_h") if k in one)
         few, many = one["looked_at"]
         whole = f", all {one['combinations']:,.0f}" if one.get("all_looked_at") else ""
-        said = {"usd_per_mtok": "$/Mtok, rehearsed", "requests_s_gpu": "requests/s/GPU", "usd_h": "$/h"}[unit]
+        by = "wide pass" if name.startswith("pairs") else "rehearsed"
+        said = {"usd_per_mtok": f"$/Mtok, {by}", "usd_h": "$/h"}[unit]
         lines.append(
             f"| {name} | {few:,} | {many:,}{whole} | {one[unit][0]:.4g}, {one[unit][1]:.4g} {said} | {one['behind']:.2%} |"
         )
