@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from live_gateway import Engine
 from running_gateway import running
 
@@ -12,6 +12,7 @@ from tokenworks.serve.openapi import PAGES, document
 
 schemathesis = pytest.importorskip("schemathesis")
 from schemathesis import checks  # noqa: E402
+from schemathesis.generation import GenerationMode  # noqa: E402
 
 DOCUMENT = schemathesis.openapi.from_dict(json.loads(document()))
 checks.load_all_checks()
@@ -51,8 +52,16 @@ def test_a_thousand_calls_of_each_path_are_answered_as_the_document_says(gate, c
     asked(gate, case)
 
 
-def test_calls_of_every_dialect_were_answered_and_refused():
+def test_calls_of_every_dialect_were_answered_and_refused(gate):
     for path in TRANSLATED:
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):  # of its own: tests run in several processes
+
+            @given(case=DOCUMENT[path]["POST"].as_strategy(generation_mode=mode))
+            @QUICK
+            def ask(case):
+                asked(gate, case)
+
+            ask()
         assert {200, 400, 404} <= statuses[path]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from tokenworks.physics.deployment import Deployment
 from tokenworks.plan.build import Layout, counts_of, layout, routing_of
 from tokenworks.plan.limits import shared_needs
-from tokenworks.plan.market import Market, Picks
+from tokenworks.plan.market import Market, Picks, one_row
 from tokenworks.plan.result import Measured, Option, Setup, Systems
 from tokenworks.plan.robust import errors_of, held_share
 from tokenworks.plan.spares import spares_of
@@ -141,7 +141,7 @@ def _latencies(market: Market, trial: Trial) -> list[Measured]:
 
 
 def _shared(market: Market, figures: dict[str, float]) -> list[Measured]:
-    columns = {name: np.array([value]) for name, value in figures.items()}
+    columns = one_row(figures)
     return [
         Measured(n.name, n.unit, float(n.needs[0]), n.limit, float(n.needs[0]), float(n.needs[0]), bool(n.kept[0]))
         for n in shared_needs(market.demand, columns)

@@ -12,12 +12,12 @@ from tokenworks.plan.demand import Demand
 from tokenworks.plan.describe import option
 from tokenworks.plan.fronts import pareto
 from tokenworks.plan.infeasible import relaxations
-from tokenworks.plan.market import Market, Picks, needs_of, worth
+from tokenworks.plan.market import Market, Picks, needs_of, one_row, worth
 from tokenworks.plan.notes import left_out, noted
 from tokenworks.plan.points import points
 from tokenworks.plan.refine.trials import market_with, refined
 from tokenworks.plan.result import Option, Plan, Refinement
-from tokenworks.plan.rounds import Say, Stop, Tried, as_columns, go_on, overtaking, rehearsals
+from tokenworks.plan.rounds import Say, Stop, Tried, go_on, overtaking, rehearsals
 from tokenworks.plan.slower import with_lower_clocks
 from tokenworks.plan.survey import market_of
 from tokenworks.plan.why import binding, changes, first, tornado
@@ -107,7 +107,7 @@ def _hardware(o: Option) -> tuple[object, ...]:
 
 
 def _values(demand: Demand, figures: dict[str, float]) -> list[float]:
-    return worth(demand, as_columns(figures))[0].tolist()  # type: ignore[no-any-return]
+    return worth(demand, one_row(figures))[0].tolist()  # type: ignore[no-any-return]
 
 
 def _front(demand: Demand, options: list[Option]) -> tuple[Option, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -138,6 +138,11 @@ def crossing(of: Prices, t: Table, systems: Array) -> Mask:
     if of.kind.gpus <= joined_gpus(of.kind.system):
         return crosses(of.kind.system, systems, np.zeros(1), t.prefill != NONE)
     return crosses(of.kind.system, systems, t.gpus / (t.workers + t.prefill_workers), t.prefill != NONE)
+
+
+def one_row(figures: Mapping[str, float]) -> dict[str, Array]:
+    """Columns of one fleet by its figures."""
+    return {name: np.array([value]) for name, value in figures.items()}
 
 
 def worth(demand: Demand, found: dict[str, Array]) -> Array:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from tokenworks.plan.adjust import adjusted
-from tokenworks.plan.ask import Array
 from tokenworks.plan.build import Layout, layout
 from tokenworks.plan.choose import Search, search
 from tokenworks.plan.handful import handful, other_degrees
 from tokenworks.plan.limits import Tails
-from tokenworks.plan.market import Market, Picks, worth
+from tokenworks.plan.market import Market, Picks, one_row, worth
 from tokenworks.plan.refine.rescue import rescued
+from tokenworks.plan.refine.trials import BETTER
 from tokenworks.plan.trial import Trial
 from tokenworks.plan.widen import widened
 
 SURVIVORS = 6
 OVERTAKERS, LOOKED_AT = 4, 16  # fleets of other degrees that are rehearsed once the best has disappointed, of how many
-BETTER = 1e-3  # share by which they are planned better than what it came to
 Say = Callable[[str], None]
 Stop = Callable[[], bool]
 Start = tuple[Market, Search]
@@ -93,24 +92,15 @@ def overtaking(market: Market, found: Search, settled: Tried, say: Say, stop: St
     systems are dear, one that is planned a little worse may need none more. Nothing where the best came out as planned."""
     if not settled or not settled[0][0].holds:
         return []
-    best = float(worth(market.demand, as_columns(settled[0][0].figures))[0, 0])
+    best = float(worth(market.demand, one_row(settled[0][0].figures))[0, 0])
     planned = worth(market.demand, found.picks.columns)[:, 0]
     before = [row for row in other_degrees(market, found.picks, LOOKED_AT) if planned[row] < best - BETTER * abs(best)]
-    known = {_degrees(trial) for trial, _ in settled}
-    rows = [row for row in before if _degrees_of(_layouts(market, found.picks, row)) not in known]
+    known = {_degrees(trial.layouts) for trial, _ in settled}
+    rows = [row for row in before if _degrees(_layouts(market, found.picks, row)) not in known]
     return _with(settled, _round(market, rows[:OVERTAKERS], found.picks, say, stop))[len(settled) :]
 
 
-def as_columns(figures: Mapping[str, float]) -> dict[str, Array]:
-    """Of one fleet."""
-    return {name: np.array([value]) for name, value in figures.items()}
-
-
-def _degrees(trial: Trial) -> tuple[object, ...]:
-    return _degrees_of(trial.layouts)
-
-
-def _degrees_of(layouts: Sequence[Layout]) -> tuple[object, ...]:
+def _degrees(layouts: Sequence[Layout]) -> tuple[object, ...]:
     return tuple((one.kind, *((d.tp, d.pp, d.dp, d.ep) for d in one.deployments)) for one in layouts)
 
 

@@ -14,7 +14,7 @@ from tokenworks.plan.build import Layout, between_of, counts_of, factory_of
 from tokenworks.plan.cost import Fleet, Prices, fleet
 from tokenworks.plan.demand import Demand
 from tokenworks.plan.limits import lowest_budget_w, shared_needs
-from tokenworks.plan.market import Market
+from tokenworks.plan.market import Market, one_row
 from tokenworks.plan.robust import Margins, errors_of, levels_of, margins
 from tokenworks.rehearsal.demand import as_one, rate_of, stream_of
 from tokenworks.rehearsal.plant import plant
@@ -170,7 +170,7 @@ def missed(
         lost = s.rejected_queue_full + s.rejected_too_long + s.timed_out
         if lost:
             found.append((f"{s.name}: requests lost", float(lost), 0.0))
-    columns = {name: np.array([value]) for name, value in figures.items()}
+    columns = one_row(figures)
     shared = shared_needs(market.demand, columns)
     found += [(need.name, float(need.needs[0]), need.limit) for need in shared if not need.kept[0]]
     return tuple(found)

@@ -16,7 +16,7 @@ from tokenworks.serve.http.pool import Handle
 from tokenworks.serve.upstream import Upstream
 
 log = logging.getLogger("tokenworks.serve")
-TRY_ANOTHER = 429
+BUSY = 429
 
 
 class Waits(Protocol):
@@ -59,7 +59,7 @@ class Beside:
 
     def answer_end(self) -> None:
         self._handle = None
-        if self._status >= 500 or self._status == TRY_ANOTHER:
+        if self._status >= 500 or self._status == BUSY:
             self._lost(f"answered {self._status}")
             return
         if self._status == 200:

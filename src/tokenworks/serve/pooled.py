@@ -106,9 +106,7 @@ class PooledRelay(Relay):
         self._tally.write(MISSING, failed=True)
         attempt = self._tally.next_attempt()
         if attempt is None or not self._course.refill(self._loop.time()):
-            self._leave_upstream()
-            said = f"{self._course.served.name}: the upstream did not answer"
-            self._fail(Refused(502, "upstream_failed", said))
+            self._fail_unanswered()
             return
         self._tally.again(attempt)
         self._ask(False)

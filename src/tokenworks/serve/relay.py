@@ -220,8 +220,12 @@ class Relay(Ending):
         if kind == "broken":  # nobody knows what it did with the request
             self._tally.write(MISSING, failed=True)
         if not self._another():
-            self._leave_upstream()
-            self._fail(Refused(502, "upstream_failed", f"{course.served.name}: the upstream did not answer"))
+            self._fail_unanswered()
+
+    def _fail_unanswered(self) -> None:
+        self._leave_upstream()
+        said = f"{self._course.served.name}: the upstream did not answer"
+        self._fail(Refused(502, "upstream_failed", said))
 
     def _give_up_upstream(self, reason: str) -> None:
         if self._handle:

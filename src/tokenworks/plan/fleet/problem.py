@@ -28,7 +28,7 @@ class Kind:
     first: int  # first period in which it can stand here (release and delivery); T: never
     life: int  # periods until it must go; rented: the term of a contract
     value_share: (
-        Array  # (life + 1,) of its price, or of a new one's if less, that it fetches after so many periods; rented: 0
+        Array  # (life + 1,) of its price, or of a new one's if less, that it fetches by age in periods; rented: 0
     )
     have: tuple[tuple[int, int], ...] = ()  # (age in periods, count) of systems that are there at the start
 

@@ -14,7 +14,7 @@ from tokenworks.plan.build import Layout
 from tokenworks.plan.candidates import Space
 from tokenworks.plan.confirm import confirmed
 from tokenworks.plan.demand import Demand
-from tokenworks.plan.market import Market, worth
+from tokenworks.plan.market import Market, one_row, worth
 from tokenworks.plan.refine.small import Predicted, best_with, joined, space_with
 from tokenworks.plan.refine.variants import Variant, knobs
 from tokenworks.plan.result import Refinement
@@ -135,7 +135,7 @@ def _tried(
 
 
 def _values(demand: Demand, trial: Trial) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.asarray(worth(demand, {name: np.array([value]) for name, value in trial.figures.items()})[0])
+    return np.asarray(worth(demand, one_row(trial.figures))[0])
 
 
 def _better(demand: Demand, new: Trial, old: Trial) -> bool:

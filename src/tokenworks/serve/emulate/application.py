@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tokenworks.serve.emulate import embedding
 from tokenworks.serve.emulate.answer import Answer
-from tokenworks.serve.emulate.asked import read
+from tokenworks.serve.emulate.asked import read, too_long
 from tokenworks.serve.emulate.page import page_of
 from tokenworks.serve.emulate.pools import Pools
 from tokenworks.serve.http.request import Refused, Request
@@ -47,7 +47,7 @@ class Ticket:
         """Raises Refused, and gives everything back, where the worker did not take it."""
         if sequence is None:
             self.client_gone()
-            raise Refused(400, "context_length_exceeded", "the call does not fit the worker's KV cache")
+            raise too_long()
         self.sequences.append(sequence)
 
     def hold(self) -> None:

@@ -87,6 +87,11 @@ _decode = msgspec.json.Decoder(Call).decode
 _messages = msgspec.json.Decoder(list[Message]).decode
 
 
+def too_long() -> Refused:
+    """A new one each time: an exception that is raised again keeps the frames of all times before."""
+    return Refused(400, "context_length_exceeded", "the call does not fit the worker's KV cache")
+
+
 def read(body: bytes, chat: bool) -> Call:
     """Raises Refused for what is no call, or one that is not emulated."""
     try:

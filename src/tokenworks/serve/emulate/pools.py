@@ -10,15 +10,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from tokenworks.serve.emulate.answer import Answer
-from tokenworks.serve.emulate.asked import Call
+from tokenworks.serve.emulate.asked import Call, too_long
 from tokenworks.serve.emulate.handover import Caches
 from tokenworks.serve.http.request import Refused
 
 if TYPE_CHECKING:
     from tokenworks.serve.emulate.application import Ticket
     from tokenworks.serve.emulate.worker import EmulatedWorker
-
-TOO_LONG = Refused(400, "context_length_exceeded", "the call does not fit the worker's KV cache")
 
 
 class Pools:
@@ -53,7 +51,7 @@ class Pools:
 
         request = worker.fill(call.input_tokens, tell)
         if request is None:
-            raise TOO_LONG
+            raise too_long()
         ticket.sequences.append(request)
 
     def _go_on(self, call: Call, answer: Answer, ticket: Ticket, worker: EmulatedWorker) -> None:
@@ -61,7 +59,7 @@ class Pools:
         output = call.output_tokens
         if not worker.could_hold(cache.request.prompt, output):
             cache.drop()
-            raise TOO_LONG
+            raise too_long()
         if output <= 1:
             cache.drop()
             ticket.done()

@@ -78,13 +78,13 @@ class Grant:
             inputs, outputs = told_sides(told.buckets, told.source)
             self._ticket.known(None if inputs is None or outputs is None else inputs + outputs)
         reservation, self._reservation = self._reservation, None
-        if self._prices:  # a service that stands in has prices of its own
+        self.spent_pico = None
+        if reservation and self._desk and self._plea:
+            settle, self.spent_pico = self._desk.known(self._plea, reservation, attempt, told)
+            then = _after(settle, then)
+        if self.spent_pico is None and self._prices:  # a service that stands in has prices of its own
             self.spent_pico = self._prices.of(attempt.model, time.time()).cost(told.buckets, attempt.failed)
-        if not reservation or not self._desk or not self._plea:
-            return then
-        settle, counted = self._desk.known(self._plea, reservation, attempt, told)
-        self.spent_pico = self.spent_pico if counted is None else counted
-        return _after(settle, then)
+        return then
 
     def end(self) -> None:
         """The call is over. What is still reserved was never used."""
