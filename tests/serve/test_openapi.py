@@ -57,7 +57,7 @@ def test_calls_of_every_dialect_were_answered_and_refused(gate):
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):  # of its own: tests run in several processes
 
             @given(case=DOCUMENT[path]["POST"].as_strategy(generation_mode=mode))
-            @QUICK
+            @settings(QUICK, max_examples=60, derandomize=True)
             def ask(case):
                 asked(gate, case)
 
