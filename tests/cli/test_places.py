@@ -127,3 +127,14 @@ def test_compiled_code_goes_to_a_folder_of_ones_own_where_the_package_is_read_on
     assert Path(config.CACHE_DIR).is_relative_to(tmp_path / "tokenworks")
     Path(config.CACHE_DIR).chmod(0o777)
     assert not compiled.own(Path(config.CACHE_DIR))  # others could plant code there
+
+
+@pytest.mark.parametrize("verb", [["compare", "chatplan", "laptop"], ["plan", "export", "chatplan", "--to", "vllm"]])
+def test_a_missing_plan_names_those_that_were_made(verb, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("older", "chat-plan"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+        (tmp_path / "out" / name / "factory.yaml").write_text("")
+    assert main(verb) == 2
+    assert "no such file or folder: chatplan" in (said := capsys.readouterr().err)
+    assert "Under out: out/chat-plan, out/older" in said

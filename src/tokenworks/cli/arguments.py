@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tokenworks.twin.spread import Crew
 
+MOST_SHOWN = 6  # folders in a message
+
 
 def at_least(lowest: int) -> Callable[[str], int]:
     """An argparse type: a whole number that is not below ``lowest``."""
@@ -39,6 +41,25 @@ def outcome_arguments(parser: argparse.ArgumentParser, page: str, default: str) 
     parser.add_argument("--out", metavar="FOLDER", help=f"where {page} goes (default: {default})")
     parser.add_argument("--json", action="store_true", help="print everything as JSON, nothing else")
     parser.add_argument("--quiet", action="store_true", help="only the page")
+
+
+def refuse_missing(text: str, holds: tuple[str, ...]) -> None:
+    """Raises InputError for what is neither a path nor a shipped example; it names the folders of `out` that hold one of
+    the files, the nearest ones first."""
+    import difflib
+    from pathlib import Path
+
+    from tokenworks.api import examples
+    from tokenworks.errors import InputError
+
+    if Path(text).exists() or text in examples():
+        return
+    made = {place.parent for name in holds for place in Path("out").glob(f"*/{name}")}
+    like = {place: difflib.SequenceMatcher(None, Path(text).name, place.name).ratio() for place in made}
+    shown = ", ".join(str(place) for place in sorted(made, key=lambda place: (-like[place], place))[:MOST_SHOWN])
+    rest = f" and {len(made) - MOST_SHOWN} more" if len(made) > MOST_SHOWN else ""
+    there = f". Under out: {shown}{rest}" if made else ""
+    raise InputError(f"no such file or folder: {text}. Shipped examples: {', '.join(examples())}{there}")
 
 
 def value_of(text: str) -> Any:

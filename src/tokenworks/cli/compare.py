@@ -67,9 +67,11 @@ def side_of(text: str, site: str | None) -> Any:
     from functools import partial
 
     from tokenworks.api import examples, load
+    from tokenworks.cli.arguments import refuse_missing
     from tokenworks.errors import InputError
     from tokenworks.plan.compare.sides import Side, rehearsed
 
+    refuse_missing(text, (FACTORY, RESULT))
     path = Path(text)
     if path.is_dir():
         held = next((path / name for name in (FACTORY, RESULT) if (path / name).is_file()), None)

@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from tokenworks.api import load
+    from tokenworks.cli.arguments import refuse_missing
     from tokenworks.cli.run import folder_name
     from tokenworks.errors import InputError
     from tokenworks.plan.export import Options, export
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.node_gpus < 0:
         raise InputError(f"--node-gpus must be at least 1, not {args.node_gpus}")
+    refuse_missing(args.file, (PLANNED,))
     given = Path(args.file)
     factory = load(given / PLANNED if (given / PLANNED).is_file() else args.file)
     options = Options(pairs(args.weights, "--weights"), pairs(args.image, "--image"), args.node_gpus)
