@@ -10,6 +10,7 @@ import asyncio
 import logging
 from typing import Protocol
 
+from tokenworks.serve.breaker import fails
 from tokenworks.serve.course import Seat
 from tokenworks.serve.http.client import Broken
 from tokenworks.serve.http.pool import Handle
@@ -59,7 +60,7 @@ class Beside:
 
     def answer_end(self) -> None:
         self._handle = None
-        if self._status >= 500 or self._status == BUSY:
+        if fails(self._status) or self._status == BUSY:
             self._lost(f"answered {self._status}")
             return
         if self._status == 200:

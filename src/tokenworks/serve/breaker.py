@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MOST_DOUBLINGS = 5
+NOT_IMPLEMENTED = 501  # about the question, not about the engine's health
+
+
+def fails(status: int) -> bool:
+    """Whether an answer's status says that the upstream is not well."""
+    return status >= 500 and status != NOT_IMPLEMENTED
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from tokenworks.serve.admission import Admission
 from tokenworks.serve.body.splice import read
 from tokenworks.serve.body.stream import DONE, END_OF_EVENT
 from tokenworks.serve.body.usage import MISSING
+from tokenworks.serve.breaker import fails
 from tokenworks.serve.continuity import ERROR, Continuity
 from tokenworks.serve.demands import TIMEOUT, deadline_s
 from tokenworks.serve.dialects.way import Passage, Unfit
@@ -101,7 +102,7 @@ class Relay(Ending):
     # ------------------------------------------------------------------ the upstream's answer
 
     def answer_head(self, status: int, headers: dict[bytes, bytes]) -> None:
-        if status >= 500:
+        if fails(status):
             self._course.failed(self._loop.time())
         else:
             self._course.well()
