@@ -1,4 +1,4 @@
-"""The page on prefill and decode pools: its part of a factory file is one, and the tests that it names exist."""
+"""The page on prefill and decode pools: its parts of factory files are some, and the tests that it names exist."""
 
 import re
 from pathlib import Path
@@ -6,20 +6,26 @@ from pathlib import Path
 import yaml
 
 from tokenworks.api import load
+from tokenworks.serve.building import upstreams_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/pools.md").read_text()
 
 
-def test_the_part_of_a_factory_file_is_one():
-    (block,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+def factory(block):
     part = yaml.safe_load(block)
     (service,) = part["services"]
     changes = {f"services.chat.{name}": service[name] for name in ("model", "engine", "prefill", "decode")}
-    made = load("laptop").replace_all(
-        {"systems.box.system": "hgx-h100", **changes, "services.chat.workers": None, "serve": part["serve"]}
-    )
-    assert [u.role for u in made.serve.upstreams] == ["prefill", "prefill", "decode"]
+    box = {"systems.box.system": "hgx-h100", "systems.box.count": 2}
+    return load("laptop").replace_all({**box, **changes, "services.chat.workers": None, "serve": part["serve"]})
+
+
+def test_its_parts_of_factory_files_are_some():
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    listed, scaled = map(factory, blocks)
+    assert [u.role for u in listed.serve.upstreams] == ["prefill", "prefill", "decode"]
+    assert [u.role for u in upstreams_of(scaled)["chat"]] == ["prefill", "decode", "decode"]
+    assert scaled.services[0].scaled
 
 
 def test_the_tests_that_it_names_exist():

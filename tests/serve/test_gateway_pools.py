@@ -414,3 +414,35 @@ def test_a_file_whose_pools_do_not_fit_is_refused(changes, upstreams, said):
     with pytest.raises(SpecError, match=r"serve\.upstreams") as error:
         load("laptop").replace_all({**made, **engine, "serve": {"upstreams": upstreams}})
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_prefill_engine_is_needed_until_the_decode_engine_begins(tmp_path, leaves):
+    """Or until nobody wants the answer any more."""
+    may = asyncio.Event()
+
+    async def waits(request, connection):
+        await may.wait()
+        connection.begin(200, b"text/event-stream")
+        connection.chunk(CHUNK)
+        await asyncio.sleep(0.05)
+        connection.finish(USAGE_CHUNK + DONE)
+
+    prefill, decode = handing(), Engine(waits)
+
+    async def case():
+        async with pool_front(tmp_path, [prefill], [decode]) as gate:
+            pool = gate.served[0].prefill
+            asking = asyncio.create_task(gate.post({**ASK, "stream": True}))
+            await until(lambda: decode.asked)
+            needed = pool.outstanding[0], pool.fetched[0], pool.works_on(0)
+            if leaves:
+                asking.cancel()
+            else:
+                may.set()
+                await asking
+            await until(lambda: not pool.works_on(0))
+            may.set()
+            return needed
+
+    assert run(case()) == (0, 1, 1)

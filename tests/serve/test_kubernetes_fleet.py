@@ -1,6 +1,7 @@
 """The official client against a fake API server: paths, verbs, bodies; conflicts, refusals and silence."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -84,6 +85,17 @@ def test_a_field_of_a_custom_resource_is_patched_and_its_neighbours_stay():
         with_fleet(server, GRAPH, lambda fleet: fleet.scale("chat", 4))
         assert server.body["spec"]["services"] == {"Decode": {"replicas": 4, "image": "x"}, "Prefill": {"replicas": 1}}
         assert server.asked[-1][:3] == ("PATCH", GRAPH.path, MERGE)
+
+
+def test_two_pools_in_one_resource_do_not_overwrite_each_other():
+    """Two fields of one DynamoGraphDeployment, each under its own fleet."""
+    body = {"spec": {"services": {"Decode": {"replicas": 2}, "Prefill": {"replicas": 1}}}}
+    with FakeKubernetes(GRAPH.path, body, scalable=False) as server:
+        server.conflicts = 1
+        prefill = replace(GRAPH, field="spec.services.Prefill.replicas", ready_field="")
+        with_fleet(server, GRAPH, lambda fleet: fleet.scale("chat", 4))
+        with_fleet(server, prefill, lambda fleet: fleet.scale("chat", 3))
+        assert server.body["spec"]["services"] == {"Decode": {"replicas": 4}, "Prefill": {"replicas": 3}}
 
 
 def test_a_conflict_is_read_again_and_tried_again():

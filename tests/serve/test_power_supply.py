@@ -7,42 +7,22 @@ import numpy as np
 import pytest
 from live_gateway import run
 from power_cases import power_case
+from twin_looks import Notebook, see, served
 
 from tokenworks.control.scaling.autoscale import decide
 from tokenworks.control.scaling.power import Budget, Pool
 from tokenworks.rehearsal.supply import Draw
-from tokenworks.serve.breaker import BreakerRules
 from tokenworks.serve.engine_page import state_of
-from tokenworks.serve.routing import Router
-from tokenworks.serve.served import Served
+from tokenworks.serve.fed import Fed
 from tokenworks.serve.steer.fleet import Counts
-from tokenworks.serve.steer.steering import Pilot
+from tokenworks.serve.steer.steering import ROLE, Pilot
 from tokenworks.serve.steer.supply import Supply, local_day_s
 from tokenworks.serve.steering_metrics import steering_lines
-from tokenworks.serve.upstream import Upstream
-from tokenworks.spec.factory import ROUTING
+from tokenworks.spec.fleet import pool_name
 from tokenworks.twin import scaling
 from tokenworks.twin.simulate import simulate
 
 CURVE = np.array([70.0, 200.0, 250.0, 300.0])
-
-
-class Notebook:
-    """A fleet that writes down what it is told."""
-
-    def __init__(self):
-        self.now, self.told = Counts(1, 0), []
-
-    async def counts(self, service):
-        return self.now
-
-    async def scale(self, service, replicas):
-        self.told.append(replicas)
-
-
-def served(name, count=4):
-    upstreams = [Upstream(f"http://127.0.0.1:{i + 1}") for i in range(count)]
-    return Served(name, "m", Router(name, upstreams, ROUTING.index("least-loaded"), 0, BreakerRules()), 0, 0)
 
 
 def recorded(seed, monkeypatch):
@@ -75,26 +55,29 @@ def test_the_same_observations_give_the_same_replicas(monkeypatch):
         if not looks:
             continue
         clock, names = [0.0], [str(i) for i in range(len(cell.scaling))]
+        pools = [pool_name(name, ROLE[p.rules.role]) for name, p in zip(names, cell.scaling, strict=True)]
         supply = Supply(
-            cell.budget, names, [p.rules.start for p in cell.scaling], dict.fromkeys(names, Draw(CURVE, 1.0))
+            cell.budget, pools, [p.rules.start for p in cell.scaling], dict.fromkeys(pools, Draw(CURVE, 1.0))
         )
         pilots = [
-            Pilot(served(name), plan.rules, Notebook(), clock=lambda clock=clock: clock[0], supply=supply)
+            Pilot(
+                served(name=name, role=plan.rules.role),
+                plan.rules,
+                Notebook(),
+                clock=lambda clock=clock: clock[0],
+                supply=supply,
+            )
             for name, plan in zip(names, cell.scaling, strict=True)
         ]
         taken = []
         for pool, seen, wanted, told in looks:
             pilot = pilots[pool]
-            clock[0], of = seen.now_s, pilot.served
-            of.router.arrived += seen.arrived
-            of.router.refused += seen.held
-            of.router.outstanding = [seen.outstanding]
-            of.metrics.answers[200] = of.metrics.answers.get(200, 0) + seen.finished
-            of.metrics.tokens["input"] += seen.input_tokens
-            of.metrics.tokens["output"] += seen.output_tokens
+            clock[0] = seen.now_s
+            see(pilot.served, pilot.rules.role, seen)
             pilot._fleet.now = Counts(seen.ready, seen.loading)
             run(pilot.look())
-            taken.append((pilot.served.fed.wanted, pilot.served.fed.granted) == (wanted, told))
+            (fed,) = pilot.served.fed.values()
+            taken.append((fed.wanted, fed.granted) == (wanted, told))
             held += told < wanted
         assert all(taken)
         for pool, pilot in enumerate(pilots):
@@ -120,7 +103,7 @@ def page(watts, speed=None):
 
 
 def measured(of, watts, outstanding, speed=None, looks=100):
-    chat = served("chat")
+    chat = served()
     for i in (0, 1):
         chat.router.engines[i], chat.router.outstanding[i] = page(watts, speed), outstanding
     for _ in range(looks):
@@ -164,14 +147,24 @@ def test_real_engines_live_in_the_day_of_their_machine(monkeypatch):
 
 
 def test_the_page_says_what_is_held_back_and_why():
-    of, chat = supply(), served("chat")
+    of, chat = supply(), served()
     assert not [name for name in steering_lines(chat) if "scaling" in name]
+    fed = chat.fed.setdefault("", Fed())
     for wanted in (2, 5, 5):
-        chat.fed.note(wanted, of.grant("chat", wanted, 0.0, 15.0), of.limit_w(0.0, 15.0), of.replica_w("chat"))
+        fed.note(wanted, of.grant("chat", wanted, 0.0, 15.0), of.limit_w(0.0, 15.0), of.replica_w("chat"))
     lines = [line for part in steering_lines(chat).values() for line in part]
     assert 'tokenworks_scaling_held_total{service="chat",reason="power"} 2' in lines
     assert 'tokenworks_scaling_replicas{service="chat",kind="wanted"} 5' in lines
     assert 'tokenworks_scaling_replicas{service="chat",kind="granted"} 3' in lines
     assert 'tokenworks_scaling_budget_watts{service="chat"} 1000' in lines
-    chat.fed.note(5, 5, float("inf"), 300.0)
+    fed.note(5, 5, float("inf"), 300.0)
     assert not [name for name in steering_lines(chat) if "budget" in name]
+
+
+def test_each_pool_of_a_service_has_its_lines():
+    chat = served()
+    for number, role in enumerate(("prefill", "decode"), 1):
+        chat.fed.setdefault(role, Fed()).note(number, number, 1000.0, 300.0)
+    lines = steering_lines(chat)["tokenworks_scaling_replicas"]
+    assert 'tokenworks_scaling_replicas{service="chat",pool="prefill",kind="wanted"} 1' in lines
+    assert 'tokenworks_scaling_replicas{service="chat",pool="decode",kind="wanted"} 2' in lines

@@ -31,6 +31,43 @@ SPEED = 5.0
 BODY = json.dumps({"model": "chat", "max_tokens": 8, "messages": [{"role": "user", "content": "hi"}]}).encode()
 
 
+POOLS = FILE.replace(
+    "    workers: 3\n    scaling: {min: 0, max: 3, start: 0, ",
+    "    engine: vllm\n"
+    "    prefill: {workers: 2, scaling: {min: 0, start: 0, RULES}}\n"
+    "    decode: {workers: 2, scaling: {min: 1, start: 2, RULES}}\n#",
+).replace("RULES", "every: 1 s, calm: 2 s, idle: 4 s, start_up: 3 s, predictor: constant")
+
+
+@pytest.mark.usefixtures("fast_machine")
+def test_each_pool_follows_the_demand_by_itself(tmp_path):
+    """A prefill replica starts for the first caller and goes when nobody asks; of two decode replicas one stays."""
+    file = tmp_path / "pools.yaml"
+    file.write_text(POOLS)
+    factory = load(str(file))
+
+    async def main():
+        async with emulated(factory, SPEED, 8) as upstreams:
+            services = services_of(factory, upstreams)
+            with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+                async with (
+                    steered(factory, services, SPEED) as pilots,
+                    gateway(factory, services, ledger, None, "127.0.0.1", 0) as front,
+                ):
+                    assert [p.pool for p in pilots] == ["chat/prefill", "chat/decode"]
+                    prefill, decode = services[0].prefill, services[0].router
+                    assert (prefill.up, decode.up) == ([False, False], [True, True])
+                    status, _, body = await call(front.port, "POST", CHAT, BODY)
+                    assert (status, json.loads(body)["error"]["code"]) == (503, "starting")
+                    await until(lambda: prefill.up == [True, False])
+                    assert (await call(front.port, "POST", CHAT, BODY))[0] == 200
+                    await until(lambda: not any(prefill.up))
+                    assert decode.up == [True, False]
+                    return prefill.fetched, decode.fetched
+
+    assert run(main()) == ([0, 0], [0, 0])
+
+
 @pytest.mark.usefixtures("fast_machine")
 def test_from_nothing_and_back_to_nothing(tmp_path):
     """The first caller is told when to come back; a replica starts for him; when nobody asks any more it stops."""

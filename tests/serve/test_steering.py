@@ -7,50 +7,19 @@ from dataclasses import replace
 import pytest
 from live_gateway import run
 from scaling_cases import scaling_case
+from twin_looks import Notebook, router, see, served
 
-from tokenworks.control.scaling.autoscale import decide
-from tokenworks.serve.breaker import BreakerRules
+from tokenworks.control.scaling.autoscale import begin, decide
+from tokenworks.control.scaling.capacity import DECODE, PREFILL, SERVE
+from tokenworks.control.scaling.seen import Seen
+from tokenworks.serve.course import Seat
 from tokenworks.serve.http.request import Refused
-from tokenworks.serve.routing import Router
-from tokenworks.serve.served import Served
 from tokenworks.serve.steer import gated
 from tokenworks.serve.steer.fleet import Counts, FleetError
 from tokenworks.serve.steer.gated import GatedFleet
 from tokenworks.serve.steer.processes import Command, ProcessStarter, healthy
 from tokenworks.serve.steer.steering import Pilot
-from tokenworks.serve.upstream import Upstream
-from tokenworks.spec.factory import ROUTING
 from tokenworks.twin.simulate import simulate
-
-
-def router(count=4):
-    return Router(
-        "chat",
-        [Upstream(f"http://127.0.0.1:{i + 1}") for i in range(count)],
-        ROUTING.index("least-loaded"),
-        0,
-        BreakerRules(),
-    )
-
-
-def served(count=4):
-    return Served("chat", "m", router(count), 0, 0)
-
-
-class Notebook:
-    """A fleet that writes down what it is told, and fails as often as it is asked to."""
-
-    def __init__(self):
-        self.now, self.told, self.failures = Counts(1, 0), [], 0
-
-    async def counts(self, service):
-        return self.now
-
-    async def scale(self, service, replicas):
-        if self.failures:
-            self.failures -= 1
-            raise FleetError("not now")
-        self.told.append(replicas)
 
 
 def recorded(seed):
@@ -68,20 +37,16 @@ def recorded(seed):
 
 
 def test_the_same_observations_give_the_same_decisions():
-    """The gateway's counters are set to what the twin's service had counted at each look; nothing else is told."""
-    changed = 0
+    """Of services with one pool, and of prefill and decode pools."""
+    changed, roles = 0, set()
     for rules, looks in [look for seed in range(20) for look in recorded(seed)]:
-        clock, of, fleet = [0.0], served(), Notebook()
+        roles.add(rules.role)
+        clock, of, fleet = [0.0], served(role=rules.role), Notebook()
         pilot = Pilot(of, rules, fleet, clock=lambda clock=clock: clock[0])
         taken = []
         for seen, wanted in looks:
             clock[0] = seen.now_s
-            of.router.arrived += seen.arrived
-            of.router.refused += seen.held
-            of.router.outstanding = [seen.outstanding]
-            of.metrics.answers[200] = of.metrics.answers.get(200, 0) + seen.finished
-            of.metrics.tokens["input"] += seen.input_tokens
-            of.metrics.tokens["output"] += seen.output_tokens
+            see(of, rules.role, seen)
             fleet.now = Counts(seen.ready, seen.loading)
             run(pilot.look())
             taken.append((pilot.memory.replicas, wanted))
@@ -90,6 +55,17 @@ def test_the_same_observations_give_the_same_decisions():
         assert fleet.told == changes
         changed += len(changes) - 1
     assert changed > 10
+    assert roles == {SERVE, PREFILL, DECODE}
+
+
+def test_a_pool_keeps_what_it_starts_with_for_one_calm():
+    """A gateway that has just been started has seen no load yet."""
+    rules = recorded(0)[0][0]._replace(role=SERVE, least=1, most=4, start=4, every_s=10.0, calm_s=30.0)
+    memory, replicas = begin(rules), []
+    for look in range(1, 6):
+        memory = decide(rules, memory, Seen(10.0 * look, 0, 0, 0, 0, 0, 0, 4, 0))
+        replicas.append(memory.replicas)
+    assert replicas == [4, 4, 4, 1, 1]
 
 
 def test_a_fleet_that_fails_is_asked_again():
@@ -182,6 +158,22 @@ def test_one_that_drains_gets_no_more_and_stops_when_its_last_request_has_left()
         await asyncio.sleep(0.03)
         assert starter.stopped == [2]
         assert starter.begun == []
+
+    with_gate(work, ready=3)
+
+
+def test_one_whose_cache_is_being_fetched_does_not_stop():
+    """Its prefill is answered, so it is no load to the policy; but the decode engine still reads from it."""
+
+    async def work(fleet, starter, routes):
+        seat = Seat(routes, 2, None)
+        seat.lend()
+        await fleet.scale("chat", 2)
+        await asyncio.sleep(0.03)
+        assert starter.stopped == []
+        seat.take_back()
+        await asyncio.sleep(0.03)
+        assert starter.stopped == [2]
 
     with_gate(work, ready=3)
 

@@ -4,6 +4,7 @@ import pytest
 
 from tokenworks.api import load
 from tokenworks.errors import SpecError
+from tokenworks.serve.building import upstreams_of
 
 FILE = """
 factory: day
@@ -64,7 +65,10 @@ PROCESSES = "{command: [engine, --port, '{port}'], port: 9000}"
         ("{service: chat}", "either processes or kubernetes"),
         ("{service: chatt, processes: " + PROCESSES + "}", "no service 'chatt'; known are chat"),
         ("{service: chat, kubernetes: {name: x}}", "list the address of chat under serve.upstreams"),
-        ("{service: chat, processes: {command: ['{host}'], port: 1}}", "only {port} and {replica} are filled in"),
+        (
+            "{service: chat, processes: {command: ['{host}'], port: 1}}",
+            "only {port}, {replica} and {bootstrap_port} are filled in",
+        ),
     ],
 )
 def test_fleets_that_do_not_fit(tmp_path, fleet, said):
@@ -77,11 +81,53 @@ def test_a_fleet_that_fits(tmp_path):
     assert made.serve.fleets[0].processes.command == ("engine", "--port", "{port}")
 
 
-def test_pools_have_their_own(tmp_path):
-    text = FILE.replace(
-        "workers: 4, scaling: {SCALING}", "prefill: {tp: 1, workers: 2}, decode: {workers: 2, scaling: {min: 0}}"
-    )
+def split(tmp_path, serve="{}", decode="scaling: {min: 1}", engine="vllm"):
+    pools = "engine: ENGINE, prefill: {workers: 2, scaling: {min: 0}}, decode: {workers: 2, DECODE}"
+    text = FILE.replace("workers: 4, scaling: {SCALING}", pools).replace("ENGINE", engine).replace("DECODE", decode)
     file = tmp_path / "split.yaml"
-    file.write_text(text.replace("RUN", "seed: 1").replace("{SERVE}", "{}"))
+    file.write_text(text.replace("RUN", "seed: 1").replace("{SERVE}", serve))
+    return load(str(file))
+
+
+def test_pools_have_their_own(tmp_path):
     with pytest.raises(SpecError, match="a decode pool keeps a replica"):
-        load(str(file))
+        split(tmp_path, decode="scaling: {min: 0}")
+    assert split(tmp_path).services[0].scaled
+
+
+def fleets(*roles):
+    rows = [f"{{service: chat, role: {role}, processes: {PROCESSES}}}".replace("role: none, ", "") for role in roles]
+    return "{fleets: [" + ", ".join(rows) + "]}"
+
+
+def test_fleets_of_pools(tmp_path):
+    made = split(tmp_path, fleets("prefill", "decode"))
+    upstreams = upstreams_of(made)["chat"]
+    assert [(u.role, u.url) for u in upstreams] == [
+        (role, f"http://127.0.0.1:{9000 + k}") for role in ("prefill", "decode") for k in range(2)
+    ]
+    assert [u.bootstrap_port for u in upstreams[:2]] == [8998, 8999]
+
+
+@pytest.mark.parametrize(
+    ("roles", "more", "said"),
+    [
+        (["none"], {}, "say role: prefill or role: decode"),
+        (["prefill"], {}, "chat has no decode upstream"),
+        (["prefill", "prefill", "decode"], {}, "'chat/prefill' has a fleet already"),
+        (
+            ["prefill", "decode"],
+            {"decode": "tp: 1"},
+            r"chat/decode is not scaled: give it services\[\]\.decode\.scaling",
+        ),
+        (["prefill", "decode"], {"engine": "tensorrt-llm"}, "no handover of 'tensorrt-llm' is known"),
+    ],
+)
+def test_fleets_of_pools_that_do_not_fit(tmp_path, roles, more, said):
+    with pytest.raises(SpecError, match=said):
+        split(tmp_path, fleets(*roles), **more)
+
+
+def test_a_role_where_there_are_no_pools(tmp_path):
+    with pytest.raises(SpecError, match="chat has no pools: leave role out"):
+        factory(tmp_path, serve=fleets("prefill"))

@@ -141,7 +141,7 @@ async def _several(args: argparse.Namespace, factory: Factory) -> int:
     from tokenworks.serve.processes.supervisor import Wanted, supervised
     from tokenworks.serve.tls import Certificate
 
-    if factory.serve.fleets or any(s.scaling for s in factory.services):
+    if factory.serve.fleets or any(s.scaled for s in factory.services):
         raise InputError(f"{args.file}: replicas that are scaled need one gateway process: leave --processes away")
     keys, files = _keys(args), _certificate(args, factory)
     if keys:

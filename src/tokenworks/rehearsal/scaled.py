@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenworks.control.scaling.capacity import DECODE
 from tokenworks.control.scaling.predictors import PREDICTORS
 from tokenworks.events.results import Latency, Money, Scaled
 from tokenworks.physics.worker_model import MICROJOULES_PER_J, TICKS_PER_S
@@ -26,7 +25,7 @@ def _pool(made: Plant, plan: ScalingPlan, twin: TwinResult, fixed: TwinResult, m
     service, rules, log, line = made.cell.services[plan.service], plan.rules, twin.replicas, twin.timeline
     assert log is not None
     assert line is not None
-    ids = [*service.decode] if rules.role == DECODE else [*service.workers, *service.prefill]
+    ids = [*made.cell.pool(plan)]
     models = [made.models[made.cell.workers[w]] for w in ids]
     end_s, off_s = twin.end_ticks / TICKS_PER_S, twin.workers.off_ticks[ids] / TICKS_PER_S
     gpus, idle_w = (np.array([getattr(m, name) for m in models], float) for name in ("gpus", "idle_w"))

@@ -21,7 +21,7 @@ from tokenworks.serve.split import Split
 from tokenworks.serve.upstream import API_KEY, BEARER, Credential, Upstream
 from tokenworks.spec import serving as spec
 from tokenworks.spec.factory import ROUTING, Factory, Service
-from tokenworks.spec.fleet import replicas_of
+from tokenworks.spec.fleet import FleetOf, Processes, replicas_of
 from tokenworks.spec.pool_checks import ROLES, handover_of
 from tokenworks.spec.serving import Serving
 
@@ -46,11 +46,20 @@ def upstreams_of(factory: Factory) -> dict[str, list[Upstream]]:
         found[one.service].append(made)
     for fleet in rules.fleets:
         if fleet.processes:
-            first, model, count = fleet.processes.port, fleet.processes.model, replicas_of(services[fleet.service])
-            found[fleet.service] += [
-                Upstream(f"http://127.0.0.1:{first + k}", model=model, patience=patience) for k in range(count)
-            ]
+            found[fleet.service] += _replicas(fleet, fleet.processes, services[fleet.service], patience)
     return found
+
+
+def _replicas(fleet: FleetOf, of: Processes, service: Service, patience: Patience) -> list[Upstream]:
+    pool = service.pool(fleet.role)
+    assert pool is not None
+    return [
+        Upstream(
+            f"http://127.0.0.1:{of.port + k}", model=of.model, patience=patience, role=fleet.role,
+            handover=service.engine, bootstrap_port=of.bootstrap_port + k,
+        )
+        for k in range(replicas_of(pool))
+    ]  # fmt: skip
 
 
 def _credential(of: spec.Upstream) -> Credential:

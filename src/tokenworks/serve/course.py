@@ -24,6 +24,14 @@ class Seat(NamedTuple):
     def leave(self) -> None:
         self.router.release(self.position, self.prompt)
 
+    def lend(self) -> None:
+        """A decode upstream fetches the cache from it."""
+        self.router.fetched[self.position] += 1
+
+    def take_back(self) -> None:
+        """The cache is fetched, or nobody wants it any more."""
+        self.router.fetched[self.position] -= 1
+
     def filled(self) -> None:
         """It has read the prompt."""
         self.router.well(self.position)
@@ -94,6 +102,8 @@ class Course:
         if served.prefill is not None and not served.router.has_other(
             self._lost if served is self.served else (), now_s
         ):
+            if not any(served.router.up):
+                raise served.router.starting()
             said = f"{served.name}: no decode upstream answers at present"
             raise Refused(503, "no_upstream", said, retry_after_s=1.0)
         if router.reads_prompts and self._prompt is None:

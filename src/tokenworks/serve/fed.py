@@ -1,4 +1,4 @@
-"""What a gateway's pages say of a service whose replicas a power budget limits."""
+"""What a gateway's pages say of a pool whose replicas a power budget limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 class Fed:
-    """What the metrics page says of one service under the budget."""
+    """What the metrics page says of one pool under the budget."""
 
     def __init__(self) -> None:
         self.budget_w = math.inf

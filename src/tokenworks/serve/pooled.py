@@ -10,6 +10,7 @@ import logging
 
 from tokenworks.serve.beside import Beside
 from tokenworks.serve.body.usage import MISSING
+from tokenworks.serve.course import Seat
 from tokenworks.serve.handover import handover_from
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.relay import Relay
@@ -20,11 +21,12 @@ log = logging.getLogger("tokenworks.serve")
 class PooledRelay(Relay):
     """Of a call that such a service, or one that stands in, may work on. Calls of other services go by as in a `Relay`."""
 
-    __slots__ = ("_beside",)
+    __slots__ = ("_beside", "_lender")
     _beside: Beside | None  # the prefill upstream, where both are asked at once
+    _lender: Seat | None  # the prefill upstream from which the cache is fetched
 
     def start(self, headers: dict[bytes, bytes]) -> None:
-        self._beside = None
+        self._beside = self._lender = None
         super().start(headers)
 
     def _ask(self, fresh: bool) -> None:
@@ -32,8 +34,10 @@ class PooledRelay(Relay):
         if not course.fills:
             if course.served.prefill is None:
                 question.handover = None
+                self._cache_is_there()
             super()._ask(fresh)
             return
+        self._cache_is_there()
         self._forget_beside()
         question.handover = handover_from(course.upstream)
         if question.handover.at_once:
@@ -89,8 +93,21 @@ class PooledRelay(Relay):
             self._without_decode(refused)
             return
         seat.filled()
+        seat.lend()
         seat.leave()
+        self._lender = seat
         self._ask(False)
+
+    def answer_body(self, data: bytes) -> None:
+        if self._lender and not self._course.fills:
+            self._cache_is_there()
+        super().answer_body(data)
+
+    def _cache_is_there(self) -> None:
+        """At the decode upstream, which has begun to answer; or nobody wants it any more."""
+        if self._lender:
+            self._lender.take_back()
+            self._lender = None
 
     # ------------------------------------------------------------------ the prefill upstream beside the one that answers
 
@@ -119,3 +136,4 @@ class PooledRelay(Relay):
     def _close(self, status: int) -> None:
         super()._close(status)
         self._forget_beside()
+        self._cache_is_there()

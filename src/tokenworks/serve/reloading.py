@@ -106,7 +106,7 @@ def fitting(
 def _fits(factory: Factory, fresh: list[Served], known: Mapping[str, Served], said: tuple[object, ...]) -> None:
     """Raises InputError for what only a new start can change."""
     check_events(fresh)
-    if factory.serve.fleets or any(s.scaling for s in factory.services):
+    if factory.serve.fleets or any(s.scaled for s in factory.services):
         raise InputError("replicas of this factory are scaled: its file is read at the start alone")
     if limits_said(factory) != said:
         raise InputError("limits and budgets change at a new start alone")

@@ -32,7 +32,8 @@ def session_number(session: str) -> int:
 class Router:
     """The upstreams of one service. Positions are indices into the upstreams as the factory file lists them. ``elsewhere``:
     requests that an upstream has from others than this gateway, as its own metrics say. ``freed``: called after a place has
-    become free."""
+    become free. ``fetched``: KV caches of answered prefills that a decode upstream still fetches from it: no load to the
+    policy, as in the twin, but it must not stop."""
 
     reads_prompts = False
 
@@ -42,6 +43,7 @@ class Router:
         self.breakers: list[Breaker] = []
         self.outstanding: list[int] = []
         self.elsewhere: list[int] = []
+        self.fetched: list[int] = []
         self.crowded: list[bool] = []  # its KV cache is full: passed over while others' are not
         self.engines: list[EngineState | None] = []  # as they say of themselves
         self.up: list[bool] = []  # replicas that take requests
@@ -66,6 +68,7 @@ class Router:
         self.breakers.append(Breaker(self._rules))
         self.outstanding.append(0)
         self.elsewhere.append(0)
+        self.fetched.append(0)
         self.crowded.append(False)
         self.engines.append(None)
         self.up.append(True)
@@ -127,8 +130,7 @@ class Router:
                 return i
         if not any(self.up):
             self.refused += not tried
-            said = f"{self.service}: no replica is up; the first one is asked for"
-            raise Refused(503, "starting", said, retry_after_s=self.starts_s)
+            raise self.starting()
         if not self._members:
             raise Refused(
                 503, "no_upstream", f"{self.service}: no upstream answers at present",
@@ -138,6 +140,11 @@ class Router:
         if i in tried or self.crowded[i] or (self._full(i) and not begun):
             return self._other(i, tried, begun)
         return i
+
+    def starting(self) -> Refused:
+        """No replica is up."""
+        said = f"{self.service}: no replica is up; the first one is asked for"
+        return Refused(503, "starting", said, retry_after_s=self.starts_s)
 
     def _place_for(self, session: int, prompt: Prompt | None) -> int:
         """The policy's choice among the members."""
@@ -182,6 +189,10 @@ class Router:
     def able(self) -> bool:
         """Whether a request would be taken, or a replica started for it."""
         return not any(self.up) or any(self.up[i] and self.breakers[i].closed for i in self.positions)
+
+    def works_on(self, i: int) -> int:
+        """Calls that need it to go on."""
+        return self.outstanding[i] + self.fetched[i]
 
     def open(self, i: int, up: bool) -> None:
         """Whether a replica takes requests from now on; those that it works on go on."""

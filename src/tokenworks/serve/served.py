@@ -31,8 +31,8 @@ class Place(NamedTuple):
 class Served:
     """A service with its upstreams. ``model``: its catalogue id, under which its tokens are metered. ``standby``: services
     that stand in for it. ``queue``: where requests wait while its upstreams are full; None: they are refused. ``hedging``:
-    when a second upstream is asked beside the first; None: never. ``fed``: its replicas under a power budget. ``prefill``: the
-    pool that reads prompts, where ``router`` has the one that answers; None: its upstreams do both."""
+    when a second upstream is asked beside the first; None: never. ``fed``: its replicas under a power budget, by pool. ``prefill``:
+    the pool that reads prompts, where ``router`` has the one that answers; None: its upstreams do both."""
 
     name: str
     model: str
@@ -47,8 +47,12 @@ class Served:
     standby: tuple[Served, ...] = ()
     queue: FairQueue | None = None
     hedging: Hedging | None = None
-    fed: Fed = field(default_factory=Fed)
+    fed: dict[str, Fed] = field(default_factory=dict)
     prefill: Router | None = None
+
+    def pool(self, role: str | None) -> Router:
+        """Its upstreams, or those of one of its pools."""
+        return self.prefill if self.prefill and role == "prefill" else self.router
 
     @property
     def routers(self) -> tuple[Router, ...]:

@@ -35,7 +35,9 @@ def steering_lines(served: Served) -> dict[str, list[str]]:
         lines["tokenworks_hedges_total"] = [
             f'tokenworks_hedges_total{{service="{name}",outcome="{kind}"}} {count}' for kind, count in counts.items()
         ]
-    lines |= _fed_lines(name, served.fed)
+    for pool, fed in served.fed.items():
+        for metric, found in _fed_lines(name, pool, fed).items():
+            lines.setdefault(metric, []).extend(found)
     for number, (router, i) in enumerate(served.places):
         state = router.engines[i]
         if state is None:
@@ -46,11 +48,11 @@ def steering_lines(served: Served) -> dict[str, list[str]]:
     return lines
 
 
-def _fed_lines(name: str, fed: Fed) -> dict[str, list[str]]:
-    """Of a service that a power budget limits at some time of the day. No line for a limit that is not in force."""
+def _fed_lines(name: str, pool: str, fed: Fed) -> dict[str, list[str]]:
+    """Of a pool that a power budget limits at some time of the day. No line for a limit that is not in force."""
     if not fed.replica_w:
         return {}
-    label = f'service="{name}"'
+    label = f'service="{name}"' + (f',pool="{pool}"' if pool else "")
     lines = {
         "tokenworks_scaling_replica_watts": [f"tokenworks_scaling_replica_watts{{{label}}} {fed.replica_w:g}"],
         "tokenworks_scaling_replicas": [

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 Finding = tuple[tuple[Any, ...], str]
 HANDOVERS = ("vllm", "sglang")  # engines' ids and protocols have the same names
 ROLES = ("prefill", "decode")
+Way = tuple[str | None, str]  # role and protocol of an upstream
 
 
 def handover_of(service: Service, upstream: Upstream) -> str:
@@ -22,15 +23,22 @@ def handover_of(service: Service, upstream: Upstream) -> str:
 def pool_findings(factory: Factory) -> Iterator[Finding]:
     """Roles that the service does not have, lacking roles, protocols that differ or do not exist."""
     services = {s.name: s for s in factory.services}
-    listed: dict[str, list[Upstream]] = {}
+    ways: dict[str, list[Way]] = {}
     for i, upstream in enumerate(factory.serve.upstreams):
         service = services.get(upstream.service)
         if service is not None:
-            listed.setdefault(service.name, []).append(upstream)
+            ways.setdefault(service.name, []).append((upstream.role, handover_of(service, upstream)))
             yield from _of_one(("serve", "upstreams", i), service, upstream)
-    for name, upstreams in listed.items():
+    for i, fleet in enumerate(factory.serve.fleets):
+        service = services.get(fleet.service)
+        if service is not None and fleet.role and fleet.processes:
+            ways.setdefault(service.name, []).append((fleet.role, service.engine))
+            if service.engine not in HANDOVERS:
+                said = f"no handover of {service.engine!r} is known: pools of processes are of {' or '.join(HANDOVERS)}"
+                yield ("serve", "fleets", i, "role"), said
+    for name, found in ways.items():
         if services[name].prefill:
-            yield from _of_all(services[name], upstreams)
+            yield from _of_all(name, found)
 
 
 def _of_one(place: tuple[Any, ...], service: Service, upstream: Upstream) -> Iterator[Finding]:
@@ -61,15 +69,12 @@ def _of_one(place: tuple[Any, ...], service: Service, upstream: Upstream) -> Ite
         )
 
 
-def _of_all(service: Service, upstreams: list[Upstream]) -> Iterator[Finding]:
-    roles = {u.role for u in upstreams}
+def _of_all(service: str, ways: list[Way]) -> Iterator[Finding]:
+    roles = {role for role, _ in ways}
     if None not in roles:
         for role in ROLES:
             if role not in roles:
-                yield ("serve", "upstreams"), f"{service.name} has no {role} upstream; list one with role: {role}"
-    protocols = sorted({handover_of(service, u) for u in upstreams})
+                yield ("serve", "upstreams"), f"{service} has no {role} upstream; list one with role: {role}"
+    protocols = sorted({protocol for _, protocol in ways})
     if len(protocols) > 1:
-        yield (
-            ("serve", "upstreams"),
-            f"upstreams of {service.name} hand over in one way, not as {' and '.join(protocols)}",
-        )
+        yield ("serve", "upstreams"), f"upstreams of {service} hand over in one way, not as {' and '.join(protocols)}"

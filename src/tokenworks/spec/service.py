@@ -139,3 +139,12 @@ class Service(Worker):
         if self.prefill and self.scaling:
             raise ValueError("scaling belongs to an aggregated service; prefill and decode have their own")
         return self
+
+    def pool(self, role: str | None) -> Service | Pool | None:
+        """Its workers, or those of one of its pools; None where it has no such pool."""
+        return {None: None if self.prefill else self, "prefill": self.prefill, "decode": self.decode}[role]
+
+    @property
+    def scaled(self) -> bool:
+        """Whether replicas of it follow the demand."""
+        return any(pool.scaling for pool in (self, self.prefill, self.decode) if pool)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenworks.control.scaling.autoscale import Memory, Rules, decide
+from tokenworks.control.scaling.capacity import DECODE
 from tokenworks.control.scaling.power import Budget
 from tokenworks.control.scaling.seen import Seen
 from tokenworks.physics.worker_model import WorkerModel
@@ -72,6 +73,11 @@ class Cell:
     seed: int = 0
     scaling: tuple[ScalingPlan, ...] = ()
     budget: Budget | None = None  # that its pools share, in the order of ``scaling``; None: replicas at will
+
+    def pool(self, of: ScalingPlan) -> tuple[int, ...]:
+        """The workers that it scales; the first of them are those that are up."""
+        plan = self.services[of.service]
+        return plan.decode if of.rules.role == DECODE else (*plan.workers, *plan.prefill)
 
 
 @dataclass(frozen=True)

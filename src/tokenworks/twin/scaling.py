@@ -146,7 +146,7 @@ class _Pool:
         rules, service = plan.rules, cell.services[plan.service]
         self.service, self.role, self._plan = plan.service, rules.role, plan
         self.pool = int(books.service[plan.service, c.POOL_B if rules.role == DECODE else c.POOL_A])
-        self.workers = [*service.decode] if rules.role == DECODE else [*service.workers, *service.prefill]
+        self.workers = [*cell.pool(plan)]
         fewest = 1 if rules.role == DECODE else 0
         if not fewest <= rules.least <= rules.start <= rules.most <= len(self.workers) or not rules.most:
             raise InputError(

@@ -52,9 +52,10 @@ class Memory(NamedTuple):
 
 
 def begin(rules: Rules) -> Memory:
-    """A pool that starts without a replica has been idle long enough."""
+    """A pool that starts without a replica has been idle long enough; what it starts with counts as needed for one calm."""
     lengths = EXPECTED_WEIGHT * np.array([1.0, rules.isl, rules.osl])
-    return Memory(np.zeros(0), np.zeros(0, np.int64), lengths, 0.0 if rules.start else -rules.idle_s, rules.start)
+    busy_s = 0.0 if rules.start else -rules.idle_s
+    return Memory(np.zeros(0), np.array([rules.start], np.int64), lengths, busy_s, rules.start)
 
 
 def decide(rules: Rules, memory: Memory, seen: Seen) -> Memory:

@@ -68,7 +68,7 @@ async def emulated(
 def _begin_off(made: Plant) -> Iterator[int]:
     """Workers of scaled services that nobody has started yet."""
     for scaled in made.cell.scaling:
-        yield from made.cell.services[scaled.service].workers[scaled.rules.start :]
+        yield from made.cell.pool(scaled)[scaled.rules.start :]
 
 
 def _that_answer(made: Plant) -> Iterator[int]:

@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-Switches = Mapping[tuple[str, int], Callable[[bool], None]]  # by service and place
+Switches = Mapping[tuple[str, int], Callable[[bool], None]]  # by pool and place
 
 
 class EmulatedStarter:
-    """``load_s``: of each service's replicas. As in the twin, a replica that loads draws what an idle one does."""
+    """``load_s``: of each pool's replicas. As in the twin, a replica that loads draws what an idle one does."""
 
     def __init__(self, load_s: Mapping[str, float], speed: float, switches: Switches):
         self._load_s, self._speed, self._switches = load_s, speed, switches
 
-    async def start(self, service: str, place: int) -> None:
-        self._switches[service, place](True)
+    async def start(self, pool: str, place: int) -> None:
+        self._switches[pool, place](True)
         try:
-            await asyncio.sleep(self._load_s[service] / self._speed)
+            await asyncio.sleep(self._load_s[pool] / self._speed)
         except asyncio.CancelledError:
-            self._switches[service, place](False)
+            self._switches[pool, place](False)
             raise
 
-    async def stop(self, service: str, place: int) -> None:
-        self._switches[service, place](False)
+    async def stop(self, pool: str, place: int) -> None:
+        self._switches[pool, place](False)
 
-    def alive(self, service: str, place: int) -> bool:
+    def alive(self, pool: str, place: int) -> bool:
         return True

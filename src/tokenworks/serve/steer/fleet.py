@@ -12,19 +12,19 @@ class FleetError(TokenworksError):
 
 
 class Counts(NamedTuple):
-    """Replicas of a service."""
+    """Replicas of a pool."""
 
     ready: int  # that take requests
     loading: int
 
 
 class Fleet(Protocol):
-    """The replicas of some services."""
+    """The replicas of some pools, each under its own name: a service, or the prefill or decode pool of one."""
 
-    async def counts(self, service: str) -> Counts:
+    async def counts(self, pool: str) -> Counts:
         """Raises FleetError where they cannot be known."""
 
-    async def scale(self, service: str, replicas: int) -> None:
+    async def scale(self, pool: str, replicas: int) -> None:
         """So many are to be up from now on. Does not wait until they are. Raises FleetError."""
 
     async def close(self) -> None:

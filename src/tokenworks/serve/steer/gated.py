@@ -1,7 +1,7 @@
-"""Replicas that the gateway starts and stops itself: the first so many of a service are up, by the rules of the twin.
+"""Replicas that the gateway starts and stops itself: the first so many of a pool are up, by the rules of the twin.
 
-Starting: not routed to until it answers. Stopping: no longer routed to, off when its last request has left; taken back
-before that where it is wanted again.
+Starting: not routed to until it answers. Stopping: no longer routed to, off when its last request has left, and the last KV
+cache that a decode engine fetches from it; taken back before that where it is wanted again.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ RETRY_S = 5.0  # after a start that failed
 class Starter(Protocol):
     """Starts and stops one kind of replica."""
 
-    async def start(self, service: str, place: int) -> None:
+    async def start(self, pool: str, place: int) -> None:
         """Returns when it takes requests; cancelled, it undoes what it began. Raises FleetError."""
 
-    async def stop(self, service: str, place: int) -> None:
+    async def stop(self, pool: str, place: int) -> None:
         """Returns when it is gone."""
 
-    def alive(self, service: str, place: int) -> bool:
+    def alive(self, pool: str, place: int) -> bool:
         """False where one that was started has died."""
 
 
 class GatedFleet:
-    """Positions are those of the upstreams in a service's router."""
+    """Positions are those of the upstreams in a pool's router."""
 
     def __init__(self, starter: Starter) -> None:
         self._starter = starter
@@ -44,67 +44,67 @@ class GatedFleet:
         self._closing = False
         self._there: set[tuple[str, int]] = set()  # started, and not stopped since
 
-    def add(self, service: str, router: Router, ready: int = 0) -> None:
+    def add(self, pool: str, router: Router, ready: int = 0) -> None:
         """The first ``ready`` of its replicas are up already."""
-        self._routers[service], self._wanted[service] = router, ready
-        self._there |= {(service, place) for place in range(ready)}
+        self._routers[pool], self._wanted[pool] = router, ready
+        self._there |= {(pool, place) for place in range(ready)}
         for place in range(len(router.up)):
             router.open(place, place < ready)
 
-    async def counts(self, service: str) -> Counts:
-        for key in [k for k in self._there if k[0] == service and not self._starter.alive(*k)]:
+    async def counts(self, pool: str) -> Counts:
+        for key in [k for k in self._there if k[0] == pool and not self._starter.alive(*k)]:
             log.error("%s: replica %d has died", *key)
             self._there.discard(key)
-            self._routers[service].open(key[1], False)
+            self._routers[pool].open(key[1], False)
             self._follow(*key)
-        loading = sum(name == service for name, _ in self._starts)
-        return Counts(sum(self._routers[service].up), loading)
+        loading = sum(name == pool for name, _ in self._starts)
+        return Counts(sum(self._routers[pool].up), loading)
 
-    async def scale(self, service: str, replicas: int) -> None:
-        self._wanted[service] = replicas
-        for place in range(len(self._routers[service].up)):
-            self._follow(service, place)
+    async def scale(self, pool: str, replicas: int) -> None:
+        self._wanted[pool] = replicas
+        for place in range(len(self._routers[pool].up)):
+            self._follow(pool, place)
 
-    def _follow(self, service: str, place: int) -> None:
-        key, router = (service, place), self._routers[service]
-        loop, wanted = asyncio.get_running_loop(), place < self._wanted[service]
+    def _follow(self, pool: str, place: int) -> None:
+        key, router = (pool, place), self._routers[pool]
+        loop, wanted = asyncio.get_running_loop(), place < self._wanted[pool]
         if wanted and key in self._there:
             router.open(place, True)
         elif wanted and key not in self._starts and key not in self._stops:
-            self._starts[key] = loop.create_task(self._start(service, place))
+            self._starts[key] = loop.create_task(self._start(pool, place))
         elif not wanted and key in self._starts:
             self._starts[key].cancel()
         elif not wanted and key in self._there:
             router.open(place, False)
             if key not in self._stops:
-                self._stops[key] = loop.create_task(self._drain(service, place))
+                self._stops[key] = loop.create_task(self._drain(pool, place))
 
-    async def _start(self, service: str, place: int) -> None:
-        key = (service, place)
+    async def _start(self, pool: str, place: int) -> None:
+        key = (pool, place)
         try:
-            await self._starter.start(service, place)
+            await self._starter.start(pool, place)
             self._there.add(key)
         except FleetError as error:
-            log.error("%s: replica %d did not start: %s", service, place, error)
+            log.error("%s: replica %d did not start: %s", pool, place, error)
             await asyncio.sleep(RETRY_S)
         except asyncio.CancelledError:
             pass  # not wanted any more; wanted again by now, it is started anew
         finally:
             del self._starts[key]
-        self._follow(service, place)
+        self._follow(pool, place)
 
-    async def _drain(self, service: str, place: int) -> None:
-        key, router = (service, place), self._routers[service]
+    async def _drain(self, pool: str, place: int) -> None:
+        key, router = (pool, place), self._routers[pool]
         try:
-            while router.outstanding[place] and not self._closing:
+            while router.works_on(place) and not self._closing:
                 await asyncio.sleep(LOOK_S)
                 if router.up[place]:
                     return
             self._there.discard(key)
-            await self._starter.stop(service, place)
+            await self._starter.stop(pool, place)
         finally:
             del self._stops[key]
-        self._follow(service, place)
+        self._follow(pool, place)
 
     async def close(self) -> None:
         """All replicas stop, whatever they are at."""

@@ -18,7 +18,7 @@ ANSWER_S = 10.0
 
 @dataclass(frozen=True)
 class Resource:
-    """What holds a service's number of replicas."""
+    """What holds a pool's number of replicas."""
 
     namespace: str
     group: str  # apps, nvidia.com, …
@@ -34,7 +34,7 @@ class Resource:
 
 
 class KubernetesFleet:
-    """``resources`` by service. Calls block in a thread of their own, so the gateway's loop goes on."""
+    """``resources`` by pool. Calls block in a thread of their own, so the gateway's loop goes on."""
 
     def __init__(self, resources: Mapping[str, Resource], client: Any):
         """``client``: a kubernetes.client.ApiClient."""
@@ -43,9 +43,9 @@ class KubernetesFleet:
         self._resources, self._client = resources, client
         self._api = CustomObjectsApi(client)  # its paths are those of every group, apps included
 
-    async def counts(self, service: str) -> Counts:
+    async def counts(self, pool: str) -> Counts:
         """What is ready, and what is wanted beyond that."""
-        return await asyncio.to_thread(self._count, self._resources[service])
+        return await asyncio.to_thread(self._count, self._resources[pool])
 
     def _count(self, of: Resource) -> Counts:
         found = self._get(of, scale=False)
@@ -55,8 +55,8 @@ class KubernetesFleet:
         ready = _at(found, of.ready_field or "status.readyReplicas")
         return Counts(ready, max(0, wanted - ready))
 
-    async def scale(self, service: str, replicas: int) -> None:
-        await asyncio.to_thread(self._scale, self._resources[service], replicas)
+    async def scale(self, pool: str, replicas: int) -> None:
+        await asyncio.to_thread(self._scale, self._resources[pool], replicas)
 
     def _scale(self, of: Resource, replicas: int) -> None:
         """Read, then patched on the condition that nobody has changed it since; tried again where somebody has."""

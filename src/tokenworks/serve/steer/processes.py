@@ -17,13 +17,19 @@ MOST_HEAD_BYTES = 1024
 
 @dataclass(frozen=True)
 class Command:
-    """Of one service. In ``words`` {port} and {replica} are filled in."""
+    """Of one pool. In ``words`` {port}, {replica} and {bootstrap_port} are filled in."""
 
     words: tuple[str, ...]
     first_port: int
     health: str  # path that answers 200 when the replica takes requests
     patience_s: float  # for a start
     stop_s: float  # between SIGTERM and SIGKILL
+    first_bootstrap_port: int = 8998
+
+    def filled(self, place: int) -> list[str]:
+        """The words of one replica."""
+        bootstrap_port = self.first_bootstrap_port + place
+        return [w.format(port=self.port(place), replica=place, bootstrap_port=bootstrap_port) for w in self.words]
 
     def port(self, place: int) -> int:
         return self.first_port + place
@@ -36,14 +42,14 @@ class ProcessStarter:
         self._commands = commands
         self._running: dict[tuple[str, int], asyncio.subprocess.Process] = {}
 
-    async def start(self, service: str, place: int) -> None:
-        command = self._commands[service]
-        words = [word.format(port=command.port(place), replica=place) for word in command.words]
+    async def start(self, pool: str, place: int) -> None:
+        command = self._commands[pool]
+        words = command.filled(place)
         try:
             process = await asyncio.create_subprocess_exec(*words, start_new_session=True)
         except OSError as error:
             raise FleetError(f"{words[0]}: {error.strerror}") from None
-        self._running[service, place] = process
+        self._running[pool, place] = process
         try:
             async with asyncio.timeout(command.patience_s):
                 while not await healthy(command.port(place), command.health):
@@ -51,17 +57,17 @@ class ProcessStarter:
                         raise FleetError(f"{words[0]} ended with {process.returncode} before it was healthy")
                     await asyncio.sleep(ASK_S)
         except TimeoutError:
-            await self.stop(service, place)
+            await self.stop(pool, place)
             raise FleetError(f"{words[0]} was not healthy within {command.patience_s:g} s") from None
         except BaseException:
-            await self.stop(service, place)
+            await self.stop(pool, place)
             raise
 
-    async def stop(self, service: str, place: int) -> None:
-        process = self._running.pop((service, place), None)
+    async def stop(self, pool: str, place: int) -> None:
+        process = self._running.pop((pool, place), None)
         if process is None:
             return
-        for number, patience_s in ((signal.SIGTERM, self._commands[service].stop_s), (signal.SIGKILL, None)):
+        for number, patience_s in ((signal.SIGTERM, self._commands[pool].stop_s), (signal.SIGKILL, None)):
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.send_signal(number)
@@ -79,8 +85,8 @@ class ProcessStarter:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(leader, signal.SIGKILL)
 
-    def alive(self, service: str, place: int) -> bool:
-        process = self._running.get((service, place))
+    def alive(self, pool: str, place: int) -> bool:
+        process = self._running.get((pool, place))
         return process is not None and process.returncode is None
 
 

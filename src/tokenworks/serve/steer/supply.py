@@ -1,4 +1,4 @@
-"""The site's power budget among the services that a gateway steers: the twin's rule, with watts that boards say they draw."""
+"""The site's power budget among the pools that a gateway steers: the twin's rule, with watts that boards say they draw."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ class Supply:
         """Of a replica of each pool at its load, corrected by what boards say."""
         return tuple(p.replica_w * f for p, f in zip(self.budget.pools, self._factors, strict=True))
 
-    def replica_w(self, service: str) -> float:
-        return self.watts[self._places[service]]
+    def replica_w(self, pool: str) -> float:
+        return self.watts[self._places[pool]]
 
     def limit_w(self, now_s: float, ahead_s: float) -> float:
         """What the boards may draw from now until the next look."""
         return least_w(self.budget.day, self._day_s(now_s), ahead_s)
 
-    def grant(self, service: str, wanted: int, now_s: float, ahead_s: float) -> int:
+    def grant(self, pool: str, wanted: int, now_s: float, ahead_s: float) -> int:
         """Replicas that may be up, of those that are wanted."""
-        place, limit_w = self._places[service], self.limit_w(now_s, ahead_s)
+        place, limit_w = self._places[pool], self.limit_w(now_s, ahead_s)
         self._standing = grant(self.budget, self._standing, place, wanted, limit_w, self.watts)
         return self._standing.told[place]
 
-    def measure(self, service: str, router: Router) -> None:
+    def measure(self, pool: str, router: Router) -> None:
         """Learns from the pages of real engines; an emulated one draws what its model says."""
-        place, measured_w, modelled_w = self._places[service], 0.0, 0.0
-        curve = self._draws[service].by_requests_w
+        place, measured_w, modelled_w = self._places[pool], 0.0, 0.0
+        curve = self._draws[pool].by_requests_w
         for i in router.positions:
             state = router.engines[i]
             if not router.up[i] or state is None or state.watts is None or state.speed is not None:

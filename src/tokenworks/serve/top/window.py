@@ -167,7 +167,8 @@ def _steered(page: Samples, service: str) -> Steered | None:
     wanted, granted = (page.total(REPLICAS, service=service, kind=kind) for kind in ("wanted", "granted"))
     if wanted is None or granted is None:
         return None
-    return Steered(round(wanted), round(granted), page.total(BUDGET, service=service))
+    budgets = [watts for _, watts in page.having(BUDGET, service=service)]  # the same one on the line of each pool
+    return Steered(round(wanted), round(granted), max(budgets, default=None))
 
 
 def _workers(page: Samples, service: str) -> tuple[Worker, ...]:
