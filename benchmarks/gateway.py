@@ -3,11 +3,12 @@
 python benchmarks/gateway.py --json            all figures (about a minute and a half)
 python benchmarks/gateway.py --requests 2000 --turns 1   a shorter look
 python benchmarks/gateway.py --litellm FOLDER/bin/litellm   with LiteLLM from an environment of its own
+python benchmarks/gateway.py --bare            the gateway without keys and budgets
 
 Client, proxies and a mock engine that answers at once share the machine, one proxy at a time. CPU is the proxy's own, all
 its threads and processes, from the kernel's scheduler. All proxies are given the same requests at the same rate; beside it
-(``…_saturated``) stands what a request costs where clients never pause, which is another rate for each. The gateway routes
-and meters every request durably; the ledger has a process of its own (``--processes 0``: it has not), whose CPU is in
+(``…_saturated``) stands what a request costs where clients never pause, which is another rate for each. The gateway knows the
+caller by a key, reserves each call's bound in a budget, chooses one of two upstreams, meters every request durably; the ledger has a process of its own (``--processes 0``: it has not), whose CPU is in
 ``with_ledger_cpu_us_per_request``. LiteLLM runs without its PostgreSQL spend log, which needs Prisma's query engine, a binary that
 no package registry carries (docs/serve-proof.md): with the log it costs more.
 """
@@ -26,6 +27,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from tokenworks.serve import keys
 from tokenworks.serve.http.limits import Limits
 from tokenworks.serve.http.listening import listen
 from tokenworks.serve.http.pool import Address, Patience, Pool
@@ -48,7 +50,11 @@ factory: bench
 systems: [{{id: box, system: laptop-rtx-4090}}]
 services: [{{name: mock, model: llama-3.1-8b, precision: fp8}}]
 workload: [{{service: mock, trace: azure-2023-conversation, scale: 10% of sustainable}}]
-serve: {{upstreams: [{{service: mock, url: "http://127.0.0.1:{port}"}}]}}
+serve:
+  upstreams: [{{service: mock, url: "http://127.0.0.1:{port}"}}, {{service: mock, url: "http://127.0.0.2:{port}"}}]
+"""
+BUDGET = """  budgets: [{name: bench, tenant: acme, tokens: 1000000000000}]
+  bounds: [{service: mock, template_tokens: 64}]
 """
 NGINX = """
 daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; worker_processes 1;
@@ -91,7 +97,8 @@ class Engine:
 
 
 async def engine(port: int) -> None:
-    await listen(Engine(), Limits(), "127.0.0.1", port)
+    for host in ("127.0.0.1", "127.0.0.2"):
+        await listen(Engine(), Limits(), host, port)
     await asyncio.Event().wait()
 
 
@@ -100,6 +107,7 @@ class Proxy:
     name: str
     port: int
     process: subprocess.Popen
+    key: str = "sk-x"
     per_request_us: float | None = None
     per_chunk_us: float | None = None
     saturated_us: float | None = None
@@ -152,10 +160,10 @@ class Call:
             self.done.set_exception(RuntimeError(reason))
 
 
-def payload(port: int, **more) -> bytes:
+def payload(port: int, key: str = "sk-x", **more) -> bytes:
     body = json.dumps({"messages": [{"role": "user", "content": PROMPT}], "model": "mock", **more}).encode()
     lines = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
-    return f"{lines}Authorization: Bearer sk-x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    return f"{lines}Authorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 class Load:
@@ -223,13 +231,17 @@ def start(command: list[str], port: int, path: str, folder: Path, **more) -> sub
     return process
 
 
-def start_proxies(folder: Path, engine_port: int, litellm: str | None, processes: int) -> list[Proxy]:
+def start_proxies(folder: Path, engine_port: int, litellm: str | None, processes: int, bare: bool) -> list[Proxy]:
     proxies = []
     port = free_port()
-    (folder / "bench.yaml").write_text(FACTORY.format(port=engine_port))
+    (folder / "bench.yaml").write_text(FACTORY.format(port=engine_port) + ("" if bare else BUDGET))
     command = [sys.executable, "-m", "tokenworks", "serve", "bench.yaml", "--port", str(port)]
     command += ["--processes", str(processes)] if processes else []
-    proxies.append(Proxy("", port, start(command, port, "/v1/health/live", folder)))
+    key = "sk-x"
+    if not bare:
+        command += ["--keys", "keys.json"]
+        _, key = keys.add(folder / "keys.json", "acme")
+    proxies.append(Proxy("", port, start(command, port, "/v1/health/live", folder), key))
     if nginx := shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"):
         port = free_port()
         (folder / "nginx.conf").write_text(NGINX.format(folder=folder, engine=engine_port, port=port))
@@ -247,7 +259,7 @@ def start_proxies(folder: Path, engine_port: int, litellm: str | None, processes
 async def cpu(proxy: Proxy, args) -> None:
     """CPU per request and per chunk, the least of the turns so far."""
     load, slow = Load(proxy.port), proxy.name == "litellm_"
-    plain = payload(proxy.port)
+    plain = payload(proxy.port, proxy.key)
     rate, requests, streams = (
         (args.rate / 100, args.requests // 100, 8) if slow else (args.rate, args.requests, args.streams)
     )
@@ -262,7 +274,7 @@ async def cpu(proxy: Proxy, args) -> None:
     per_request = await spent_us(load.opened(rate, requests, plain)) / requests
     whole = (proxy.whole_cpu_s() - whole_s) * 1e6 / requests
     saturated = await spent_us(load.closed(args.clients, requests, plain)) / requests
-    streamed = payload(proxy.port, stream=True, max_tokens=args.chunks, top_k=args.pause_ms)
+    streamed = payload(proxy.port, proxy.key, stream=True, max_tokens=args.chunks, top_k=args.pause_ms)
     spent = await spent_us(load.closed(streams, streams, streamed))
     per_chunk = (spent - streams * per_request) / (streams * args.chunks)
     least = lambda old, new: new if old is None else min(old, new)  # noqa: E731
@@ -276,11 +288,11 @@ async def cpu(proxy: Proxy, args) -> None:
 async def latency(gateway: Proxy, engine_port: int, args) -> dict[str, float]:
     """What the gateway adds to the engine alone, at half of the load that it takes."""
     through, direct = Load(gateway.port), Load(engine_port)
-    most = await through.closed(args.clients, args.requests, payload(gateway.port))
+    most = await through.closed(args.clients, args.requests, payload(gateway.port, gateway.key))
     stream = {"stream": True, "max_tokens": 8}
-    busiest = await through.closed(args.clients, args.requests // 4, payload(gateway.port, **stream))
+    busiest = await through.closed(args.clients, args.requests // 4, payload(gateway.port, gateway.key, **stream))
     count = max(1000, args.requests // 4)
-    with_it = await through.opened(busiest / 2, count, payload(gateway.port, **stream))
+    with_it = await through.opened(busiest / 2, count, payload(gateway.port, gateway.key, **stream))
     without = await direct.opened(busiest / 2, count, payload(engine_port, **stream))
     at = lambda values, share: values[int(share * (len(values) - 1))] * 1e3  # noqa: E731
     return {
@@ -322,6 +334,7 @@ def main() -> None:
     parser.add_argument(
         "--turns", type=int, default=3, help="the least of each figure counts: others use the machine too"
     )
+    parser.add_argument("--bare", action="store_true", help="the gateway without keys and budgets")
     parser.add_argument(
         "--litellm", default=shutil.which("litellm"), help="its command, from an environment of its own"
     )
@@ -334,7 +347,7 @@ def main() -> None:
     folder.chmod(0o755)  # nginx's worker is another user
     try:
         processes.append(start([sys.executable, __file__, "--engine", str(engine_port)], engine_port, "/", folder))
-        proxies = start_proxies(folder, engine_port, args.litellm, args.processes)
+        proxies = start_proxies(folder, engine_port, args.litellm, args.processes, args.bare)
         processes += [p.process for p in proxies]
         found = run_loop(measure(proxies, engine_port, args))
     finally:

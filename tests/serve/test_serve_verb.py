@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +25,17 @@ def desk(tmp_path):
     return path
 
 
-def test_it_serves_until_it_is_asked_to_stop(tmp_path, desk):
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def ask_as_the_readme_does(address):
+    """Its block in Python, at another port."""
+    (block,) = re.findall(r"^```python\n(from openai.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    assert "http://127.0.0.1:8000/v1" in block
+    exec(compile(block.replace("http://127.0.0.1:8000/v1", address), "README.md", "exec"), {})
+
+
+def test_it_serves_until_it_is_asked_to_stop(tmp_path, desk, capsys):
     command = [
         sys.executable,
         "-m",
@@ -55,6 +67,8 @@ def test_it_serves_until_it_is_asked_to_stop(tmp_path, desk):
             ).read()
         )
         assert answer["usage"]["completion_tokens"] == 3
+        ask_as_the_readme_does(line.split()[0])
+        assert len(capsys.readouterr().out.split()) == 32
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, "stopping\n", "")
