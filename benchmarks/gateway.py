@@ -8,9 +8,10 @@ python benchmarks/gateway.py --bare            the gateway without keys and budg
 Client, proxies and a mock engine that answers at once share the machine, one proxy at a time. CPU is the proxy's own, all
 its threads and processes, from the kernel's scheduler. All proxies are given the same requests at the same rate; beside it
 (``…_saturated``) stands what a request costs where clients never pause, which is another rate for each. The gateway knows the
-caller by a key, reserves each call's bound in a budget, chooses one of two upstreams, meters every request durably; the ledger has a process of its own (``--processes 0``: it has not), whose CPU is in
-``with_ledger_cpu_us_per_request``. LiteLLM runs without its PostgreSQL spend log, which needs Prisma's query engine, a binary that
-no package registry carries (docs/serve-proof.md): with the log it costs more.
+caller by a key, reserves each call's bound in a budget, chooses one of two upstreams and meters every request durably; the
+ledger has a process of its own (``--processes 0``: it has not), whose CPU is in ``with_ledger_cpu_us_per_request``. LiteLLM
+runs without its PostgreSQL spend log, which needs Prisma's query engine, a binary that no package registry carries
+(docs/serve-proof.md): with the log it costs more.
 """
 
 import argparse
