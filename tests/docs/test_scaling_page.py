@@ -85,4 +85,4 @@ def test_named_fields_are_those_of_the_file():
     for name in ("every", "start_up", "season", "target", "calm", "hysteresis", "idle", "min"):
         assert name in fields
         assert f"`{name}" in PAGE
-    assert set(FleetOf.model_fields) == {"service", *re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)}
+    assert set(FleetOf.model_fields) == {"service", "role", *re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)}
