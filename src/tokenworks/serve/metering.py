@@ -7,9 +7,10 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
+
+import msgspec
 
 from tokenworks.errors import InputError
 from tokenworks.events.ledger_events import AnyEvent, UsageEvent
@@ -79,8 +80,7 @@ def _line(name: str, value: bytes) -> str:
     return text
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, array_like=True):
     """What an event says of an attempt besides its tokens."""
 
     id: str
@@ -90,7 +90,7 @@ class Attempt:
     request_model: str
     operation: str
     began_us: int
-    run: dict[str, str | int] = field(default_factory=dict)
+    run: dict[str, str | int] = {}
     attempt: int = 1
     request: str = ""  # id of the first attempt
     ttft_us: int | None = None

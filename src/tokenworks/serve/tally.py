@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+
+import msgspec
 
 from tokenworks.serve.body.usage import MISSING, Told
 from tokenworks.serve.limits.grant import Grant
@@ -74,7 +75,7 @@ class Tally:
     def beside(self) -> Attempt:
         """Another attempt of this call, beside the present one."""
         self._number += 1
-        return replace(
+        return msgspec.structs.replace(
             self._attempt, id=uuid7(), attempt=self._number, request=self.request_id, ttft_us=None, duration_us=None
         )
 

@@ -6,15 +6,16 @@ The stated total is always in the buckets, to the token. Where a record does not
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from tokenworks.events.ledger_events import BUCKETS
 from tokenworks.ledger.ingest.records import LARGEST, RefusedError
 
 
-@dataclass(frozen=True)
-class Buckets:
+class Buckets(msgspec.Struct, frozen=True):
     """Tokens of one attempt."""
 
     input_fresh: int | None
@@ -25,7 +26,7 @@ class Buckets:
     output_tool: int | None
 
     def fields(self) -> dict[str, Any]:
-        return asdict(self)
+        return msgspec.structs.asdict(self)
 
     @property
     def known(self) -> int:

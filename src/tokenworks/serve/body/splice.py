@@ -7,7 +7,6 @@ What is changed is the value of ``model`` (an alias, or a name that the upstream
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -40,8 +39,7 @@ _encode = msgspec.json.encode
 _spans = np.empty((MOST_MEMBERS, 4), np.int64)  # of the text that is being read: one at a time
 
 
-@dataclass(slots=True)
-class Body:
+class Body(msgspec.Struct):
     """One request's bytes, and where in them stands what may be changed."""
 
     text: bytes

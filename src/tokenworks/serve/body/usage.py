@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -42,8 +41,7 @@ _decode_usual = msgspec.json.Decoder(_Usual).decode
 _decode_energy = msgspec.json.Decoder(_Energy).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True, array_like=True):
     """What is known of an attempt's tokens: as the engine told it, as counted here, or not at all."""
 
     buckets: Buckets

@@ -16,7 +16,7 @@ from tokenworks.serve.limits.joules import ServiceJoules
 from tokenworks.serve.limits.rates import PriceBook
 from tokenworks.serve.limits.rules import Rule, Windows, worst
 from tokenworks.serve.limits.throttle import Gate, Throttle, take
-from tokenworks.serve.limits.waiting import Call, Go, Refuse, Waiting
+from tokenworks.serve.limits.waiting import Call, Counter, Go, Refuse, Waiting
 
 
 class Limits:
@@ -54,7 +54,9 @@ class Limits:
             if not plea or not self.desk:
                 go(Grant(call.body, ticket, None, None, prices))
                 return
-            Waiting(self.desk, call, asked, plea, ticket, prices, go).admit(connection, refuse)
+            counter = Counter(self.desk, call, ticket, prices, go)
+            if not counter.serve(plea, call.body):
+                Waiting(counter, asked, plea).admit(connection, refuse)
         except Refused:
             if ticket:
                 ticket.end()
@@ -80,12 +82,14 @@ class Limits:
         attempt, now_s = call.attempt, time.time()
         windows = self._windows.at(now_s)
         run = str(attempt.run.get("root_run", ""))
-        named = [(rule, rule.account(attempt.tenant, call.key.id, run, windows)) for rule in rules]
-        named = [(rule, name) for rule, name in named if name]
-        if not named or not self.desk:
+        if self.desk is None:
             return None
         rates = self._prices.of(attempt.model, now_s) if self._prices else None
-        joules = self._joules.get(attempt.service)
-        accounts = [self.desk.leases.account(name, rule.limit) for rule, name in named]
-        held = [rule for rule, _ in named]
-        return Plea(held, accounts, limit, rates, [worst(rule, limit, rates, joules) for rule in held])
+        joules, leases = self._joules.get(attempt.service), self.desk.leases
+        held, accounts, costs = [], [], []
+        for rule in rules:
+            if name := rule.account(attempt.tenant, call.key.id, run, windows):
+                held.append(rule)
+                accounts.append(leases.account(name, rule.limit))
+                costs.append(worst(rule, limit, rates, joules))
+        return Plea(held, accounts, limit, rates, costs) if held else None

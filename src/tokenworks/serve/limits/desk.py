@@ -11,11 +11,12 @@ from tokenworks.serve.limits.book import Account
 from tokenworks.serve.limits.grant import Plea, Reservation
 from tokenworks.serve.limits.journal import Journal
 from tokenworks.serve.limits.leases import Leases
-from tokenworks.serve.limits.records import Closed, Dropped, Known, Opened
+from tokenworks.serve.limits.records import Closed, Dropped, Known, Opened, Settled
 from tokenworks.serve.limits.rules import if_lost, truth
 from tokenworks.serve.metering import Attempt
 
 log = logging.getLogger("tokenworks.serve")
+TOGETHER = 32  # calls whose end is written down in one record
 
 
 class Desk:
@@ -25,13 +26,14 @@ class Desk:
         self._journal = journal
         self._number = 0
         self.spent: dict[str, int] = {}  # by account, since it was opened here
+        self._settled: list[tuple[Reservation, tuple[int, ...]]] = []  # not written down yet
         self.leases: Leases  # set before the first call
         self.overruns = 0  # calls that used more than their bound
 
     @property
     def open(self) -> int:
         """Reservations that wait for the truth."""
-        return len(self._journal.open)
+        return len(self._journal.open) - len(self._settled)
 
     def reserve(self, plea: Plea, attempt: Attempt) -> Reservation | None:
         """None where a lease does not hold it. It is in the journal before anybody is asked."""
@@ -63,21 +65,29 @@ class Desk:
         if not book.settle(reservation.amounts, spent):
             self.overruns += 1
             log.error("a call used more than the bound of its service (serve.bounds): budgets may overrun")
-        self._close(reservation, spent)
-        for (account, _), amount in zip(reservation.amounts, spent, strict=True):
-            self.spent[account.name] = self.spent.get(account.name, 0) + amount
+        self._settled.append((reservation, spent))
+        if len(self._settled) >= TOGETHER or not self.open:
+            self.tell_settled()
+
+    def tell_settled(self) -> None:
+        """Writes down what is over. Until then a file that is written anew has it as open, and not in its totals."""
+        settled, self._settled = self._settled, []
+        if not settled:
+            return
+        self._journal.write(Settled(tuple(reservation.number for reservation, _ in settled)), self.spent)
+        for reservation, spent in settled:
+            del self._journal.open[reservation.number], self._journal.known[reservation.number]
+            for (account, _), amount in zip(reservation.amounts, spent, strict=True):
+                self.spent[account.name] = self.spent.get(account.name, 0) + amount
 
     def release(self, reservation: Reservation) -> None:
         book.release(reservation.amounts)
-        self._close(reservation, ())
-
-    def _close(self, reservation: Reservation, spent: tuple[int, ...]) -> None:
-        number = reservation.number
-        self._journal.write(Closed(number, spent), self.spent)
-        del self._journal.open[number]
-        self._journal.known.pop(number, None)
+        self._journal.write(Closed(reservation.number), self.spent)
+        del self._journal.open[reservation.number]
+        self._journal.known.pop(reservation.number, None)
 
     def dropped(self, account: Account) -> None:
         """The store has closed the account; what is spent from now on counts anew."""
+        self.tell_settled()
         self.spent.pop(account.name, None)
         self._journal.write(Dropped(account.name), self.spent)

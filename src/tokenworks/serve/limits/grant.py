@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from tokenworks.serve.body.splice import Body
 from tokenworks.serve.body.usage import Told
@@ -20,16 +21,14 @@ if TYPE_CHECKING:
     from tokenworks.serve.limits.desk import Desk
 
 
-@dataclass(slots=True)
-class Reservation:
+class Reservation(msgspec.Struct):
     """Of one attempt: what its accounts hold for it."""
 
     number: int
     amounts: list[tuple[Account, int]]
 
 
-@dataclass(slots=True)
-class Plea:
+class Plea(msgspec.Struct):
     """What a call wants of budgets."""
 
     rules: list[Rule]

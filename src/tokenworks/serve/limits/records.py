@@ -42,10 +42,16 @@ class Known(msgspec.Struct, tag="known", array_like=True, gc=False):
 
 
 class Closed(msgspec.Struct, tag="closed", array_like=True, gc=False):
-    """Settled, or given back where ``spent`` is empty."""
+    """Given back: nothing of it was used."""
 
     number: int
-    spent: tuple[int, ...]
+
+
+class Settled(msgspec.Struct, tag="settled", array_like=True, gc=False):
+    """Over, each with what its `Known` says. Written late, some together: until then their events are written again, which the
+    ledger knows already, and they count the same."""
+
+    numbers: tuple[int, ...]
 
 
 class Totals(msgspec.Struct, tag="totals", array_like=True):
@@ -60,7 +66,7 @@ class Dropped(msgspec.Struct, tag="dropped", array_like=True):
     account: str
 
 
-Record: TypeAlias = Owner | Opened | Known | Closed | Totals | Dropped
+Record: TypeAlias = Owner | Opened | Known | Closed | Settled | Totals | Dropped
 encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Record).decode
 
@@ -87,7 +93,11 @@ def replay(data: bytes | memoryview) -> Found:
             case Known():
                 found.known[record.number] = record
             case Closed():
-                _close(found, record)
+                found.opened.pop(record.number)
+                found.known.pop(record.number, None)
+            case Settled():
+                for number in record.numbers:
+                    _settle(found, number)
             case Totals():
                 found.spent = dict(record.spent)
             case Dropped():
@@ -95,10 +105,9 @@ def replay(data: bytes | memoryview) -> Found:
     return found
 
 
-def _close(found: Found, record: Closed) -> None:
-    opened = found.opened.pop(record.number)
-    found.known.pop(record.number, None)
-    for account, spent in zip(opened.accounts, record.spent, strict=False):
+def _settle(found: Found, number: int) -> None:
+    opened, known = found.opened.pop(number), found.known.pop(number)
+    for account, spent in zip(opened.accounts, known.spent, strict=True):
         found.spent[account] = found.spent.get(account, 0) + spent
 
 

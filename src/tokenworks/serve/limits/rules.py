@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
+
 from tokenworks.ledger.ingest.buckets import Buckets
 from tokenworks.physics.worker_model import MICROJOULES_PER_J
 from tokenworks.serve.body.usage import Told
@@ -55,10 +57,13 @@ class Rule:
 
     def account(self, tenant: str, key: str, run: str, windows: dict[str, str]) -> str:
         """Its name in the store; "" where it is about runs and this call is of none."""
-        budget = self.budget
-        whose = {None: "", "tenant": tenant, "key": key, "run": f"{tenant}/{run}" if run else ""}[budget.per]
-        if budget.per == "run" and not whose:
-            return ""
+        budget, whose = self.budget, ""
+        if budget.per == "run":
+            if not run:
+                return ""
+            whose = f"{tenant}/{run}"
+        elif budget.per:
+            whose = tenant if budget.per == "tenant" else key
         return f"{budget.name}|{whose}|{windows[budget.window]}"
 
     def remaining(self, amount: int) -> str:
@@ -69,8 +74,7 @@ class Rule:
         return f"{amount // (PICO // 10**6) / 1e6:.6f} USD" if self.in_usd else f"{amount} tokens"
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True):
     """Of a call in one unit: ``fixed`` for the prompt, ``output`` for each token of its answers."""
 
     fixed: int

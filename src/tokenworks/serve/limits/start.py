@@ -128,6 +128,7 @@ async def _desk(events: Events, source: str, place: Place) -> AsyncIterator[Desk
                     with contextlib.suppress(asyncio.CancelledError):
                         await task
                 if await _settled(desk):  # else the journal stays, for whoever comes next
+                    desk.tell_settled()
                     await finish(gateway, desk.spent)
                     journal.remove()
         finally:

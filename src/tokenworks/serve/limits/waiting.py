@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from tokenworks.serve.body.splice import Body
 from tokenworks.serve.http.request import Refused
@@ -26,8 +27,7 @@ Refuse = Callable[[Refused], None]
 NO_RETRY = b"x-should-retry: false\r\n"  # what OpenAI's clients heed
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """What is admitted. ``limits``: the members of the body that limit its answer, (): it makes no tokens; ``metered`` False:
     nothing that is asked of an upstream is paid for."""
 
@@ -38,24 +38,40 @@ class Call:
     metered: bool
 
 
+class Counter(msgspec.Struct, frozen=True):
+    """Where a call is at: what it asks for, and who hears of its grant."""
+
+    desk: Desk
+    call: Call
+    ticket: Ticket | None
+    prices: PriceBook | None
+    go: Go
+
+    def serve(self, plea: Plea, body: Body, lowered_to: int = 0) -> bool:
+        """Whether the leases held it, so that it has gone on. ``lowered_to``: tokens of each answer; 0: as it was asked."""
+        reservation = self.desk.reserve(plea, self.call.attempt)
+        if not reservation:
+            return False
+        grant = Grant(body, self.ticket, self.desk, plea, self.prices)
+        grant.hold(reservation, lowered_to)
+        try:
+            self.go(grant)
+        except Refused:
+            grant.end()
+            raise
+        return True
+
+
 class Waiting:
-    """A call before its reservation; while it waits for a lease, it is what the caller's connection talks to."""
+    """A call that its leases do not hold; while it waits for one, it is what the caller's connection talks to."""
 
-    __slots__ = (
-        "_asked", "_call", "_connection", "_deadline_s", "_desk", "_go", "_over", "_plea", "_prices", "_refuse", "_ticket",
-    )  # fmt: skip
+    __slots__ = ("_asked", "_connection", "_counter", "_over", "_plea", "_refuse")
 
-    def __init__(
-        self, desk: Desk, call: Call, asked: Asked, plea: Plea, ticket: Ticket | None, prices: PriceBook | None, go: Go
-    ):  # fmt: skip
-        self._desk, self._call, self._asked, self._plea, self._ticket = desk, call, asked, plea, ticket
-        self._prices = prices
-        self._go = go
+    def __init__(self, counter: Counter, asked: Asked, plea: Plea):
+        self._counter, self._asked, self._plea = counter, asked, plea
         self._over = False
 
     def admit(self, connection: ServerConnection, refuse: Refuse) -> None:
-        if self._reserve(self._plea, 0):
-            return
         lacking = book.short(self._plea.amounts)
         loop = asyncio.get_running_loop()
         if any(account.dry_until_s > loop.time() for account, _ in lacking):
@@ -63,24 +79,8 @@ class Waiting:
             return
         self._connection, self._refuse = connection, refuse
         connection.listener = self
-        self._deadline_s = loop.time() + WAIT_S
         loop.call_later(WAIT_S, self._expire)
-        self._desk.leases.wait(lacking, self._leased)
-
-    def _reserve(self, plea: Plea, lowered_to: int) -> bool:
-        body = lowered(self._call.body, self._asked, self._call.limits, lowered_to) if lowered_to else self._call.body
-        reservation = self._desk.reserve(plea, self._call.attempt)
-        if not reservation:
-            return False
-        self._over = True
-        grant = Grant(body, self._ticket, self._desk, plea, self._prices)
-        grant.hold(reservation, lowered_to)
-        try:
-            self._go(grant)
-        except Refused:
-            grant.end()
-            raise
-        return True
+        self._counter.desk.leases.wait(lacking, self._leased)
 
     def _lower(self, lacking: Sequence[tuple[Account, int]]) -> None:
         """What is left affords fewer tokens, or nothing. Raises Refused."""
@@ -89,7 +89,10 @@ class Waiting:
             most = affordable(plea.costs, [account.free for account in plea.accounts], limit.answers)
             if most >= 1:
                 limit = limit._replace(outputs=min(most, limit.outputs))
-                if self._reserve(Plea(plea.rules, plea.accounts, limit, plea.rates, plea.costs), limit.outputs):
+                call, fewer = self._counter.call, Plea(plea.rules, plea.accounts, limit, plea.rates, plea.costs)
+                body = lowered(call.body, self._asked, call.limits, limit.outputs)
+                if self._counter.serve(fewer, body, limit.outputs):
+                    self._over = True
                     return
         raise self._refusal(lacking)
 
@@ -110,14 +113,15 @@ class Waiting:
         if self._over:
             return
         try:
-            if self._reserve(self._plea, 0):
+            if self._counter.serve(self._plea, self._counter.call.body):
+                self._over = True
                 return
             lacking = book.short(self._plea.amounts)
             now_s = asyncio.get_running_loop().time()
             if any(account.dry_until_s > now_s for account, _ in lacking):
                 self._lower(lacking)
             else:
-                self._desk.leases.wait(lacking, self._leased)
+                self._counter.desk.leases.wait(lacking, self._leased)
         except Refused as refused:
             self._give_up(refused)
 
@@ -128,14 +132,14 @@ class Waiting:
     def _give_up(self, refused: Refused) -> None:
         self._over = True
         self._connection.listener = None
-        if self._ticket:
-            self._ticket.end()
+        if self._counter.ticket:
+            self._counter.ticket.end()
         self._refuse(refused)
 
     def client_gone(self) -> None:
         self._over = True
-        if self._ticket:
-            self._ticket.end()
+        if self._counter.ticket:
+            self._counter.ticket.end()
 
     def hold(self) -> None: ...
 

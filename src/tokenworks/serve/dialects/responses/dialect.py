@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 
 from tokenworks.serve.body.faults import NOT_JSON
@@ -61,7 +59,9 @@ def asked_of(text: bytes) -> ResponsesRequest:
 def unstored(body: Body) -> Body:
     """With ``store: false``: providers keep responses unless told not to."""
     more = b',"store":false'
-    return replace(body, text=body.text[: body.end] + more + body.text[body.end :], end=body.end + len(more))
+    return msgspec.structs.replace(
+        body, text=body.text[: body.end] + more + body.text[body.end :], end=body.end + len(more)
+    )
 
 
 class NativeWay(Way):
