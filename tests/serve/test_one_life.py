@@ -291,7 +291,7 @@ def bound(limits=("max_tokens",), **more):
         "chat", 0, 10_000, tools_factor=1, media_tokens=(("image", 7), ("audio", None), ("video", None), ("file", 1000))
     )
     body = read(json.dumps({"model": "m", "messages": SAID, "max_tokens": 5, **more}).encode())
-    return bounded(bounds, body, limits)[1], len(body.text)
+    return bounded(bounds, body, limits), len(body.text)
 
 
 def said(*blocks):

@@ -41,6 +41,34 @@ def test_a_bucket_is_exact(limit, steps):
         level = min(Fraction(limit), level - units)
 
 
+@given(
+    text=st.text() | st.sampled_from(["image", "a {} [b]", '"role" "role"', "\\u", "ü" * 400]),
+    parts=st.booleans(),
+    more=st.dictionaries(
+        st.sampled_from(
+            ["max_tokens", "max_completion_tokens", "n", "tools", "stream_options", "stop", "user", "input"]
+        ),
+        st.none() | st.integers(-1, 10**20),
+        max_size=4,
+    ),
+)
+def test_what_is_bounded_at_a_glance_is_bounded_as_by_a_closer_look(text, parts, more):
+    content = [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": text}}] if parts else text
+    more = {k: {"stream_options": {}, "user": "u", "stop": [text]}.get(k, v) for k, v in more.items()}
+    body = read(json.dumps({"model": "m", "messages": [{"role": "user", "content": content}], **more}).encode())
+    bounds = Bounds("chat", 10, 1000, media_tokens=(("image", 99), *((k, None) for k in ("audio", "video", "file"))))
+    glance = bounds.plain(body)
+    if glance is not None:
+        assert glance == bounds.of(body, asked_of(body), CHAT_LIMITS)
+
+
+def test_a_plain_chat_needs_a_glance():
+    limited = {"stream": True, "stream_options": {"include_usage": True}, "max_completion_tokens": 7}
+    for more, outputs in (({}, 5), (limited, 7)):
+        body = read(json.dumps({**PLAIN, **more}).encode())
+        assert Bounds("chat", 10, 1000).plain(body) == Bounded(len(body.text) + 10, outputs, 1)
+
+
 def answers(tmp_path, count, body=PLAIN, ring=None, headers=(), **serve):
     async def case():
         async with front(tmp_path, Engine(), ring=ring, **serve) as gate:
@@ -90,7 +118,7 @@ def test_calls_at_a_time(tmp_path):
 
 
 def of(body, bounds=None):
-    return bounded(bounds or Bounds("chat", 10, 1000), read(json.dumps(body).encode()), CHAT_LIMITS)[1]
+    return bounded(bounds or Bounds("chat", 10, 1000), read(json.dumps(body).encode()), CHAT_LIMITS)
 
 
 def test_what_a_call_can_use_at_most():
@@ -119,7 +147,7 @@ def test_pictures_count_by_their_declared_maximum():
     assert of(body, declared).inputs == text + 10 + 700
     assert of(body, Bounds("chat", 10, 100_000)).inputs == 100_000
     hidden = json.dumps(body).replace('"image_url"', '"im\\u0061ge_url"').encode()
-    assert bounded(declared, read(hidden), CHAT_LIMITS)[1].inputs >= 700
+    assert bounded(declared, read(hidden), CHAT_LIMITS).inputs >= 700
 
 
 def test_a_text_that_calls_itself_a_picture_counts_by_its_bytes():
@@ -141,7 +169,7 @@ def test_lowering_changes_the_limit_and_nothing_else():
     body = read(
         b'{"model":"chat", "messages":[{"role":"user","content":"\\u00e9"}],"max_completion_tokens":90,"x":1.50}'
     )
-    assert lowered(body, asked_of(body), CHAT_LIMITS, 7).text == (
+    assert lowered(body, CHAT_LIMITS, 7).text == (
         b'{"model":"chat","messages":[{"role":"user","content":"\\u00e9"}],"max_completion_tokens":7,"x":1.50}'
     )
 

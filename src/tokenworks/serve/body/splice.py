@@ -17,6 +17,7 @@ from tokenworks.serve.body.scan import MOST_MEMBERS, members
 from tokenworks.serve.http.request import Refused
 
 Span = tuple[int, int]
+NOTHING = msgspec.Raw()
 
 
 class StreamOptions(msgspec.Struct):
@@ -32,6 +33,8 @@ class Known(msgspec.Struct):
     stream_options: StreamOptions | None = None
     prompt_cache_key: str | None = None
     user: str | None = None
+    max_tokens: msgspec.Raw = NOTHING
+    max_completion_tokens: msgspec.Raw = NOTHING
 
 
 _decode = msgspec.json.Decoder(Known).decode
@@ -47,6 +50,7 @@ class Body(msgspec.Struct):
     model: Span
     options: Span | None
     end: int  # of the last member: where another one can follow
+    places: dict[bytes, Span]  # of the values of all members
 
     @property
     def streams(self) -> bool:
@@ -74,7 +78,7 @@ def read(text: bytes) -> Body:
     except NOT_JSON as error:
         raise not_json(error) from None
     places = _places(text)
-    return Body(text, known, places[b"model"], places.get(b"stream_options"), _end(places))
+    return Body(text, known, places[b"model"], places.get(b"stream_options"), _end(places), places)
 
 
 def _places(text: bytes) -> dict[bytes, Span]:

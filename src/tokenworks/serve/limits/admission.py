@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.keys import Key
-from tokenworks.serve.limits.asked import Asked
 from tokenworks.serve.limits.bound import Bounded, Bounds, bounded
 from tokenworks.serve.limits.desk import Desk
 from tokenworks.serve.limits.grant import Grant, Plea
@@ -47,7 +46,7 @@ class Limits:
         if not gates and not rules:
             go(Grant(call.body, None, None, None, prices) if prices else None)
             return
-        asked, limit = self._bounded(call, gates, rules)
+        limit = self._bounded(call, gates, rules)
         ticket = take(gates, limit.tokens) if gates else None
         try:
             plea = self._plea(call, rules, limit) if rules else None
@@ -56,7 +55,7 @@ class Limits:
                 return
             counter = Counter(self.desk, call, ticket, prices, go)
             if not counter.serve(plea, call.body):
-                Waiting(counter, asked, plea).admit(connection, refuse)
+                Waiting(counter, plea).admit(connection, refuse)
         except Refused:
             if ticket:
                 ticket.end()
@@ -69,12 +68,12 @@ class Limits:
             found = self._matching[key.id, service] = key, rules
         return found[1]
 
-    def _bounded(self, call: Call, gates: Sequence[Gate], rules: Sequence[Rule]) -> tuple[Asked, Bounded]:
+    def _bounded(self, call: Call, gates: Sequence[Gate], rules: Sequence[Rule]) -> Bounded:
         bounds = self._bounds[call.attempt.service]
         if rules:
             bounds.require()
         elif not call.metered or not any(gate.tokens for gate in gates):
-            return Asked(), Bounded(0, 0, 1)
+            return Bounded(0, 0, 1)
         return bounded(bounds, call.body, call.limits)
 
     def _plea(self, call: Call, rules: list[Rule], limit: Bounded) -> Plea | None:

@@ -7,10 +7,9 @@ from typing import Any
 
 import msgspec
 
-from tokenworks.serve.body.splice import Body, read
+from tokenworks.serve.body.splice import NOTHING, Body, read
 from tokenworks.serve.http.request import Refused
 
-NOTHING = msgspec.Raw()
 UNBOUNDED = ("n_predict", "max_new_tokens", "num_predict", "max_length")
 """Members by which engines let a caller ask for more than ``max_tokens``."""
 
@@ -94,8 +93,9 @@ def asked_of(body: Body) -> Asked:
         raise Refused(400, "invalid_json", f"the body cannot be bounded: {error}") from None
 
 
-def lowered(body: Body, asked: Asked, limits: Sequence[str], outputs: int) -> Body:
+def lowered(body: Body, limits: Sequence[str], outputs: int) -> Body:
     """The same call with at most ``outputs`` tokens a choice; those of ``limits`` that the caller used, else the first, hold it."""
+    asked = asked_of(body)
     members: dict[str, msgspec.Raw] = msgspec.json.decode(body.text, type=dict[str, msgspec.Raw])
     used = [name for name in limits if (getattr(asked, name) or 0) > 0] or limits[:1]
     changed: dict[str, Any] = {name: min(outputs, getattr(asked, name) or outputs) for name in used}

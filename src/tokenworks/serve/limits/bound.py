@@ -13,12 +13,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tokenworks.serve.body.splice import Body
+from tokenworks.serve.body.splice import NOTHING, Body
+from tokenworks.serve.dialects.way import CHAT_LIMITS
 from tokenworks.serve.http.request import Refused
-from tokenworks.serve.limits.asked import NOTHING, Asked, asked_of
+from tokenworks.serve.limits.asked import Asked, asked_of
 from tokenworks.serve.limits.media import KINDS, Media, may_hold_media, nests
 
 OWN_TOOLS = (None, "function", "custom")  # that the body describes
+PLAIN = frozenset((
+    b"model", b"messages", b"stream", b"stream_options", b"temperature", b"top_p", b"seed", b"stop", b"user",
+    b"prompt_cache_key", b"presence_penalty", b"frequency_penalty", b"max_tokens", b"max_completion_tokens",
+))  # fmt: skip
+"""Members of most chats: none asks for more answers, or for more input than its bytes."""
+MOST_DIGITS = 18
 
 
 class Bounded(NamedTuple):
@@ -53,6 +60,21 @@ class Bounds:
                 400, "no_bound",
                 f"{self.service} cannot be used under a budget: its calls have no bound (serve.bounds of the factory file)",
             )  # fmt: skip
+
+    def plain(self, body: Body) -> Bounded | None:
+        """What `of` gives for a chat like most, by what was read of it already; None: it wants a closer look."""
+        template, context, text = self.template_tokens, self.context_tokens, body.text
+        if template is None or context is None or self.emulated or not body.places.keys() <= PLAIN:
+            return None
+        if nests(text) and may_hold_media(text):
+            return None
+        most = 0
+        for raw in (bytes(body.known.max_tokens), bytes(body.known.max_completion_tokens)):
+            if raw:
+                if not raw.isdigit() or len(raw) > MOST_DIGITS:
+                    return None
+                most = max(most, int(raw))
+        return Bounded(min(len(text) + template, context), min(most or context, context), 1)
 
     def of(self, body: Body, asked: Asked, limits: Sequence[str]) -> Bounded:
         """``limits``: members that limit the answer; none: it makes no tokens. Raises Refused where there is no bound."""
@@ -130,6 +152,7 @@ def _sum(a: int | None, b: int | None) -> int | None:
     return None if a is None or b is None else a + b
 
 
-def bounded(bounds: Bounds, body: Body, limits: Sequence[str]) -> tuple[Asked, Bounded]:
-    asked = asked_of(body)
-    return asked, bounds.of(body, asked, limits)
+def bounded(bounds: Bounds, body: Body, limits: Sequence[str]) -> Bounded:
+    """Raises Refused where there is no bound."""
+    found = bounds.plain(body) if limits is CHAT_LIMITS else None
+    return found or bounds.of(body, asked_of(body), limits)

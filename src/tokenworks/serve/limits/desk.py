@@ -41,25 +41,29 @@ class Desk:
         if not book.reserve(amounts):
             return None
         self._number = number = self._number + 1
-        lost = tuple(if_lost(r, n, plea.rates) for r, (_, n) in zip(plea.rules, amounts, strict=True))
-        record = Opened(number, tuple(a.name for a, _ in amounts), lost, attempt)
-        self._journal.open[number] = self._journal.write(record, self.spent)
-        for account, _ in amounts:
+        names, lost = [], []
+        for rule, (account, amount) in zip(plea.rules, amounts, strict=True):
+            names.append(account.name)
+            lost.append(if_lost(rule, amount, plea.rates))
             self.leases.used(account)
+        record = Opened(number, tuple(names), tuple(lost), attempt)
+        self._journal.open[number] = self._journal.write(record, self.spent)
         return Reservation(number, amounts)
 
     def known(
         self, plea: Plea, reservation: Reservation, attempt: Attempt, told: Told
     ) -> tuple[Callable[[], None], int | None]:
         """What to call when the event is durable, and the dollars of the attempt (10⁻¹²), where a budget counts them."""
-        spent = tuple(
-            truth(r, cost, plea.bounded, plea.rates, told, attempt.failed)
-            for r, cost in zip(plea.rules, plea.costs, strict=True)
-        )
+        amounts, usd = [], None
+        for rule, cost in zip(plea.rules, plea.costs, strict=True):
+            amount = truth(rule, cost, plea.bounded, plea.rates, told, attempt.failed)
+            amounts.append(amount)
+            if rule.in_usd and usd is None:
+                usd = amount
+        spent = tuple(amounts)
         record = Known(reservation.number, spent, attempt, told)
         self._journal.known[reservation.number] = self._journal.write(record, self.spent)
-        cost = next((n for r, n in zip(plea.rules, spent, strict=True) if r.in_usd), None)
-        return lambda: self._settle(reservation, spent), cost
+        return lambda: self._settle(reservation, spent), usd
 
     def _settle(self, reservation: Reservation, spent: tuple[int, ...]) -> None:
         if not book.settle(reservation.amounts, spent):

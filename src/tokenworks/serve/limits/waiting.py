@@ -12,7 +12,7 @@ from tokenworks.serve.http.request import Refused
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.keys import Key
 from tokenworks.serve.limits import book
-from tokenworks.serve.limits.asked import Asked, lowered
+from tokenworks.serve.limits.asked import lowered
 from tokenworks.serve.limits.book import Account
 from tokenworks.serve.limits.desk import Desk
 from tokenworks.serve.limits.grant import Grant, Plea
@@ -65,10 +65,10 @@ class Counter(msgspec.Struct, frozen=True):
 class Waiting:
     """A call that its leases do not hold; while it waits for one, it is what the caller's connection talks to."""
 
-    __slots__ = ("_asked", "_connection", "_counter", "_over", "_plea", "_refuse")
+    __slots__ = ("_connection", "_counter", "_over", "_plea", "_refuse")
 
-    def __init__(self, counter: Counter, asked: Asked, plea: Plea):
-        self._counter, self._asked, self._plea = counter, asked, plea
+    def __init__(self, counter: Counter, plea: Plea):
+        self._counter, self._plea = counter, plea
         self._over = False
 
     def admit(self, connection: ServerConnection, refuse: Refuse) -> None:
@@ -90,7 +90,7 @@ class Waiting:
             if most >= 1:
                 limit = limit._replace(outputs=min(most, limit.outputs))
                 call, fewer = self._counter.call, Plea(plea.rules, plea.accounts, limit, plea.rates, plea.costs)
-                body = lowered(call.body, self._asked, call.limits, limit.outputs)
+                body = lowered(call.body, call.limits, limit.outputs)
                 if self._counter.serve(fewer, body, limit.outputs):
                     self._over = True
                     return
