@@ -71,7 +71,7 @@ BAD = [
     (["nvl72", "--to", "vllm", "--weights", "helper"], "--weights wants SERVICE=VALUE, not 'helper'"),
     (["nvl72", "--to", "vllm", "--image", "=x"], "--image wants SERVICE=VALUE"),
     (["nvl72", "--to", "vllm", "--node-gpus", "-1"], "--node-gpus must be at least 1, not -1"),
-    (["nothing.yaml", "--to", "vllm"], "no such file: nothing.yaml"),
+    (["nothing.yaml", "--to", "vllm"], "no such file or folder: nothing.yaml"),
     (["nvl72", "--to", "kubernetes"], "use --to dynamo"),
 ]
 

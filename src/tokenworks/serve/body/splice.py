@@ -17,7 +17,6 @@ from tokenworks.serve.body.scan import MOST_MEMBERS, members
 from tokenworks.serve.http.request import Refused
 
 Span = tuple[int, int]
-NOTHING = msgspec.Raw()
 
 
 class StreamOptions(msgspec.Struct):
@@ -33,8 +32,6 @@ class Known(msgspec.Struct):
     stream_options: StreamOptions | None = None
     prompt_cache_key: str | None = None
     user: str | None = None
-    max_tokens: msgspec.Raw = NOTHING
-    max_completion_tokens: msgspec.Raw = NOTHING
 
 
 _decode = msgspec.json.Decoder(Known).decode

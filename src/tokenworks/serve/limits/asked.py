@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from tokenworks.serve.body.splice import NOTHING, Body, read
+from tokenworks.serve.body.splice import Body, read
 from tokenworks.serve.http.request import Refused
 
+NOTHING = msgspec.Raw()
 UNBOUNDED = ("n_predict", "max_new_tokens", "num_predict", "max_length")
 """Members by which engines let a caller ask for more than ``max_tokens``."""
 

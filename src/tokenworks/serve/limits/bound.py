@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tokenworks.serve.body.splice import NOTHING, Body
+from tokenworks.serve.body.splice import Body
 from tokenworks.serve.dialects.way import CHAT_LIMITS
 from tokenworks.serve.http.request import Refused
-from tokenworks.serve.limits.asked import Asked, asked_of
+from tokenworks.serve.limits.asked import NOTHING, Asked, asked_of
 from tokenworks.serve.limits.media import KINDS, Media, may_hold_media, nests
 
 OWN_TOOLS = (None, "function", "custom")  # that the body describes
@@ -25,6 +25,7 @@ PLAIN = frozenset((
     b"prompt_cache_key", b"presence_penalty", b"frequency_penalty", b"max_tokens", b"max_completion_tokens",
 ))  # fmt: skip
 """Members of most chats: none asks for more answers, or for more input than its bytes."""
+LIMITS = (b"max_tokens", b"max_completion_tokens")
 MOST_DIGITS = 18
 
 
@@ -69,11 +70,11 @@ class Bounds:
         if nests(text) and may_hold_media(text):
             return None
         most = 0
-        for raw in (bytes(body.known.max_tokens), bytes(body.known.max_completion_tokens)):
-            if raw:
-                if not raw.isdigit() or len(raw) > MOST_DIGITS:
-                    return None
-                most = max(most, int(raw))
+        for start, end in filter(None, map(body.places.get, LIMITS)):
+            said = text[start:end]
+            if not said.isdigit() or len(said) > MOST_DIGITS:
+                return None
+            most = max(most, int(said))
         return Bounded(min(len(text) + template, context), min(most or context, context), 1)
 
     def of(self, body: Body, asked: Asked, limits: Sequence[str]) -> Bounded:
