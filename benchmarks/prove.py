@@ -1,5 +1,5 @@
-"""Full-size proofs: tests marked `prove`, every test, the benchmarks, the gateway's proofs one by one; writes docs/proof.md after
-each stage. Resumable: stages that passed are kept.
+"""Every test, the full-size proofs that are tests (marked `prove`), the benchmarks, the gateway's proofs one by one; writes
+docs/proof.md after each stage. Resumable: stages that passed are kept.
 
 The ledger is proved on SQLite and on PostgreSQL: without a server that answers nothing is proved.
 """
@@ -20,8 +20,8 @@ STATE, REPORT = ROOT / "out" / "prove.json", ROOT / "out" / "prove.xml"
 PROOFS = "full-size proofs"
 MARKED = ["-m", "pytest", "-m", "prove", "-n", "2", "--timeout", "3600"]
 STAGES = {
-    PROOFS: [*MARKED, "-o", "junit_family=xunit1", f"--junitxml={REPORT}"],
     "every test": ["-m", "pytest", "-n", "2", "--dist", "worksteal"],
+    PROOFS: [*MARKED, "-o", "junit_family=xunit1", f"--junitxml={REPORT}"],
     "benchmarks": ["benchmarks/run_all.py"],
 }
 # kills and budgets are among the marked tests
