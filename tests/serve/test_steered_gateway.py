@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import asynccontextmanager
 
 import pytest
 from live_gateway import CHAT, call, run
@@ -39,31 +40,38 @@ POOLS = FILE.replace(
 ).replace("RULES", "every: 1 s, calm: 2 s, idle: 4 s, start_up: 3 s, predictor: constant")
 
 
+@asynccontextmanager
+async def steering(tmp_path, text):
+    """Services, pilots and a gateway over emulated workers."""
+    file = tmp_path / "factory.yaml"
+    file.write_text(text)
+    factory = load(str(file))
+    async with emulated(factory, SPEED, 8) as upstreams:
+        services = services_of(factory, upstreams)
+        with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+            async with (
+                steered(factory, services, SPEED) as pilots,
+                gateway(factory, services, ledger, None, "127.0.0.1", 0) as front,
+            ):
+                yield services, pilots, front
+
+
 @pytest.mark.usefixtures("fast_machine")
 def test_each_pool_follows_the_demand_by_itself(tmp_path):
     """A prefill replica starts for the first caller and goes when nobody asks; of two decode replicas one stays."""
-    file = tmp_path / "pools.yaml"
-    file.write_text(POOLS)
-    factory = load(str(file))
 
     async def main():
-        async with emulated(factory, SPEED, 8) as upstreams:
-            services = services_of(factory, upstreams)
-            with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
-                async with (
-                    steered(factory, services, SPEED) as pilots,
-                    gateway(factory, services, ledger, None, "127.0.0.1", 0) as front,
-                ):
-                    assert [p.pool for p in pilots] == ["chat/prefill", "chat/decode"]
-                    prefill, decode = services[0].prefill, services[0].router
-                    assert (prefill.up, decode.up) == ([False, False], [True, True])
-                    status, _, body = await call(front.port, "POST", CHAT, BODY)
-                    assert (status, json.loads(body)["error"]["code"]) == (503, "starting")
-                    await until(lambda: prefill.up == [True, False])
-                    assert (await call(front.port, "POST", CHAT, BODY))[0] == 200
-                    await until(lambda: not any(prefill.up))
-                    assert decode.up == [True, False]
-                    return prefill.fetched, decode.fetched
+        async with steering(tmp_path, POOLS) as (services, pilots, front):
+            assert [p.pool for p in pilots] == ["chat/prefill", "chat/decode"]
+            prefill, decode = services[0].prefill, services[0].router
+            assert (prefill.up, decode.up) == ([False, False], [True, True])
+            status, _, body = await call(front.port, "POST", CHAT, BODY)
+            assert (status, json.loads(body)["error"]["code"]) == (503, "starting")
+            await until(lambda: prefill.up == [True, False])
+            assert (await call(front.port, "POST", CHAT, BODY))[0] == 200
+            await until(lambda: not any(prefill.up))
+            assert decode.up == [True, False]
+            return prefill.fetched, decode.fetched
 
     assert run(main()) == ([0, 0], [0, 0])
 
@@ -71,28 +79,19 @@ def test_each_pool_follows_the_demand_by_itself(tmp_path):
 @pytest.mark.usefixtures("fast_machine")
 def test_from_nothing_and_back_to_nothing(tmp_path):
     """The first caller is told when to come back; a replica starts for him; when nobody asks any more it stops."""
-    file = tmp_path / "quick.yaml"
-    file.write_text(FILE)
-    factory = load(str(file))
 
     async def main():
-        async with emulated(factory, SPEED, 8) as upstreams:
-            services = services_of(factory, upstreams)
-            with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
-                async with (
-                    steered(factory, services, SPEED),
-                    gateway(factory, services, ledger, None, "127.0.0.1", 0) as front,
-                ):
-                    router = services[0].router
-                    assert not any(router.up)
-                    assert (await call(front.port, "GET", "/v1/health/ready"))[0] == 200
-                    status, headers, body = await call(front.port, "POST", CHAT, BODY)
-                    assert (status, json.loads(body)["error"]["code"]) == (503, "starting")
-                    assert int(headers["retry-after"]) >= 1
-                    await until(lambda: router.up == [True, False, False])
-                    assert (await call(front.port, "POST", CHAT, BODY))[0] == 200
-                    await until(lambda: not any(router.up))
-                    return [await joules(upstream) for _ in range(2) for upstream in router.upstreams]
+        async with steering(tmp_path, FILE) as (services, _, front):
+            router = services[0].router
+            assert not any(router.up)
+            assert (await call(front.port, "GET", "/v1/health/ready"))[0] == 200
+            status, headers, body = await call(front.port, "POST", CHAT, BODY)
+            assert (status, json.loads(body)["error"]["code"]) == (503, "starting")
+            assert int(headers["retry-after"]) >= 1
+            await until(lambda: router.up == [True, False, False])
+            assert (await call(front.port, "POST", CHAT, BODY))[0] == 200
+            await until(lambda: not any(router.up))
+            return [await joules(upstream) for _ in range(2) for upstream in router.upstreams]
 
     first, *others = run(main())
     assert first > 0
