@@ -46,7 +46,7 @@ def counters(address):
     return of("prompt_tokens_total"), of("tokens_predicted_total"), of("requests_processing")
 
 
-def main(model, mode):
+def main(model, mode=""):
     import xllamacpp
 
     params = xllamacpp.CommonParams()
