@@ -54,6 +54,7 @@ workload: [{{service: mock, trace: azure-2023-conversation, scale: 10% of sustai
 serve:
   upstreams: [{{service: mock, url: "http://127.0.0.1:{port}"}}, {{service: mock, url: "http://127.0.0.2:{port}"}}]
 """
+ANY_KEY = "sk-x"
 BUDGET = """  budgets: [{name: bench, tenant: acme, tokens: 1000000000000}]
   bounds: [{service: mock, template_tokens: 64}]
 """
@@ -108,7 +109,7 @@ class Proxy:
     name: str
     port: int
     process: subprocess.Popen
-    key: str = "sk-x"
+    key: str
     per_request_us: float | None = None
     per_chunk_us: float | None = None
     saturated_us: float | None = None
@@ -161,7 +162,7 @@ class Call:
             self.done.set_exception(RuntimeError(reason))
 
 
-def payload(port: int, key: str = "sk-x", **more) -> bytes:
+def payload(port: int, key: str, **more) -> bytes:
     body = json.dumps({"messages": [{"role": "user", "content": PROMPT}], "model": "mock", **more}).encode()
     lines = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
     return f"{lines}Authorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
@@ -238,7 +239,7 @@ def start_proxies(folder: Path, engine_port: int, litellm: str | None, processes
     (folder / "bench.yaml").write_text(FACTORY.format(port=engine_port) + ("" if bare else BUDGET))
     command = [sys.executable, "-m", "tokenworks", "serve", "bench.yaml", "--port", str(port)]
     command += ["--processes", str(processes)] if processes else []
-    key = "sk-x"
+    key = ANY_KEY
     if not bare:
         command += ["--keys", "keys.json"]
         _, key = keys.add(folder / "keys.json", "acme")
@@ -246,14 +247,18 @@ def start_proxies(folder: Path, engine_port: int, litellm: str | None, processes
     if nginx := shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"):
         port = free_port()
         (folder / "nginx.conf").write_text(NGINX.format(folder=folder, engine=engine_port, port=port))
-        proxies.append(Proxy("nginx_", port, start([nginx, "-c", str(folder / "nginx.conf")], port, "/", folder)))
+        proxies.append(
+            Proxy("nginx_", port, start([nginx, "-c", str(folder / "nginx.conf")], port, "/", folder), ANY_KEY)
+        )
     if litellm:
         port = free_port()
         (folder / "litellm.yaml").write_text(LITELLM.format(engine=engine_port))
         allowed = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"  # it asks for no key here
         environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", allowed: "true"}
         command = [litellm, "--config", "litellm.yaml", "--port", str(port), "--host", "127.0.0.1"]
-        proxies.append(Proxy("litellm_", port, start(command, port, "/health/liveliness", folder, env=environment)))
+        proxies.append(
+            Proxy("litellm_", port, start(command, port, "/health/liveliness", folder, env=environment), ANY_KEY)
+        )
     return proxies
 
 
@@ -294,7 +299,7 @@ async def latency(gateway: Proxy, engine_port: int, args) -> dict[str, float]:
     busiest = await through.closed(args.clients, args.requests // 4, payload(gateway.port, gateway.key, **stream))
     count = max(1000, args.requests // 4)
     with_it = await through.opened(busiest / 2, count, payload(gateway.port, gateway.key, **stream))
-    without = await direct.opened(busiest / 2, count, payload(engine_port, **stream))
+    without = await direct.opened(busiest / 2, count, payload(engine_port, ANY_KEY, **stream))
     at = lambda values, share: values[int(share * (len(values) - 1))] * 1e3  # noqa: E731
     return {
         "added_ttft_p50_ms": round(at(with_it[0], 0.5) - at(without[0], 0.5), 3),

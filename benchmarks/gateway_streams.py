@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from gateway import FACTORY, Call, Load, family, free_port, payload, start, thread_cpu_s
+from gateway import ANY_KEY, FACTORY, Call, Load, family, free_port, payload, start, thread_cpu_s
 from gateway_proof import Found, folder, options, serving, tell
 
 from tokenworks.serve.http.pool import Address, Patience, Pool
@@ -80,7 +80,7 @@ class Crowd:
         while True:
             tokens = self._dice.randint(self.shortest, self.longest)
             call = Reading(self)
-            data = payload(self.port, stream=True, max_tokens=tokens, top_k=round(PAUSE_S * 1e3))
+            data = payload(self.port, ANY_KEY, stream=True, max_tokens=tokens, top_k=round(PAUSE_S * 1e3))
             self.open += 1
             try:
                 self.load.pool.ask(data, call, lambda _: None)

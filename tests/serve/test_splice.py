@@ -62,7 +62,7 @@ def test_all_other_bytes_go_on_as_they_came(made):
     if "stream_options" in call or any("\\" in json.dumps(k, ensure_ascii=t) for k in call for t in (True, False)):
         return
     sent = spliced(read(text), "an upstream's name", True)
-    begin, end = read(text).model
+    begin, end = read(text).places[b"model"]
     assert sent.replace(b',"stream_options":{"include_usage":true}', b"").replace(
         b'"an upstream\'s name"', text[begin:end], 1
     ) == text or (b"an upstream" in text or b"include_usage" in text)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from string import Formatter
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tokenworks.spec.part import Name, Part
+from tokenworks.spec.part import Name, Part, Port
 from tokenworks.spec.quantities import Patience
 
 if TYPE_CHECKING:
     from tokenworks.spec.factory import Factory, Service
     from tokenworks.spec.service import Pool
 
-Port = Annotated[int, Field(ge=1, le=65_535)]
 FILLED_IN = {"port", "replica", "bootstrap_port"}
 
 

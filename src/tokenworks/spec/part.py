@@ -15,6 +15,7 @@ def _one_line(text: str) -> str:
 
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
 Degree = Annotated[int, Field(ge=1, le=4096)]  # of a kind of parallelism
+Port = Annotated[int, Field(ge=1, le=65_535)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]  # of things that a run keeps one by one
 
 

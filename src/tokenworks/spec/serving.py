@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from tokenworks.spec.address import Address
 from tokenworks.spec.fleet import FleetOf
 from tokenworks.spec.limits import Bound, Budget, Rate, limit_findings
-from tokenworks.spec.part import Name, Part
+from tokenworks.spec.part import Name, Part, Port
 from tokenworks.spec.pool_checks import pool_findings
 from tokenworks.spec.quantities import Bytes, Wait
 from tokenworks.spec.telemetry import Telemetry
@@ -70,7 +70,7 @@ class Upstream(Part):
     handover: Literal["vllm", "sglang"] | None = Field(
         None, description="how its pools hand over the KV cache of a prompt; none: as the service's engine does"
     )
-    bootstrap_port: Annotated[int, Field(ge=1, le=65_535)] = Field(
+    bootstrap_port: Port = Field(
         8998, description="where decode engines meet it: SGLang's --disaggregation-bootstrap-port of a prefill engine"
     )
 

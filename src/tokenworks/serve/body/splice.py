@@ -44,10 +44,12 @@ class Body(msgspec.Struct):
 
     text: bytes
     known: Known
-    model: Span
-    options: Span | None
-    end: int  # of the last member: where another one can follow
-    places: dict[bytes, Span]  # of the values of all members
+    places: dict[bytes, Span]  # of the values of all members, in the order of the text
+
+    @property
+    def end(self) -> int:
+        """Of the last member: where another one can follow."""
+        return _end(self.places)
 
     @property
     def streams(self) -> bool:
@@ -74,8 +76,7 @@ def read(text: bytes) -> Body:
         known = _decode(text)
     except NOT_JSON as error:
         raise not_json(error) from None
-    places = _places(text)
-    return Body(text, known, places[b"model"], places.get(b"stream_options"), _end(places), places)
+    return Body(text, known, _places(text))
 
 
 def _places(text: bytes) -> dict[bytes, Span]:
@@ -116,7 +117,7 @@ def spliced(body: Body, model: str | None, usage: bool, continuous: bool = False
     usage in the last chunk of a stream, ``continuous`` in every chunk (vLLM's continuous_usage_stats)."""
     changes: list[tuple[int, int, bytes]] = []
     if model is not None and model != body.known.model:
-        changes.append((*body.model, _encode(model)))
+        changes.append((*body.places[b"model"], _encode(model)))
     if usage and body.streams and not (body.wants_usage and not continuous):
         changes.append(_asking(body, continuous))
     return _with(body.text, changes) if changes else body.text
@@ -134,8 +135,9 @@ def _with(text: bytes, changes: list[tuple[int, int, bytes]]) -> bytes:
 def _asking(body: Body, continuous: bool) -> tuple[int, int, bytes]:
     """The change that asks for usage."""
     more = {"include_usage": True} | ({"continuous_usage_stats": True} if continuous else {})
-    if body.options is None:
+    options = body.places.get(b"stream_options")
+    if options is None:
         return body.end, body.end, b',"stream_options":' + _encode(more)
-    begin, end = body.options
+    begin, end = options
     given = msgspec.json.decode(body.text[begin:end]) or {}
     return begin, end, _encode({**given, **more})

@@ -25,7 +25,7 @@ PLAIN = frozenset((
     b"prompt_cache_key", b"presence_penalty", b"frequency_penalty", b"max_tokens", b"max_completion_tokens",
 ))  # fmt: skip
 """Members of most chats: none asks for more answers, or for more input than its bytes."""
-LIMITS = (b"max_tokens", b"max_completion_tokens")
+LIMITS = tuple(name.encode() for name in CHAT_LIMITS)
 MOST_DIGITS = 18
 
 

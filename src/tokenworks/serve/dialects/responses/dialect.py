@@ -58,10 +58,10 @@ def asked_of(text: bytes) -> ResponsesRequest:
 
 def unstored(body: Body) -> Body:
     """With ``store: false``: providers keep responses unless told not to."""
-    more = b',"store":false'
-    return msgspec.structs.replace(
-        body, text=body.text[: body.end] + more + body.text[body.end :], end=body.end + len(more)
-    )
+    name, value, end = b',"store":', b"false", body.end
+    begin = end + len(name)
+    places = {**body.places, b"store": (begin, begin + len(value))}
+    return msgspec.structs.replace(body, text=body.text[:end] + name + value + body.text[end:], places=places)
 
 
 class NativeWay(Way):
