@@ -4,6 +4,7 @@ exactly what was used."""
 import asyncio
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from hypothesis import settings
@@ -22,7 +23,7 @@ from tokenworks.serve.limits.records import Owner
 from tokenworks.serve.limits.recovery import boot, settle_dead
 from tokenworks.serve.limits.rules import Rule, worst
 from tokenworks.serve.limits.store import Ask, BudgetStore, SqliteBase
-from tokenworks.serve.metering import Attempt
+from tokenworks.serve.metering import Attempt, nobody
 from tokenworks.spec.limits import Budget
 
 LIMITS = {"small": 150, "large": 600}
@@ -100,8 +101,12 @@ class Budgets(RuleBasedStateMachine):
     def reserve(self, pick, inputs, outputs, which):
         gateway, bounded = self.any(pick), Bounded(inputs, outputs, 1)
         rules = [RULES[i] for i in which]
-        accounts = [gateway.leases.account(r.account("t", "", "", {"total": "total"}), r.limit) for r in rules]
-        plea = Plea(rules, accounts, bounded, None, [worst(r, bounded, None) for r in rules])
+        names = [r.account("t", "", "", {"total": "total"}) for r in rules]
+        amounts = [
+            (gateway.leases.account(name, r.limit), worst(r, bounded, None, None))
+            for name, r in zip(names, rules, strict=True)
+        ]
+        plea = Plea(rules, names, amounts, [amount for _, amount in amounts], bounded, None, None)
         self.calls += 1
         attempt = Attempt(f"a{self.calls}", "t", "s", "m", "m", "chat", 1)
         reservation = gateway.desk.reserve(plea, attempt)
@@ -121,9 +126,9 @@ class Budgets(RuleBasedStateMachine):
         reservation, plea, attempt = gateway.open.pop(place % len(gateway.open))
         made = round(plea.bounded.outputs * share) if known else None
         told = Told(Buckets(plea.bounded.inputs, 0, 0, made, 0, 0), "engine", "final")
-        settle, _ = gateway.desk.known(plea, reservation, attempt, told)
+        spent, _ = gateway.desk.known(plea, reservation, attempt, told)
         truth = plea.bounded.inputs + (plea.bounded.outputs if made is None else made)
-        gateway.pending.append((settle, plea, truth))
+        gateway.pending.append((partial(gateway.desk.settle, plea, reservation, spent, nobody, True), plea, truth))
 
     @rule(pick=st.integers(0, 3))
     def durable(self, pick):
@@ -137,7 +142,8 @@ class Budgets(RuleBasedStateMachine):
     def refused_upstream(self, pick, place):
         gateway = self.any(pick)
         if gateway.open:
-            gateway.desk.release(gateway.open.pop(place % len(gateway.open))[0])
+            reservation, plea, _ = gateway.open.pop(place % len(gateway.open))
+            gateway.desk.release(plea, reservation)
 
     @rule(
         pick=st.integers(0, 3),
@@ -184,8 +190,8 @@ class Budgets(RuleBasedStateMachine):
 
     def stop(self, gateway):
         self.gateways.remove(gateway)
-        for reservation, _, _ in gateway.open:
-            gateway.desk.release(reservation)
+        for reservation, plea, _ in gateway.open:
+            gateway.desk.release(plea, reservation)
         for settle, plea, truth in gateway.pending:
             settle()
             self.use(plea, truth)

@@ -119,6 +119,7 @@ OVERSIZE = {
     "a header without end": (431, b"POST /a HTTP/1.1\r\nHost: t\r\nX-A: " + b"b" * 4000),
     "a path": (431, b"GET /" + b"a" * 3000 + b" HTTP/1.1\r\nHost: t\r\n\r\n"),
     "headers": (431, post(*(f"X-{i}: b" for i in range(30)))),
+    "one header, again and again": (431, post(*["X-A: " + "b" * 100] * 30)),
 }
 
 

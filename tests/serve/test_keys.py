@@ -11,8 +11,9 @@ from live_gateway import Engine, front, run
 
 from tokenworks.cli.main import main
 from tokenworks.errors import InputError
-from tokenworks.serve import keys
-from tokenworks.serve.keys import KeyRing, add
+from tokenworks.serve import access, keys
+from tokenworks.serve.http.request import Refused, Request
+from tokenworks.serve.keys import KeyRing, add, revoke
 
 PLAIN = {"model": "chat", "messages": []}
 CALLS = {"/v1/messages": {"max_tokens": 3, **PLAIN}, "/v1/responses": {"model": "chat", "input": "a"}}
@@ -94,6 +95,43 @@ def test_keys_are_compared_in_constant_time(tmp_path, monkeypatch):
     for given in (text, "tw-000000000000-x", "nothing"):
         ring.find(given.encode(), time.time())
     assert seen == [(32, 32)] * 3
+
+
+class Connection:
+    proof = None
+
+
+def test_a_kept_connection_spares_the_hash_and_nothing_else(tmp_path, monkeypatch):
+    """The same words are compared again, in constant time; other words, other keys in force and a key that has ended are not
+    believed."""
+    ring, text = ring_with(tmp_path, lives_s=100.0)
+    _, other = add(tmp_path / "keys.json", "zeta")
+    ring.refresh()
+    guard, connection, hashed, now = access.Access(ring), Connection(), [], time.time()
+    find = ring.find
+    monkeypatch.setattr(ring, "find", lambda given, now_s: hashed.append(given) or find(given, now_s))
+
+    def tenant(words):
+        request = Request(b"POST", b"/v1/chat/completions", b"", {b"authorization": words.encode()}, 0.0)
+        try:
+            return guard.of(request, connection, "infer").tenant
+        except Refused as refused:
+            return refused.status
+
+    assert [tenant(f"Bearer {text}") for _ in range(3)] == ["acme"] * 3
+    assert len(hashed) == 1
+    assert [tenant(f"Bearer {text}x"), tenant(f"Bearer {other}"), tenant(f"Bearer {text}")] == [401, "zeta", "acme"]
+    assert len(hashed) == 4
+    with pytest.raises(Refused):  # the proof is of what stood in one header, not of a caller who says nothing
+        guard.of(Request(b"POST", b"/", b"", {}, 0.0), connection, "infer")
+    assert tenant(f"Bearer {text}") == "acme"
+    monkeypatch.setattr(time, "time", lambda: now + 101)
+    assert tenant(f"Bearer {text}") == 401
+    monkeypatch.setattr(time, "time", lambda: now)
+    assert tenant(f"Bearer {text}") == "acme"
+    revoke(tmp_path / "keys.json", text.split("-")[1])
+    ring.refresh()
+    assert [tenant(f"Bearer {text}"), tenant(f"Bearer {other}")] == [401, "zeta"]
 
 
 def test_a_broken_key_file_leaves_the_keys_in_force(tmp_path):

@@ -16,7 +16,7 @@ from test_ways_of_calls import refusing, two
 from tokenworks.serve.body.splice import read
 from tokenworks.serve.dialects.messages.dialect import MESSAGES as MESSAGES_PATH
 from tokenworks.serve.dialects.messages.dialect import NativeWay
-from tokenworks.serve.limits.bound import Bounds, bounded
+from tokenworks.serve.limits.bound import Bounds
 from tokenworks.serve.prompt import Prompt
 
 MESSAGES, RESPONSES, COUNT = "/v1/messages", "/v1/responses", "/v1/messages/count_tokens"
@@ -291,7 +291,7 @@ def bound(limits=("max_tokens",), **more):
         "chat", 0, 10_000, tools_factor=1, media_tokens=(("image", 7), ("audio", None), ("video", None), ("file", 1000))
     )
     body = read(json.dumps({"model": "m", "messages": SAID, "max_tokens": 5, **more}).encode())
-    return bounded(bounds, body, limits), len(body.text)
+    return bounds.most(body, limits), len(body.text)
 
 
 def said(*blocks):

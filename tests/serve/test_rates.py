@@ -17,7 +17,7 @@ from tokenworks.serve.body.splice import read
 from tokenworks.serve.dialects.way import CHAT_LIMITS
 from tokenworks.serve.keys import KeyRing
 from tokenworks.serve.limits.asked import asked_of, lowered
-from tokenworks.serve.limits.bound import Bounded, Bounds, bounded
+from tokenworks.serve.limits.bound import Bounded, Bounds
 from tokenworks.serve.limits.buckets import Bucket
 from tokenworks.serve.limits.rates import PriceBook
 
@@ -118,7 +118,7 @@ def test_calls_at_a_time(tmp_path):
 
 
 def of(body, bounds=None):
-    return bounded(bounds or Bounds("chat", 10, 1000), read(json.dumps(body).encode()), CHAT_LIMITS)
+    return (bounds or Bounds("chat", 10, 1000)).most(read(json.dumps(body).encode()), CHAT_LIMITS)
 
 
 def test_what_a_call_can_use_at_most():
@@ -147,7 +147,7 @@ def test_pictures_count_by_their_declared_maximum():
     assert of(body, declared).inputs == text + 10 + 700
     assert of(body, Bounds("chat", 10, 100_000)).inputs == 100_000
     hidden = json.dumps(body).replace('"image_url"', '"im\\u0061ge_url"').encode()
-    assert bounded(declared, read(hidden), CHAT_LIMITS).inputs >= 700
+    assert declared.most(read(hidden), CHAT_LIMITS).inputs >= 700
 
 
 def test_a_text_that_calls_itself_a_picture_counts_by_its_bytes():

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenworks.serve.body.scan import USUAL
 from tokenworks.serve.body.splice import read, spliced
 from tokenworks.serve.http.request import Refused
 
@@ -66,6 +67,31 @@ def test_all_other_bytes_go_on_as_they_came(made):
     assert sent.replace(b',"stream_options":{"include_usage":true}', b"").replace(
         b'"an upstream\'s name"', text[begin:end], 1
     ) == text or (b"an upstream" in text or b"include_usage" in text)
+
+
+def nested(value):
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(nested, inner), default=0)
+
+
+@given(calls(), st.lists(st.sampled_from([name.decode() for name in USUAL]), unique=True))
+def test_what_is_seen_of_a_call_at_a_glance(made, usual):
+    """How deep it nests, and whether it has no members but those of most chats."""
+    call, text = made
+    if any("\\" in json.dumps(k, ensure_ascii=t) for k in call for t in (True, False)):
+        return
+    assert read(text).depth == nested(call)
+    assert read(text).usual == all(name.encode() in USUAL for name in call)
+    plain = read(json.dumps({**dict.fromkeys(usual), "model": "m"}).encode())
+    assert (plain.usual, plain.depth) == (True, 1)
+
+
+def test_a_text_of_any_length_is_read():
+    for size in (10, 1 << 16, 1 << 20):
+        text = json.dumps({"messages": [{"content": "{[" * size}], "model": "m", "user": "u"}).encode()
+        body = read(text)
+        begin, end = body.places[b"model"]
+        assert (text[begin:end], body.depth, body.usual) == (b'"m"', 3, True)
 
 
 REFUSED = {

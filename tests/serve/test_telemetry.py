@@ -11,9 +11,9 @@ from tokenworks.errors import InputError
 from tokenworks.events.ledger_events import BUCKETS
 from tokenworks.ledger.ingest.otlp import parse_protobuf
 from tokenworks.ledger.ingest.records import Context
-from tokenworks.serve.metering import uuid7
 from tokenworks.serve.telemetry import otlp
 from tokenworks.serve.telemetry.trace import Trace, Tracing, parent_of, span_of
+from tokenworks.serve.uuids import uuid7
 
 SECRET = "the launch code is 0000"
 BODY = {"model": "chat", "messages": [{"role": "user", "content": SECRET}]}

@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from queue import SimpleQueue
 from typing import TypeAlias
 
@@ -24,8 +25,8 @@ CHUNK = 256  # events stored while others are still being prepared
 MOST = 4096  # events of one group
 SYNCERS = 2
 
-Futures: TypeAlias = list["asyncio.Future[Receipt]"]
-Answer: TypeAlias = list[Receipt] | Exception
+Heard: TypeAlias = Callable[[Receipt | Exception], None]  # called once, on the loop; it raises nothing
+Answer: TypeAlias = Sequence[Receipt | Exception] | Exception
 
 
 class GroupCommit:
@@ -33,9 +34,9 @@ class GroupCommit:
 
     def __init__(self, ledger: Ledger):
         self._ledger = ledger
-        self._waiting: deque[tuple[Prepared, asyncio.Future[Receipt]]] = deque()
+        self._waiting: deque[tuple[Prepared, Heard]] = deque()
         self._wake: SimpleQueue[bool] = SimpleQueue()
-        self._committed: SimpleQueue[tuple[Futures, Answer] | None] = SimpleQueue()
+        self._committed: SimpleQueue[tuple[list[Heard], Answer] | None] = SimpleQueue()
         self._idle = True
         self._threads = [threading.Thread(target=self._write, name="ledger-writer", daemon=True)]
         self._threads += [threading.Thread(target=self._sync, name="ledger-sync", daemon=True) for _ in range(SYNCERS)]
@@ -59,11 +60,18 @@ class GroupCommit:
     def submit_prepared(self, event: Prepared) -> asyncio.Future[Receipt]:
         """The same for an event that was prepared elsewhere."""
         future: asyncio.Future[Receipt] = self._loop.create_future()
-        self._waiting.append((event, future))
+        self._put(event, partial(fulfil, future))
+        return future
+
+    def tell(self, event: AnyEvent, heard: Heard) -> None:
+        """As `submit`, for who has no use for a future: ``heard`` gets the receipt, or why there is none."""
+        self._put(prepare(event), heard)
+
+    def _put(self, event: Prepared, heard: Heard) -> None:
+        self._waiting.append((event, heard))
         if self._idle:
             self._idle = False
             self._wake.put(True)
-        return future
 
     @property
     def waiting(self) -> int:
@@ -80,20 +88,20 @@ class GroupCommit:
             self._committed.put(self._commit())
         self._committed.put(None)
 
-    def _commit(self) -> tuple[Futures, Answer]:
+    def _commit(self) -> tuple[list[Heard], Answer]:
         """Stores chunks while producers hand in more."""
-        futures: Futures = []
+        group: list[Heard] = []
 
         def more() -> Sequence[Prepared]:
-            size = min(len(self._waiting), CHUNK, MOST - len(futures))
+            size = min(len(self._waiting), CHUNK, MOST - len(group))
             chunk = [self._waiting.popleft() for _ in range(size)]
-            futures.extend(future for _, future in chunk)
+            group.extend(heard for _, heard in chunk)
             return [event for event, _ in chunk]
 
         try:
-            return futures, self._ledger.commit_from(more)
+            return group, self._ledger.commit_from(more)
         except Exception as error:  # noqa: BLE001 - whatever it is, the producers of this group must hear it
-            return futures, error
+            return group, error
 
     def _sync(self) -> None:
         """A syncing thread: one sync per group, after its commit."""
@@ -107,21 +115,27 @@ class GroupCommit:
         with contextlib.suppress(OutputError):
             self._ledger.tidy()
 
-    def _synced(self, futures: Futures, answer: Answer) -> tuple[Futures, Answer]:
+    def _synced(self, group: list[Heard], answer: Answer) -> tuple[list[Heard], Answer]:
         try:
             self._ledger.store.sync()
         except Exception as error:  # noqa: BLE001 - as above
-            return futures, error
-        return futures, answer
+            return group, error
+        return group, answer
 
 
-def _answer(futures: Futures, answer: Answer) -> None:
-    """One wake-up of the loop answers the whole group; a future may have been given up by its producer."""
+def _answer(group: list[Heard], answer: Answer) -> None:
+    """One wake-up of the loop answers the whole group."""
     if isinstance(answer, Exception):
-        for future in futures:
-            if not future.done():
-                future.set_exception(answer)
+        answer = [answer] * len(group)
+    for heard, said in zip(group, answer, strict=True):
+        heard(said)
+
+
+def fulfil(future: asyncio.Future[Receipt], said: Receipt | Exception) -> None:
+    """A future may have been given up by its producer."""
+    if future.done():
         return
-    for future, receipt in zip(futures, answer, strict=True):
-        if not future.done():
-            future.set_result(receipt)
+    if isinstance(said, Exception):
+        future.set_exception(said)
+    else:
+        future.set_result(said)

@@ -63,7 +63,7 @@ class Admin:
 
     def handle(self, request: Request, connection: ServerConnection, front: Front) -> None:
         """Raises Refused."""
-        key = front.access.of(request, "admin")
+        key = front.access.of(request, connection, "admin")
         parts = request.path.removeprefix(PREFIX).split(b"/")
         if parts == [b"upstreams"]:
             self._needs(request, b"GET")

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.prompt import Prompt
 from tokenworks.serve.question import Question
@@ -39,37 +41,29 @@ class Seat(NamedTuple):
             self.router.prefilled(self.position, self.prompt)
 
 
-class Course:
+class Course(msgspec.Struct, eq=False):
     """Of one call. ``router``: of the pool that it is at; ``position``: of the upstream among the pool's; ``open``: while it works
     on the call."""
 
-    __slots__ = (
-        "_asked",
-        "_attempts",
-        "_filler",
-        "_lost",
-        "_prompt",
-        "_question",
-        "_session",
-        "_standby",
-        "_tried",
-        "open",
-        "position",
-        "router",
-        "served",
-    )
+    served: Served
+    _asked: Served
+    _question: Question
+    _session: int
+    _standby: Sequence[Served]  # those that are left
+    router: Router
+    position: int = -1
+    open: bool = False
+    _prompt: Prompt | None = None
+    _tried: Sequence[int] = ()
+    _lost: Sequence[int] = ()  # decode upstreams that have failed the call
+    _filler: Sequence[int] = ()  # prefill upstreams that were tried for the present leg, the last one included
+    _attempts: int = 0
 
-    def __init__(self, served: Served, question: Question, session: str, standby: Sequence[Served] = ()):
+    @classmethod
+    def of(cls, served: Served, question: Question, session: str, standby: Sequence[Served] = ()) -> Course:
         """``session``: what calls of one conversation share; ``standby``: services that stand in, in order."""
-        self.served, self._asked, self._standby = served, served, list(standby)
-        self._question, self._session = question, session_number(session) if session else NO_SESSION
-        self._prompt: Prompt | None = None
-        self._tried: list[int] = []
-        self._lost: list[int] = []  # decode upstreams that have failed the call
-        self._filler: list[int] = []  # prefill upstreams that were tried for the present leg, the last one included
-        self._attempts = 0
-        self.router = served.prefill or served.router
-        self.position, self.open = -1, False
+        number = session_number(session) if session else NO_SESSION
+        return cls(served, served, question, number, standby, served.prefill or served.router)
 
     @property
     def upstream(self) -> Upstream:
@@ -92,10 +86,12 @@ class Course:
     def begin(self, now_s: float) -> None:
         """Raises the Refused of the service that was asked for, where no other takes the call either."""
         try:
-            self._go(self.served, self._take(self.served, now_s, ()), [])
+            self.position = self._take(self.served, now_s, ())
         except Refused:
             if not self._stand_in(now_s):
                 raise
+        else:
+            self.open, self._attempts = True, 1
 
     def _take(self, served: Served, now_s: float, tried: Sequence[int], begun: bool = False) -> int:
         router = served.prefill or served.router
@@ -110,7 +106,7 @@ class Course:
             self._prompt = Prompt.of(self._question.said)
         return router.take(self._session, now_s, tried, self._prompt, begun)
 
-    def _go(self, served: Served, position: int, tried: list[int]) -> None:
+    def _go(self, served: Served, position: int, tried: Sequence[int]) -> None:
         self._attempts = self._attempts + 1 if served is self.served else 1
         self.served, self.position, self.open, self._tried = served, position, True, tried
         self.router = served.prefill or served.router
@@ -135,7 +131,7 @@ class Course:
         self.leave()
         if anew:  # what one decode upstream has fetched no other one can fetch: the prompt is read again
             self._lost = [*tried, *barred]
-        self._go(self.served, chosen, [] if anew else tried)
+        self._go(self.served, chosen, () if anew else tried)
         return True
 
     # ------------------------------------------------------------------ from a prefill pool to a decode pool
@@ -168,7 +164,7 @@ class Course:
 
     def _stand_in(self, now_s: float) -> bool:
         while self._standby:
-            served = self._standby.pop(0)
+            served, *self._standby = self._standby
             try:
                 words = self._question.put_to(served)
                 chosen = self._take(served, now_s, ())
@@ -176,8 +172,8 @@ class Course:
                 continue
             self._question.turn(*words)
             self.leave()
-            self._lost = []
-            self._go(served, chosen, [])
+            self._lost = ()
+            self._go(served, chosen, ())
             return True
         return False
 
@@ -214,9 +210,6 @@ class Course:
         self.served.router.release(position, self._prompt)
 
     # ------------------------------------------------------------------ what the upstream has shown
-
-    def well(self) -> None:
-        self.router.well(self.position)
 
     def failed(self, now_s: float) -> None:
         self.router.failed(self.position, now_s)

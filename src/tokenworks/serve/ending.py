@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import msgspec
+
 from tokenworks.serve.admission import Admission
 from tokenworks.serve.body.stream import priced
 from tokenworks.serve.continuity import Continuity
@@ -24,30 +26,26 @@ LATE = Refused(504, "deadline", "the answer was not there in the time that X-Req
 UNMETERED = Refused(503, "not_metered", "the answer could not be metered", retry_after_s=1.0)
 
 
-class Ending:
+class Ending(msgspec.Struct, eq=False):
     """The caller's side of a call: what he has got, and how it is closed. `Relay` is the upstreams' side."""
 
-    __slots__ = (
-        "_admission", "_connection", "_continuity", "_course", "_gone", "_handle", "_hedge", "_held", "_incoming", "_loop",
-        "_mends", "_over", "_question", "_started", "_tally", "_timer", "_translation",
-    )  # fmt: skip
-
+    _course: Course
+    _question: Question
+    _tally: Tally
+    _connection: ServerConnection
+    _loop: asyncio.AbstractEventLoop
     _incoming: Incoming  # of the present attempt
-    _mends: bool  # whether its stream changes on its way
-
-    def __init__(
-        self, course: Course, question: Question, tally: Tally, connection: ServerConnection,
-        loop: asyncio.AbstractEventLoop,
-    ):  # fmt: skip
-        self._course, self._question, self._tally = course, question, tally
-        self._connection, self._loop = connection, loop
-        self._handle: Handle | None = None
-        self._continuity: Continuity | None = None
-        self._translation: Translation | None = None  # of what goes to the caller
-        self._admission: Admission | None = None
-        self._hedge: Hedge | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._started = self._over = self._gone = self._held = False
+    _handle: Handle | None = None
+    _started: bool = False
+    _over: bool = False
+    _gone: bool = False
+    _held: bool = False
+    _mends: bool = False  # whether its stream changes on its way
+    _continuity: Continuity | None = None
+    _translation: Translation | None = None  # of what goes to the caller
+    _admission: Admission | None = None
+    _hedge: Hedge | None = None
+    _timer: asyncio.TimerHandle | None = None
 
     # ------------------------------------------------------------------ the answer begins
 

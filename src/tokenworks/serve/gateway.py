@@ -13,7 +13,7 @@ import msgspec
 from tokenworks.serve import metrics
 from tokenworks.serve.access import Access, may_ask
 from tokenworks.serve.admin import PREFIX, Admin
-from tokenworks.serve.body.splice import Body, read
+from tokenworks.serve.body.splice import read
 from tokenworks.serve.dialects.dialect import COMPLETIONS, EMBEDDINGS, PLAIN, Dialect
 from tokenworks.serve.dialects.messages.dialect import COUNT_TOKENS, MESSAGES, Messages
 from tokenworks.serve.dialects.responses.dialect import RESPONSES, Responses
@@ -23,7 +23,7 @@ from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.intake import Intake
 from tokenworks.serve.keys import Key
 from tokenworks.serve.limits.admission import Limits
-from tokenworks.serve.metering import Attempt, Meter, run_of, uuid7
+from tokenworks.serve.metering import OF_RUNS, Attempt, Meter, run_of
 from tokenworks.serve.nim import licence, manifest
 from tokenworks.serve.openapi import document
 from tokenworks.serve.processes.board import Board
@@ -33,6 +33,7 @@ from tokenworks.serve.split import Split
 from tokenworks.serve.steering_metrics import HELP as STEERING_HELP
 from tokenworks.serve.steering_metrics import steering_lines
 from tokenworks.serve.telemetry.trace import Tracing
+from tokenworks.serve.uuids import uuid7
 
 log = logging.getLogger("tokenworks.serve")
 DIALECTS: dict[bytes, Dialect] = {
@@ -97,29 +98,36 @@ class Gateway:
     def _infer(self, dialect: Dialect, request: Request, connection: ServerConnection) -> None:
         if request.method != b"POST":
             raise Refused(405, "method", f"{request.path.decode()} takes POST")
-        key = self.access.of(request, "infer")
+        key = self.access.of(request, connection, "infer")
         body = read(request.body)
         session = dialect.session(body)
-        split = self._splits.get(body.known.model)
+        split = self._splits.get(body.known.model) if self._splits else None
         served = self._service(split.service(session, key.tenant) if split else body.known.model, key)
-        attempt = self._attempt(dialect, request, body, key, served)
-        question = Question(dialect, request, body, served, attempt.trace)
-        Intake(key, served, session, question, attempt, connection, self.meter, self._loop).admit(self.limits)
-
-    def _attempt(self, dialect: Dialect, request: Request, body: Body, key: Key, served: Served) -> Attempt:
-        """The first one."""
+        headers = request.headers
         attempt = Attempt(
             uuid7(), key.tenant, served.name, served.model, body.known.model, dialect.operation, time.time_ns() // 1000,
-            run_of(request.headers),
+            {} if OF_RUNS.isdisjoint(headers) else run_of(headers),
         )  # fmt: skip
         if self.tracing:
-            attempt.trace = self.tracing.joined(request.headers, attempt.id)
-        return attempt
+            attempt.trace = self.tracing.joined(headers, attempt.id)
+        question = Question.of(dialect, request, body, served, attempt.trace)
+        intake = Intake(
+            key, attempt, question.said, question.way.limits, dialect.metered, served, session, question, connection,
+            self.meter, self._loop,
+        )  # fmt: skip
+        try:
+            if self.limits is None:
+                intake.go(None)
+            else:
+                self.limits.admit(intake, connection)
+        except Refused as refused:
+            served.metrics.answered(refused.status)
+            raise
 
     def _service(self, model: str, key: Key) -> Served:
         """A model that this key may not ask for does not exist for it. Raises Refused."""
         served = self._known.get(model)
-        if served is None or not may_ask(key, served.name):
+        if served is None or (key.services and not may_ask(key, served.name)):
             raise Refused(404, "model_not_found", f"there is no model {model[:200]!r}; see /v1/models", param="model")
         return served
 
@@ -144,14 +152,14 @@ class Gateway:
         return [(name, served) for name, served in sorted(known.items()) if may_ask(key, served.name)]
 
     def _models(self, request: Request, connection: ServerConnection) -> None:
-        key = self.access.of(request, "infer")
+        key = self.access.of(request, connection, "infer")
         found = [_model(name, served) for name, served in self._names(key)]
         connection.respond(200, msgspec.json.encode({"object": "list", "data": found}))
 
     def _model(self, request: Request, connection: ServerConnection) -> None:
         from urllib.parse import unquote
 
-        key = self.access.of(request, "infer")
+        key = self.access.of(request, connection, "infer")
         name = unquote(request.path.removeprefix(b"/v1/models/").decode("latin-1"))
         connection.respond(200, msgspec.json.encode(_model(name, self._service(name, key))))
 
@@ -172,18 +180,18 @@ class Gateway:
         connection.respond(200, msgspec.json.encode({"release": version("tokenworks"), "api": "v1"}))
 
     def _metadata(self, request: Request, connection: ServerConnection) -> None:
-        key = self.access.of(request, "infer")
+        key = self.access.of(request, connection, "infer")
         found = [{"name": s.name, "model": s.model} for s in self.services if may_ask(key, s.name)]
         body = {"version": version("tokenworks"), "factory": self.factory, "modelInfo": found}
         connection.respond(200, msgspec.json.encode(body))
 
     def _manifest(self, request: Request, connection: ServerConnection) -> None:
-        key = self.access.of(request, "infer")
+        key = self.access.of(request, connection, "infer")
         found = [s for s in self.services if may_ask(key, s.name)]
         connection.respond(200, manifest(self.factory, found))
 
     def _metrics(self, request: Request, connection: ServerConnection) -> None:
-        self.access.of(request, "metrics")
+        self.access.of(request, connection, "metrics")
         parts = self.lines() if self._board is None else [self._board.all()]
         connection.respond(200, metrics.page(parts, STEERING_HELP), metrics.TEXT)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from tokenworks.serve.body.usage import MISSING, Told
 from tokenworks.serve.dialects.way import Passage
 from tokenworks.serve.http.replies import JSON
@@ -10,26 +12,27 @@ EVENT_STREAM = b"text/event-stream"
 MOST_ANSWER_BYTES = 256 << 20  # of an answer that is no stream
 
 
-class Incoming:
+class Incoming(msgspec.Struct, eq=False):
     """``stream``: where it is one that works; else its bytes are kept. ``answer``: what the caller gets of a whole one.
     ``failed``: a
     stream says so itself. ``status`` 0: its head has not come."""
 
-    __slots__ = ("_pieces", "_size", "answer", "failed", "kind", "status", "stream", "wait")
-
-    def __init__(self) -> None:
-        self.status, self.kind, self.wait, self.answer = 0, JSON, b"", b""
-        self.stream: Passage | None = None
-        self.failed = False
-        self._pieces: list[bytes] = []
-        self._size = 0
+    status: int = 0
+    kind: bytes = JSON
+    wait: bytes = b""
+    answer: bytes = b""
+    stream: Passage | None = None
+    failed: bool = False
+    _pieces: list[bytes] = []
+    _size: int = 0
 
     def head(self, status: int, headers: dict[bytes, bytes]) -> bool:
         """Whether a stream follows."""
         self.status = status
-        self.kind = headers.get(b"content-type", JSON)
-        self.wait = headers.get(b"retry-after", b"") if status >= 400 else b""
-        return status == 200 and self.kind.startswith(EVENT_STREAM)
+        self.kind = kind = headers.get(b"content-type", JSON)
+        if status >= 400:
+            self.wait = headers.get(b"retry-after", b"")
+        return status == 200 and kind.startswith(EVENT_STREAM)
 
     def keep(self, data: bytes) -> bool:
         """Whether it is still of a size that can be kept."""

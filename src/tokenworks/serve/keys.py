@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from hmac import compare_digest
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -136,8 +137,11 @@ def _write(path: Path, data: bytes) -> None:
         raise
 
 
+Keys: TypeAlias = dict[bytes, tuple[Key, bytes]]  # by id, with their hashes
+
+
 class KeyRing:
-    """The keys in force, read again when their file changes."""
+    """The keys in force, read again when their file changes: they are then another ``in_force``."""
 
     def __init__(self, path: Path):
         """Raises InputError."""
@@ -147,10 +151,10 @@ class KeyRing:
 
     @property
     def keys(self) -> list[Key]:
-        return [key for key, _ in self._keys.values()]
+        return [key for key, _ in self.in_force.values()]
 
     def _take(self, keys: list[Key]) -> None:
-        self._keys = {key.id.encode(): (key, bytes.fromhex(key.sha256)) for key in keys}
+        self.in_force: Keys = {key.id.encode(): (key, bytes.fromhex(key.sha256)) for key in keys}
 
     def refresh(self) -> str:
         """Takes over a changed file; the reason, where it could not: the old keys then stay in force."""
@@ -167,7 +171,7 @@ class KeyRing:
     def find(self, text: bytes, now_s: float) -> Key | None:
         """The valid key that this text is. One comparison in constant time, whether or not there is such an id."""
         parts = text.split(b"-", 2)
-        key, stored = self._keys.get(parts[1] if len(parts) == 3 else b"", (None, NOBODY))
+        key, stored = self.in_force.get(parts[1] if len(parts) == 3 else b"", (None, NOBODY))
         same = compare_digest(sha256(text).digest(), stored)
         if key is None or not same or key.state(now_s) != "valid":
             return None

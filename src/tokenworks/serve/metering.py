@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -14,7 +12,7 @@ import msgspec
 
 from tokenworks.errors import InputError
 from tokenworks.events.ledger_events import AnyEvent, UsageEvent
-from tokenworks.ledger import Receipt
+from tokenworks.ledger import Heard, Receipt
 from tokenworks.serve.body.usage import Told
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.telemetry.trace import Trace
@@ -25,30 +23,8 @@ LONGEST = 200  # characters of what a caller says about its run
 PREFIX = b"x-tokenworks-"
 FIELDS = ("root_run", "run", "parent_run", "agent", "purpose", "conversation")
 HEADERS = tuple((PREFIX + name.replace("_", "-").encode(), name) for name in FIELDS)
-
-
-class Names:
-    """UUIDs of version 7 (RFC 9562): in order of time, so that keys come to stand side by side. Random bytes come from the
-    system some hundred at a time."""
-
-    def __init__(self) -> None:
-        self._random, self._place = b"", 0
-
-    def __call__(self) -> str:
-        place = self._place
-        if place >= len(self._random):
-            self._random, place = os.urandom(RANDOM_BYTES), 0
-        self._place = place + 10
-        noise = int.from_bytes(self._random[place : place + 10], "big")
-        ms = f"{time.time_ns() // 1_000_000:012x}"
-        rest = f"{(noise & NOISE) | VARIANT:020x}"
-        return f"{ms[:8]}-{ms[8:]}-7{rest[1:4]}-{rest[4:8]}-{rest[8:]}"
-
-
-RANDOM_BYTES = 5120
-NOISE = (1 << 80) - 1 - (3 << 62)
-VARIANT = 2 << 62  # the two bits that RFC 9562 fixes
-uuid7 = Names()
+STEP = PREFIX + b"step"
+OF_RUNS = frozenset(dict(HEADERS)) | {STEP}
 
 
 def run_of(headers: dict[bytes, bytes]) -> dict[str, str | int]:
@@ -60,7 +36,7 @@ def run_of(headers: dict[bytes, bytes]) -> dict[str, str | int]:
             said[name] = _line(name, headers[header])
     if "run" in said:
         said.setdefault("root_run", said["run"])
-    step = headers.get(PREFIX + b"step")
+    step = headers.get(STEP)
     if step:
         if not step.isdigit() or len(step) > 9:
             raise Refused(400, "header", "X-Tokenworks-Step is a whole number")
@@ -100,6 +76,8 @@ class Attempt(msgspec.Struct, array_like=True):
 
 
 Then = Callable[[bool], None]  # told whether the event is durable
+Before = Callable[[Attempt, Told, Then], Then]  # what has to happen before the ledger hears of it
+Reading = Callable[[], Told]  # an answer's usage, which is read when its event is made
 
 
 class Observer(Protocol):
@@ -108,30 +86,34 @@ class Observer(Protocol):
     def observe(self, event: UsageEvent, trace: Trace | None) -> None: ...
 
 
-class Commits(Protocol):
+class Takes(Protocol):
+    """What takes events."""
+
+    def tell(self, event: AnyEvent, heard: Heard) -> None:
+        """``heard`` is told once, later, when the event is durable or refused. Raises InputError for an event that is none."""
+
+
+class Commits(Takes, Protocol):
     """The way into a ledger: in this process (``GroupCommit``) or in another (``LedgerLink``)."""
 
     def submit(self, event: AnyEvent) -> asyncio.Future[Receipt]:
-        """Done when the event is durable or refused. May raise InputError for an event that is none."""
+        """The same with a future."""
 
 
 class Meter:
     """Writes events. One group is under way at a time: what comes meanwhile goes together, so that under load many share a
     commit, for at most LINGER_S more, and alone nobody waits."""
 
-    def __init__(self, group: Commits, source: str):
+    def __init__(self, group: Takes, source: str):
         self._group, self.source = group, source
-        self._waiting: list[tuple[UsageEvent, Then]] = []
+        self._waiting: list[tuple[Attempt, Told | Reading, Then, Before]] = []
         self._under_way = self._last = 0
         self.lost = 0  # events that the ledger did not take
         self.observers: tuple[Observer, ...] = ()
 
-    def write(self, attempt: Attempt, told: Told, then: Then) -> None:
-        """``then`` is called once, never from in here."""
-        event = event_of(self.source, attempt, told)
-        self._waiting.append((event, then))
-        for observer in self.observers:
-            observer.observe(event, attempt.trace)
+    def write(self, attempt: Attempt, told: Told | Reading, then: Then, before: Before) -> None:
+        """``then`` is called once, never from in here. The attempt does not change any more."""
+        self._waiting.append((attempt, told, then, before))
         if not self._under_way:
             self._later()
 
@@ -146,37 +128,47 @@ class Meter:
     def _submit(self) -> None:
         waiting, self._waiting = self._waiting, []
         self._under_way = self._last = len(waiting)
-        for event, then in waiting:
-            try:
-                future = self._group.submit(event)
-            except InputError as error:
-                asyncio.get_running_loop().call_soon(self._settled, then, str(error))
-            else:
-                future.add_done_callback(partial(self._answered, then))
+        for attempt, told, then, before in waiting:
+            self._tell(attempt, told, then, before)
 
-    def _answered(self, then: Then, future: asyncio.Future[Receipt]) -> None:
-        if future.cancelled():
-            self._settled(then, "given up")
-        elif error := future.exception():
-            self._settled(then, str(error))
-        else:
-            receipt = future.result()
-            self._settled(then, "" if receipt.durable else receipt.note or receipt.status)
+    def _tell(self, attempt: Attempt, told: Told | Reading, then: Then, before: Before) -> None:
+        """One that cannot be told to the ledger keeps no other from it."""
+        try:
+            told = told if isinstance(told, Told) else told()
+            event = event_of(self.source, attempt, told)
+            then = before(attempt, told, then)
+            for observer in self.observers:
+                observer.observe(event, attempt.trace)
+            self._group.tell(event, partial(self._answered, then))
+        except Exception as error:  # noqa: BLE001 - said, counted, and the caller hears of it
+            asyncio.get_running_loop().call_soon(self._answered, then, error)
+            if not isinstance(error, InputError):
+                _defect(error)
 
-    def _settled(self, then: Then, trouble: str) -> None:
-        """Nobody may be waiting for this one: what goes wrong is counted and said all the same."""
+    def _answered(self, then: Then, said: Receipt | Exception) -> None:
+        """Nobody may be waiting for this one: what goes wrong is counted and said all the same. One that cannot bear the news
+        keeps nobody else from his."""
         self._under_way -= 1
-        if trouble:
+        durable = isinstance(said, Receipt) and said.durable
+        if not durable:
             self.lost += 1
-            log.error("an event was not stored: %s", trouble)
+            log.error("an event was not stored: %s", said.note or said.status if isinstance(said, Receipt) else said)
         if not self._under_way and self._waiting:
             self._later()
-        then(not trouble)
+        try:
+            then(durable)
+        except Exception as error:  # noqa: BLE001
+            _defect(error)
 
     async def settle(self) -> None:
         """Until everything that was written is durable or counted as lost."""
         while self._under_way or self._waiting:
             await asyncio.sleep(0.002)
+
+
+def _defect(error: Exception) -> None:
+    """Of ours, and the loop's to tell."""
+    asyncio.get_running_loop().call_exception_handler({"message": "while an event was metered", "exception": error})
 
 
 def event_of(source: str, attempt: Attempt, told: Told) -> UsageEvent:
@@ -212,7 +204,8 @@ def event_of(source: str, attempt: Attempt, told: Told) -> UsageEvent:
 class Unmetered:
     """For calls that use no tokens: there is nothing to wait for."""
 
-    def write(self, attempt: Attempt, told: Told, then: Then) -> None:
+    def write(self, attempt: Attempt, told: Told | Reading, then: Then, before: Before) -> None:
+        then = before(attempt, told if isinstance(told, Told) else told(), then)
         asyncio.get_running_loop().call_soon(then, True)
 
 
@@ -221,3 +214,8 @@ UNMETERED = Unmetered()
 
 def nobody(_durable: bool) -> None:
     """For events that no answer waits for."""
+
+
+def unchanged(_attempt: Attempt, _told: Told, then: Then) -> Then:
+    """For events that nothing has to come before."""
+    return then

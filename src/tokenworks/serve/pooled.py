@@ -21,13 +21,8 @@ log = logging.getLogger("tokenworks.serve")
 class PooledRelay(Relay):
     """Of a call that such a service, or one that stands in, may work on. Calls of other services go by as in a `Relay`."""
 
-    __slots__ = ("_beside", "_lender")
-    _beside: Beside | None  # the prefill upstream, where both are asked at once
-    _lender: Seat | None  # the prefill upstream from which the cache is fetched
-
-    def start(self, headers: dict[bytes, bytes]) -> None:
-        self._beside = self._lender = None
-        super().start(headers)
+    _beside: Beside | None = None  # the prefill upstream, where both are asked at once
+    _lender: Seat | None = None  # the prefill upstream from which the cache is fetched
 
     def _ask(self, fresh: bool) -> None:
         course, question = self._course, self._question
@@ -47,10 +42,10 @@ class PooledRelay(Relay):
 
     def _ask_both(self) -> None:
         """The decode upstream first: where none is well, nobody is asked."""
-        course, tally = self._course, self._tally
-        tally.serves(course.served.name, course.served.model)
+        course, attempt = self._course, self._tally.attempt
+        attempt.service, attempt.model = course.served.name, course.served.model
         prefill = course.upstream
-        payload = self._question.payload(prefill, course.name_at(prefill), tally.attempt_id)
+        payload = self._question.payload(prefill, course.name_at(prefill), attempt.id)
         try:
             seat = course.hand_over(self._loop.time())
         except Refused as refused:

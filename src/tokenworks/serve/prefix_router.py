@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,13 +48,18 @@ class PrefixRouter(Router):
         runs = self.index.runs((prompt or NOTHING).hashes)
         return int(choose_kv_aware(self._loads, runs[self._members], self._gain))
 
-    def _change(self, i: int, by: int, prompt: Prompt | None) -> None:
-        self._tokens[i] += by * (prompt or NOTHING).tokens
-        super()._change(i, by, prompt)
+    def take(
+        self, session: int, now_s: float, tried: Collection[int] = (), prompt: Prompt | None = None, begun: bool = False
+    ) -> int:
+        i = super().take(session, now_s, tried, prompt, begun)
+        self._tokens[i] += (prompt or NOTHING).tokens
+        self._follow(i)
+        return i
 
     def release(self, i: int, prompt: Prompt | None = None) -> None:
         if prompt and prompt.hashes and self.index.runs(prompt.hashes[:1])[i]:
             self.index.touch(i, prompt.hashes)
+        self._tokens[i] -= (prompt or NOTHING).tokens
         super().release(i, prompt)
 
     def prefilled(self, i: int, prompt: Prompt) -> None:

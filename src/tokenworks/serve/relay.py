@@ -20,6 +20,7 @@ from tokenworks.serve.demands import TIMEOUT, deadline_s
 from tokenworks.serve.dialects.way import Passage, Unfit
 from tokenworks.serve.ending import Ending
 from tokenworks.serve.hedge import Hedge
+from tokenworks.serve.hedging import Hedging
 from tokenworks.serve.http.client import Broken
 from tokenworks.serve.http.pool import Handle
 from tokenworks.serve.http.request import Refused
@@ -33,8 +34,6 @@ BROKE_OFF = Refused(502, "upstream_failed", "the upstream broke off in the middl
 
 class Relay(Ending):
     """One call. Callbacks come from the caller's connection, the upstream's and the ledger, all on one loop."""
-
-    __slots__ = ()
 
     # ------------------------------------------------------------------ asking
 
@@ -55,18 +54,22 @@ class Relay(Ending):
             self._ask_first()
 
     def _ask_first(self) -> None:
-        course, hedging = self._course, self._course.served.hedging
-        if hedging and self._question.said.streams and not self._tally.reserves:
-            delay_s = hedging.delay_s()
-            if delay_s is not None:
-                self._hedge = Hedge(self, course, self._question, self._tally, hedging, delay_s, self._loop)
+        if self._course.served.hedging is not None:
+            self._prepare_hedge(self._course.served.hedging)
         self._ask(False)
 
+    def _prepare_hedge(self, hedging: Hedging) -> None:
+        delay_s = hedging.delay_s() if self._question.said.streams and not self._tally.reserves else None
+        if delay_s is not None:
+            self._hedge = Hedge(self, self._course, self._question, self._tally, hedging, delay_s, self._loop)
+
     def _ask(self, fresh: bool) -> None:
-        served, upstream = self._course.served, self._course.upstream
-        self._tally.serves(served.name, served.model)
-        self._incoming = Incoming()
-        payload = self._question.payload(upstream, self._course.name_at(upstream), self._tally.attempt_id)
+        course, attempt = self._course, self._tally.attempt
+        served, upstream = course.served, course.router.upstreams[course.position]
+        attempt.service, attempt.model = served.name, served.model  # one that stands in, perhaps
+        if self._incoming.status:
+            self._incoming = Incoming()
+        payload = self._question.payload(upstream, course.name_at(upstream), attempt.id)
         upstream.pool.ask(payload, self, self._taken, fresh)
 
     def _taken(self, handle: Handle) -> None:
@@ -102,10 +105,11 @@ class Relay(Ending):
     # ------------------------------------------------------------------ the upstream's answer
 
     def answer_head(self, status: int, headers: dict[bytes, bytes]) -> None:
+        course = self._course
         if fails(status):
-            self._course.failed(self._loop.time())
+            course.failed(self._loop.time())
         else:
-            self._course.well()
+            course.router.well(course.position)
         if status in TRY_ANOTHER and not self._started and self._another():
             return
         if self._incoming.head(status, headers):
@@ -185,14 +189,14 @@ class Relay(Ending):
     def _meter_answer(self) -> None:
         """What cannot be put into the caller's words is metered as failed: he did not get it."""
         way, body = self._question.way, self._incoming.body
-        told = way.told(body)
+        read = partial(way.told, body)
         try:
             self._incoming.answer = way.answer(body)
         except Unfit as why:
-            self._tally.write(told, failed=True)
+            self._tally.write(read, failed=True)
             self._fail(self._unfit(why))
             return
-        self._tally.write(told, self._end_answer)
+        self._tally.write(read, self._end_answer)
 
     def _pass_on_error(self) -> None:
         """An error of the upstream, in its own words; but its refusal of the gateway's own key is no matter of the caller's."""

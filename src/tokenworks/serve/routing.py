@@ -51,7 +51,7 @@ class Router:
             self._enlist(upstream)
         self.positions = list(range(len(upstreams)))  # of those that take calls, in the order of the file
         self.freed: Callable[[], None] | None = None
-        self._turn = self._number = 0
+        self._turn = 0  # requests routed so far
         self.starts_s = 1.0  # what the first of them takes to start
         self.arrived = self.refused = 0  # requests; those of them that found no replica up
         self._gather()
@@ -94,6 +94,7 @@ class Router:
     def _gather(self) -> None:
         """The pool anew, out of those that are well: what the policy sees."""
         self._members = [i for i in self.positions if self.breakers[i].closed and self.up[i]]
+        self._ailing = [i for i in self.positions if not self.breakers[i].closed]
         self._place = {upstream: place for place, upstream in enumerate(self._members)}
         self._loads = np.array([self._load(i) for i in self._members], np.int64)
         self._tree = tree_for(max(1, len(self._members)))
@@ -110,7 +111,8 @@ class Router:
         nobody is too full for it. Raises Refused: 503 where none is well, 429 where all are full."""
         self.arrived += not tried
         i = self._chosen(session, now_s, tried, prompt, begun)
-        self._change(i, 1, prompt)
+        self.outstanding[i] += 1
+        self._follow(i)
         return i
 
     def has_other(self, tried: Collection[int], now_s: float | None) -> bool:
@@ -123,21 +125,21 @@ class Router:
     def _chosen(
         self, session: int, now_s: float, tried: Collection[int], prompt: Prompt | None, begun: bool
     ) -> int:  # fmt: skip
-        for i in self.positions:
+        for i in self._ailing:
             breaker = self.breakers[i]
             if self.up[i] and breaker.may_try(now_s) and i not in tried:
                 breaker.trying = True
                 return i
-        if not any(self.up):
-            self.refused += not tried
-            raise self.starting()
         if not self._members:
+            if not any(self.up):
+                self.refused += not tried
+                raise self.starting()
             raise Refused(
                 503, "no_upstream", f"{self.service}: no upstream answers at present",
                 retry_after_s=max(1.0, min(self.breakers[i].retry_s for i in self.positions) - now_s),
             )  # fmt: skip
         i = self._members[self._place_for(session, prompt)]
-        if i in tried or self.crowded[i] or (self._full(i) and not begun):
+        if i in tried or self.crowded[i] or (self.upstreams[i].most and self._full(i) and not begun):
             return self._other(i, tried, begun)
         return i
 
@@ -148,10 +150,8 @@ class Router:
 
     def _place_for(self, session: int, prompt: Prompt | None) -> int:
         """The policy's choice among the members."""
-        number, turn = self._number, self._turn
-        self._number += 1
-        self._turn += 1
-        return int(choose(self._policy, self._loads, self._tree, turn, self._seed, number, session))
+        self._turn = 1 + (turn := self._turn)
+        return choose(self._policy, self._loads, self._tree, turn, self._seed, turn, session)  # type: ignore[no-any-return]
 
     def _full(self, i: int) -> bool:
         most = self.upstreams[i].most
@@ -167,16 +167,13 @@ class Router:
         raise Refused(429, "busy", f"{self.service}: all upstreams are full", retry_after_s=BUSY_RETRY_S)
 
     def release(self, i: int, prompt: Prompt | None = None) -> None:
-        self._change(i, -1, prompt)
+        self.outstanding[i] -= 1
+        self._follow(i)
         if self.freed:
             self.freed()
 
     def prefilled(self, i: int, prompt: Prompt) -> None:
         """An upstream has read a prompt: for those who remember it."""
-
-    def _change(self, i: int, by: int, prompt: Prompt | None) -> None:
-        self.outstanding[i] += by
-        self._follow(i)
 
     def _follow(self, i: int) -> None:
         """The policy sees the load of ``i`` as it is now."""

@@ -6,9 +6,9 @@ import itertools
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from tokenworks.serve.metering import uuid7
 from tokenworks.serve.routing import session_number
 from tokenworks.serve.served import Served
+from tokenworks.serve.uuids import uuid7
 
 
 class Split:

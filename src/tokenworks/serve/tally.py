@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import msgspec
 
 from tokenworks.serve.body.usage import MISSING, Told
 from tokenworks.serve.limits.grant import Grant
-from tokenworks.serve.metering import Attempt, Meter, Then, Unmetered, nobody, uuid7
+from tokenworks.serve.metering import Attempt, Meter, Reading, Then, Unmetered, nobody, unchanged
 from tokenworks.serve.metrics import ServiceMetrics
+from tokenworks.serve.uuids import uuid7
 
 
-class Tally:
-    """Of one call. ``arrived_s``: by `time.perf_counter`."""
+class Tally(msgspec.Struct, eq=False):
+    """Of one call. ``arrived_s``: by `time.perf_counter`; ``grant`` None: nothing is limited."""
 
-    __slots__ = ("_active", "_arrived_s", "_attempt", "_meter", "_metrics", "_number", "grant", "written")
-
-    def __init__(
-        self, attempt: Attempt, meter: Meter | Unmetered, metrics: ServiceMetrics, arrived_s: float,
-        grant: Grant | None = None,
-    ):  # fmt: skip
-        self._attempt, self._meter, self._metrics, self._arrived_s = attempt, meter, metrics, arrived_s
-        self.grant = grant  # None: nothing is limited
-        self._active = False
-        self._number = 1  # attempts so far
-        self.written = False  # the present attempt's event
+    attempt: Attempt  # the present one
+    _meter: Meter | Unmetered
+    _metrics: ServiceMetrics
+    _arrived_s: float
+    grant: Grant | None = None
+    _active: bool = False
+    _number: int = 1  # attempts so far
+    written: bool = False  # the present attempt's event
 
     @property
     def request_id(self) -> str:
         """The id of the first attempt's event."""
-        return self._attempt.request or self._attempt.id
+        return self.attempt.request or self.attempt.id
 
     @property
     def reserves(self) -> bool:
@@ -38,12 +37,8 @@ class Tally:
         return self.grant is not None and self.grant.reserves
 
     @property
-    def attempt_id(self) -> str:
-        return self._attempt.id
-
-    @property
     def tenant(self) -> str:
-        return self._attempt.tenant
+        return self.attempt.tenant
 
     def begin(self) -> None:
         self._active = True
@@ -51,17 +46,13 @@ class Tally:
 
     def first_byte(self) -> float:
         """Seconds since the request came."""
-        self._attempt.ttft_us = self._since_us()
-        ttft_s = self._attempt.ttft_us / 1e6
+        self.attempt.ttft_us = self._since_us()
+        ttft_s = self.attempt.ttft_us / 1e6
         self._metrics.ttft.observe(ttft_s)
         return ttft_s
 
     def _since_us(self) -> int:
         return round((time.perf_counter() - self._arrived_s) * 1e6)
-
-    def serves(self, service: str, model: str) -> None:
-        """Who works on the present attempt: a service that stands in for the one that was asked, perhaps."""
-        self._attempt.service, self._attempt.model = service, model
 
     def next_attempt(self) -> Attempt | None:
         """What `again` makes the present attempt; None where the budget does not hold another one."""
@@ -76,36 +67,33 @@ class Tally:
         """Another attempt of this call, beside the present one."""
         self._number += 1
         return msgspec.structs.replace(
-            self._attempt, id=uuid7(), attempt=self._number, request=self.request_id, ttft_us=None, duration_us=None
+            self.attempt, id=uuid7(), attempt=self._number, request=self.request_id, ttft_us=None, duration_us=None
         )
 
     def turn_to(self, attempt: Attempt) -> None:
         """From here on the call is this attempt."""
-        self._attempt, self.written = attempt, False
+        self.attempt, self.written = attempt, False
 
     def spoiled(self, attempt: Attempt) -> None:
         """Of an attempt beside the present one nobody knows what it made."""
         attempt.failed, attempt.duration_us = True, self._since_us()
-        self._meter.write(attempt, MISSING, nobody)  # never under a budget: it would not be paid for
+        self._meter.write(attempt, MISSING, nobody, unchanged)  # never under a budget: it would not be paid for
 
-    def write(self, told: Told, then: Then = nobody, failed: bool = False) -> None:
+    def write(self, told: Told | Reading, then: Then = nobody, failed: bool = False) -> None:
         """Hands the event to the ledger; ``then`` hears whether it is durable."""
-        self.written = True
-        self._attempt.failed = failed
-        self._attempt.duration_us = self._since_us()
-        self._count(told)
-        if self.grant:
-            then = self.grant.known(self._attempt, told, then)
-        self._meter.write(self._attempt, told, then)
+        attempt = self.attempt
+        self.written, attempt.failed, attempt.duration_us = True, failed, self._since_us()
+        reservation = self.grant.claim() if self.grant is not None else 0
+        self._meter.write(attempt, told, then, partial(self._known, reservation))
 
-    def _count(self, told: Told) -> None:
-        buckets, attempt = told.buckets, self._attempt
-        made = (buckets.output_visible or 0) + (buckets.output_reasoning or 0) + (buckets.output_tool or 0)
-        tokens = self._metrics.tokens
-        tokens["input"] += (buckets.input_fresh or 0) + (buckets.cache_read or 0) + (buckets.cache_write or 0)
+    def _known(self, reservation: int, attempt: Attempt, told: Told, then: Then) -> Then:
+        """What one attempt used."""
+        made, tokens = told.buckets.outputs, self._metrics.tokens
+        tokens["input"] += told.buckets.inputs
         tokens["output"] += made
         if attempt.ttft_us is not None and attempt.duration_us is not None and made > 1:
             self._metrics.tpot.observe((attempt.duration_us - attempt.ttft_us) / 1e6 / (made - 1))
+        return then if self.grant is None else self.grant.known(reservation, attempt, told, then)
 
     def end(self, status: int) -> None:
         """The answer is over; only the first call counts."""

@@ -86,6 +86,7 @@ class Upstream:
         self._address = Address.of(url)
         self._patience = patience or Patience()
         self._credential = credential or Credential(None, None)
+        self._has_secret = self._credential.source[:2] != (None, None)
         self.identity = (
             url, model, continuous_usage, speaks, continues, kv_tokens, metrics, kv_events, self._patience,
             self._credential.source, role, handover, bootstrap_port,
@@ -108,8 +109,9 @@ class Upstream:
 
     def payload(self, path: bytes, body: bytes, more: bytes) -> bytes:
         """The request as it is sent. Of the caller's headers only those that ``more`` holds go on."""
+        secret = self._credential.line() if self._has_secret else b""
         return b"%b%b%b%bContent-Type: application/json\r\nContent-Length: %d\r\n%b\r\n%b" % (
-            self._base, path, self._host, self._credential.line(), len(body), more, body,
+            self._base, path, self._host, secret, len(body), more, body,
         )  # fmt: skip
 
     def retire(self) -> None:

@@ -29,6 +29,15 @@ class Buckets(msgspec.Struct, frozen=True):
         return msgspec.structs.asdict(self)
 
     @property
+    def inputs(self) -> int:
+        """All that is known of."""
+        return (self.input_fresh or 0) + (self.cache_read or 0) + (self.cache_write or 0)
+
+    @property
+    def outputs(self) -> int:
+        return (self.output_visible or 0) + (self.output_reasoning or 0) + (self.output_tool or 0)
+
+    @property
     def known(self) -> int:
         return sum(getattr(self, name) or 0 for name in BUCKETS)
 

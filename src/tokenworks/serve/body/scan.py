@@ -8,26 +8,60 @@ from numpy.typing import NDArray
 from tokenworks.control.compiled import njit
 
 MOST_MEMBERS = 256
+TOO_MANY, BACKSLASHED, TWICE = -1, -2, -3  # what a text is refused for
+COUNT, UNUSUAL, DEPTH = 0x1FF, 0x200, 10  # bits of the answer: of the count, of the flag; and the depth's lowest
 QUOTE, BACKSLASH, COMMA, OPEN, CLOSE, OPEN_LIST, CLOSE_LIST = b'"\\,{}[]'
+USUAL = (
+    b"model", b"messages", b"stream", b"stream_options", b"temperature", b"top_p", b"seed", b"stop", b"user",
+    b"prompt_cache_key", b"presence_penalty", b"frequency_penalty", b"max_tokens", b"max_completion_tokens",
+)  # fmt: skip
+"""Members of most chats: none asks for more answers, or for more input than its bytes."""
+_NAMES = np.frombuffer(b"".join(USUAL), np.uint8)
+_STARTS = np.cumsum([0, *map(len, USUAL)])
 
+Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 
 
+class Scanner:
+    """Looks at one text at a time."""
+
+    def __init__(self) -> None:
+        self._spans = np.empty((MOST_MEMBERS, 4), np.int64)
+        self._bytes = np.empty(1 << 16, np.uint8)
+        self._room = self._bytes.data  # into which texts are copied: numpy takes longer to look at them where they are
+        self._size = len(self._bytes)
+
+    def look(self, text: bytes) -> int:
+        """As `members`."""
+        size = len(text)
+        if size > self._size:
+            return members(np.frombuffer(bytearray(text), np.uint8), size, self._spans)  # type: ignore[no-any-return]
+        self._room[:size] = text
+        return members(self._bytes, size, self._spans)  # type: ignore[no-any-return]
+
+    def spans(self, text: bytes) -> list[list[int]]:
+        """(key start, key end, value start, value end) of each member of a text that may be looked at."""
+        found: list[list[int]] = self._spans[: self.look(text) & COUNT].tolist()
+        return found
+
+
 @njit(cache=True)
-def members(text, spans):  # type: ignore[no-untyped-def]
-    """Fills ``spans`` (m, 4) with (key start, key end, value start, value end) of each member of the outermost object,
-    quotes of keys left out, blanks around values left out. Returns the count, −1 where there are more than ``spans`` holds,
-    −2 where a key holds a backslash."""
-    depth, count, place, escaped = 0, 0, 0, False
+def members(text, size, spans):  # type: ignore[no-untyped-def]
+    """Fills ``spans`` (m, 4) with (key start, key end, value start, value end) of each member of the outermost object of the
+    first ``size`` bytes, quotes of keys left out, blanks around values left out. Returns the count, with UNUSUAL where a member
+    is none of `USUAL`, and above that the depth of the text (1: it holds no other object or list); TOO_MANY where there are more
+    than ``spans`` holds, BACKSLASHED where a key holds a backslash, TWICE where two keys are the same."""
+    depth, deepest, count, place, escaped = 0, 0, 0, 0, False
     inside, is_key, begin, last = False, False, 0, -1
-    for i in range(len(text)):
+    for i in range(size):
         c = text[i]
         if inside:
             if escaped:
                 escaped = False
             elif c == BACKSLASH:
                 if is_key:
-                    return -2
+                    return BACKSLASHED
                 escaped = True
             elif c == QUOTE:
                 inside, last = False, i
@@ -40,7 +74,7 @@ def members(text, spans):  # type: ignore[no-untyped-def]
             inside = True
             if depth == 1 and place == 0:
                 if count == len(spans):
-                    return -1
+                    return TOO_MANY
                 is_key, spans[count, 0] = True, i + 1
                 continue
         if depth == 1 and place == 1:  # the colon
@@ -50,6 +84,7 @@ def members(text, spans):  # type: ignore[no-untyped-def]
             begin, place = i, 3
         if c in (OPEN, OPEN_LIST):
             depth += 1
+            deepest = max(deepest, depth)
         elif c in (CLOSE, CLOSE_LIST):
             depth -= 1
         if (depth == 1 and c == COMMA) or depth == 0:
@@ -58,4 +93,29 @@ def members(text, spans):  # type: ignore[no-untyped-def]
                 count += 1
             place = 0
         last = i
-    return count
+    unusual = 0
+    for i in range(count):
+        for other in range(i):
+            if _same(text, spans[i, 0], spans[i, 1], text, spans[other, 0], spans[other, 1]):
+                return TWICE
+        if not _usual(text, spans[i, 0], spans[i, 1]):
+            unusual = UNUSUAL
+    return (deepest << DEPTH) | unusual | count
+
+
+@njit(cache=True)
+def _usual(text, begin, end):  # type: ignore[no-untyped-def]
+    found = False
+    for name in range(len(_STARTS) - 1):
+        found = found or _same(text, begin, end, _NAMES, _STARTS[name], _STARTS[name + 1])
+    return found
+
+
+@njit(cache=True)
+def _same(text, begin, end, other, start, stop):  # type: ignore[no-untyped-def]
+    if end - begin != stop - start:
+        return False
+    different = 0
+    for i in range(end - begin):
+        different |= text[begin + i] ^ other[start + i]
+    return different == 0

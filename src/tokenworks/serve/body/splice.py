@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import numpy as np
+from msgspec import UNSET, UnsetType
 
 from tokenworks.serve.body.faults import NOT_JSON, not_json
-from tokenworks.serve.body.scan import MOST_MEMBERS, members
+from tokenworks.serve.body.scan import BACKSLASHED, DEPTH, MOST_MEMBERS, TOO_MANY, TWICE, UNUSUAL, Scanner
 from tokenworks.serve.http.request import Refused
 
 Span = tuple[int, int]
@@ -29,27 +29,40 @@ class Known(msgspec.Struct):
     model: str
     stream: bool | None = None
     n: Any = None
-    stream_options: StreamOptions | None = None
+    stream_options: StreamOptions | UnsetType | None = UNSET
     prompt_cache_key: str | None = None
     user: str | None = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
 
 
 _decode = msgspec.json.Decoder(Known).decode
 _encode = msgspec.json.encode
-_spans = np.empty((MOST_MEMBERS, 4), np.int64)  # of the text that is being read: one at a time
+_scanner = Scanner()
+REASONS = {
+    TOO_MANY: f"the body has more than {MOST_MEMBERS} members",
+    BACKSLASHED: "the name of a member holds a backslash",
+    TWICE: "the body has a member twice",
+}
 
 
 class Body(msgspec.Struct):
-    """One request's bytes, and where in them stands what may be changed."""
+    """One request's bytes. ``depth``: of objects and lists in each other; ``usual``: it has no members but those of most chats."""
 
     text: bytes
     known: Known
-    places: dict[bytes, Span]  # of the values of all members, in the order of the text
+    depth: int
+    usual: bool
+
+    @property
+    def places(self) -> dict[bytes, Span]:
+        """Of the values of all members, in the order of the text."""
+        return _places(self.text)
 
     @property
     def end(self) -> int:
-        """Of the last member: where another one can follow."""
-        return _end(self.places)
+        """Where another member can follow the last one."""
+        return self.text.rindex(b"}")
 
     @property
     def streams(self) -> bool:
@@ -59,12 +72,7 @@ class Body(msgspec.Struct):
     def wants_usage(self) -> bool:
         """Whether the caller asked for the chunk that holds the usage."""
         options = self.known.stream_options
-        return options is not None and options.include_usage is True
-
-    @property
-    def session(self) -> str:
-        """What calls of one conversation share, where the caller says so; else ""."""
-        return self.known.prompt_cache_key or self.known.user or ""
+        return isinstance(options, StreamOptions) and options.include_usage is True
 
 
 def read(text: bytes) -> Body:
@@ -76,20 +84,15 @@ def read(text: bytes) -> Body:
         known = _decode(text)
     except NOT_JSON as error:
         raise not_json(error) from None
-    return Body(text, known, _places(text))
+    found = _scanner.look(text)
+    if found < 0:
+        raise Refused(400, "invalid_json", REASONS[found])
+    return Body(text, known, found >> DEPTH, not found & UNUSUAL)
 
 
 def _places(text: bytes) -> dict[bytes, Span]:
-    """Where the value of each member stands, in the order of the text. Raises Refused."""
-    count = int(members(np.frombuffer(text, np.uint8), _spans))
-    if count == -1:
-        raise Refused(400, "invalid_json", f"the body has more than {MOST_MEMBERS} members")
-    if count == -2:
-        raise Refused(400, "invalid_json", "the name of a member holds a backslash")
-    places = {text[a:b]: (c, d) for a, b, c, d in _spans[:count].tolist()}
-    if len(places) < count:
-        raise Refused(400, "invalid_json", "the body has a member twice")
-    return places
+    """Of a text that was read."""
+    return {text[a:b]: (c, d) for a, b, c, d in _scanner.spans(text)}
 
 
 def has_member(text: bytes, name: bytes) -> bool:
@@ -101,15 +104,11 @@ def edited(text: bytes, values: Mapping[bytes, bytes], only_said: Mapping[bytes,
     """A body that was read with ``values`` in place of its own, or after its last member; of ``only_said`` those that it has."""
     places = _places(text)
     wanted = {**values, **{name: value for name, value in only_said.items() if name in places}}
-    end = _end(places)
+    end = text.rindex(b"}")
     more = b"".join(b',"%b":%b' % (name, value) for name, value in wanted.items() if name not in places)
     return _with(
         text, [(*places[name], value) for name, value in wanted.items() if name in places] + [(end, end, more)]
     )
-
-
-def _end(places: dict[bytes, Span]) -> int:
-    return next(reversed(places.values()))[1]
 
 
 def spliced(body: Body, model: str | None, usage: bool, continuous: bool = False) -> bytes:
@@ -135,9 +134,8 @@ def _with(text: bytes, changes: list[tuple[int, int, bytes]]) -> bytes:
 def _asking(body: Body, continuous: bool) -> tuple[int, int, bytes]:
     """The change that asks for usage."""
     more = {"include_usage": True} | ({"continuous_usage_stats": True} if continuous else {})
-    options = body.places.get(b"stream_options")
-    if options is None:
+    if body.known.stream_options is UNSET:
         return body.end, body.end, b',"stream_options":' + _encode(more)
-    begin, end = options
+    begin, end = body.places[b"stream_options"]
     given = msgspec.json.decode(body.text[begin:end]) or {}
     return begin, end, _encode({**given, **more})

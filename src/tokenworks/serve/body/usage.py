@@ -32,12 +32,17 @@ class _Usual(msgspec.Struct, forbid_unknown_fields=True):
     energy_uj: int | None = None
 
 
+class _UsualAnswer(msgspec.Struct):
+    usage: _Usual
+
+
 class _Energy(msgspec.Struct):
     energy_uj: int | None = None
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
 _decode_usual = msgspec.json.Decoder(_Usual).decode
+_decode_usual_answer = msgspec.json.Decoder(_UsualAnswer).decode
 _decode_energy = msgspec.json.Decoder(_Energy).decode
 
 
@@ -62,6 +67,18 @@ def usage_of_answer(body: bytes) -> bytes | None:
     return found if found not in (b"", b"null") else None
 
 
+def told_of_answer(body: bytes) -> Told:
+    """Of a whole JSON answer."""
+    try:
+        usual = _decode_usual_answer(body).usage
+    except NOT_JSON:
+        return told(usage_of_answer(body), 0, True)
+    buckets = _of_usual(usual)
+    if buckets is None:
+        return told(usage_of_answer(body), 0, True)
+    return Told(buckets, "engine", "final", _possible(usual.energy_uj))
+
+
 def told(usage: bytes | None, counted: int, whole: bool) -> Told:
     """``usage``: JSON. ``counted``: pieces of text that went by, what stands in for output tokens where no usage was stated.
     ``whole``: the answer came to its end."""
@@ -81,7 +98,11 @@ def _energy_uj(usage: bytes | None) -> int | None:
         found = _decode_energy(usage).energy_uj
     except msgspec.MsgspecError:
         return None
-    return found if found is not None and 0 <= found <= LARGEST else None
+    return _possible(found)
+
+
+def _possible(energy_uj: int | None) -> int | None:
+    return energy_uj if energy_uj is not None and 0 <= energy_uj <= LARGEST else None
 
 
 def _buckets(usage: bytes) -> Buckets | None:
@@ -90,13 +111,18 @@ def _buckets(usage: bytes) -> Buckets | None:
         usual = _decode_usual(usage)
     except NOT_JSON:
         return _by_the_book(usage)
-    details = usual.prompt_tokens_details
+    return _of_usual(usual) or _by_the_book(usage)
+
+
+def _of_usual(usual: _Usual) -> Buckets | None:
+    """None where its figures contradict each other."""
+    read, made, details = usual.prompt_tokens, usual.completion_tokens, usual.prompt_tokens_details
+    if read < 0 or made < 0 or read + made != usual.total_tokens:
+        return None
     cached = details.cached_tokens if details else None
-    fresh = usual.prompt_tokens - (cached or 0)
-    whole = usual.prompt_tokens + usual.completion_tokens == usual.total_tokens
-    if not whole or min(fresh, cached or 0, usual.completion_tokens) < 0:
-        return _by_the_book(usage)
-    return Buckets(fresh, cached, None if cached is None else 0, usual.completion_tokens, None, 0)
+    if cached is None:
+        return Buckets(read, None, None, made, None, 0)
+    return Buckets(read - cached, cached, 0, made, None, 0) if 0 <= cached <= read else None
 
 
 def _by_the_book(usage: bytes) -> Buckets | None:

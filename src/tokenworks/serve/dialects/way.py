@@ -10,7 +10,7 @@ from typing import Protocol
 
 from tokenworks.serve.body.splice import Body
 from tokenworks.serve.body.stream import Stream
-from tokenworks.serve.body.usage import Told, told, usage_of_answer
+from tokenworks.serve.body.usage import Told, told_of_answer
 
 CHAT_COMPLETIONS = b"/v1/chat/completions"
 CHAT_LIMITS: tuple[str, ...] = ("max_tokens", "max_completion_tokens")
@@ -88,4 +88,4 @@ class ChatWay(Way):
         return Stream(not said.wants_usage, whole)
 
     def told(self, body: bytes) -> Told:
-        return told(usage_of_answer(body), 0, True)
+        return told_of_answer(body)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tokenworks.errors import InputError
+from tokenworks.events.ledger_events import AnyEvent
+from tokenworks.ledger import Heard, Receipt
 from tokenworks.physics.worker_model import FINE, TICKS_PER_S, WorkerModel
 from tokenworks.serve.access import Access
 from tokenworks.serve.breaker import BreakerRules
@@ -19,6 +21,7 @@ from tokenworks.serve.http.pool import Address, Patience, Pool
 from tokenworks.serve.http.request import Request
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.http.sweep import Sweep
+from tokenworks.serve.metering import Meter
 from tokenworks.serve.routing import Router
 from tokenworks.serve.served import Served
 from tokenworks.serve.upstream import Upstream
@@ -57,7 +60,9 @@ async def chunks_s() -> float:
     upstream = Upstream(f"http://127.0.0.1:{flood.port}")
     upstream.open(sweep, loop)
     served = Served("m", "m", Router("m", [upstream], 2, 0, BreakerRules()), 0, 0)
-    front = await listen(Gateway("test", [served], {}, Access(None), _NoMeter(), loop), Limits(), "127.0.0.1", 0)  # type: ignore[arg-type]
+    front = await listen(
+        Gateway("test", [served], {}, Access(None), Meter(_NoLedger(), "pace"), loop), Limits(), "127.0.0.1", 0
+    )
     pool = Pool(Address("127.0.0.1", front.port, False, ""), Patience(), sweep, loop)
     try:
         await _calls(pool, loop)  # connections, warm code
@@ -96,11 +101,9 @@ class _Flood:
             connection.finish(b"data: [DONE]\n\n")
 
 
-class _NoMeter:
-    lost = 0
-
-    def write(self, _attempt: object, _told: object, then: object) -> None:
-        asyncio.get_running_loop().call_soon(then, True)  # type: ignore[arg-type]
+class _NoLedger:
+    def tell(self, event: AnyEvent, heard: Heard) -> None:
+        asyncio.get_running_loop().call_soon(heard, Receipt("stored"))
 
 
 class _Sink:

@@ -111,7 +111,8 @@ class ClientConnection(asyncio.Protocol):
             self.transport.abort()
             return
         self._answered = True
-        self.resume()
+        if self._held:
+            self.resume()
         exchange, self.exchange = self.exchange, None
         self.deadline_s = NEVER
         if self._keeps:

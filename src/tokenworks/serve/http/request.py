@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 
 class Refused(Exception):  # noqa: N818 - an answer, not a failure
     """A request that is answered with an error: ``status``, an OpenAI error ``code``, and a sentence."""
@@ -18,18 +20,17 @@ class Refused(Exception):  # noqa: N818 - an answer, not a failure
         self.lines = b""  # of the answer's head, besides
 
 
-class Request:
+class Request(msgspec.Struct, eq=False):
     """A whole request. Header names are lower case; a header that came more than once holds its last value.
     ``arrived_s``: when its head was complete, by `time.perf_counter`."""
 
-    __slots__ = ("arrived_s", "body", "headers", "keep_alive", "method", "path", "query")
-
-    def __init__(self, method: bytes, target: bytes, headers: dict[bytes, bytes], arrived_s: float):
-        self.method, self.headers, self.arrived_s = method, headers, arrived_s
-        path, _, query = target.partition(b"?")
-        self.path, self.query = path, query
-        self.body = b""
-        self.keep_alive = True
+    method: bytes
+    path: bytes
+    query: bytes
+    headers: dict[bytes, bytes]
+    arrived_s: float
+    body: bytes = b""
+    keep_alive: bool = True
 
 
 SINGLE = frozenset(
@@ -49,7 +50,7 @@ def check_head(version: str, upgrades: bool, headers: dict[bytes, bytes], body_b
         raise Refused(400, "transfer_encoding", "the only transfer coding is chunked, with HTTP/1.1")
     if version == "1.1" and not headers.get(b"host"):
         raise Refused(400, "host", "HTTP/1.1 needs a Host header")
-    if headers.get(b"content-encoding", b"identity") not in (b"identity", b""):
+    if b"content-encoding" in headers and headers[b"content-encoding"] not in (b"identity", b""):
         raise Refused(415, "content_encoding", "bodies are taken as they are, not compressed")
     if int(headers.get(b"content-length", b"0")) > body_bytes:
         raise too_large(body_bytes)

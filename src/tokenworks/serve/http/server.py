@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import httptools
 
@@ -42,6 +42,7 @@ class ServerConnection(asyncio.Protocol):
     def __init__(self, app: Application, limits: Limits, sweep: Sweep, loop: asyncio.AbstractEventLoop):
         self._app, self.limits, self._sweep, self._loop = app, limits, sweep, loop
         self.listener: Listener | None = None
+        self.proof: Any = None  # what the application remembers of who is there
         self.deadline_s = NEVER
         self.busy = False
         self._incoming: Request | None = None
@@ -132,7 +133,7 @@ class ServerConnection(asyncio.Protocol):
         return Refused(431, "head_too_large", f"a request's head holds at most {self.limits.head_bytes:,} bytes")
 
     def _begin_message(self) -> None:
-        self._raw = self._head_bytes = self._size = 0
+        self._raw = self._size = self._repeated = 0
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
         self._pieces: list[bytes] = []
@@ -140,33 +141,42 @@ class ServerConnection(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         self._target += url
-        self._head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._headed:
-            return  # a trailer says nothing that counts
-        name = name.lower()
-        self._head_bytes += len(name) + len(value) + 4
-        if name in SINGLE and name in self._headers:
-            self._stop(Refused(400, "duplicate_header", f"{name.decode()} came more than once"))
-        self._headers[name] = value
-        if len(self._headers) > self.limits.headers:
-            self._stop(Refused(431, "too_many_headers", f"a request has at most {self.limits.headers} headers"))
+        name, headers = name.lower(), self._headers
+        if name in headers:
+            self._once_more(name, headers[name])
+        headers[name] = value
 
     def on_headers_complete(self) -> None:
-        parser, self._headed = self._parser, True
-        if self._head_bytes > self.limits.head_bytes:
-            self._stop(self._head_too_large())
+        parser, limits, headers = self._parser, self.limits, self._headers
+        self._headed, self._headers = True, {}  # for what trailers say, which counts nothing
         try:
-            check_head(parser.get_http_version(), parser.should_upgrade(), self._headers, self.limits.body_bytes)
+            if self._raw > limits.head_bytes:  # perhaps with some of the body
+                self._weigh(headers)
+            if len(headers) > limits.headers:
+                raise Refused(431, "too_many_headers", f"a request has at most {limits.headers} headers")
+            check_head(parser.get_http_version(), parser.should_upgrade(), headers, limits.body_bytes)
         except Refused as refused:
             self._stop(refused)
-        now = self._loop.time()
-        self._incoming = Request(parser.get_method(), self._target, self._headers, time.perf_counter())
+        path, _, query = self._target.partition(b"?")
+        self._incoming = Request(parser.get_method(), path, query, headers, time.perf_counter())
         if not self.busy:
-            self.deadline_s = now + self.limits.body_s
-            if self._headers.get(b"expect", b"").lower() == b"100-continue":
+            self.deadline_s = self._loop.time() + limits.body_s
+            if b"expect" in headers and headers[b"expect"].lower() == b"100-continue":
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _once_more(self, name: bytes, before: bytes) -> None:
+        """A header's last value counts, but its weight all the same."""
+        if name in SINGLE:
+            self._stop(Refused(400, "duplicate_header", f"{name.decode()} came more than once"))
+        self._repeated += len(name) + len(before) + 4
+
+    def _weigh(self, headers: dict[bytes, bytes]) -> None:
+        """Raises Refused."""
+        lines = sum(len(name) + len(value) + 4 for name, value in headers.items())
+        if len(self._target) + lines + self._repeated > self.limits.head_bytes:
+            raise self._head_too_large()
 
     def on_body(self, data: bytes) -> None:
         self._size += len(data)
@@ -189,7 +199,7 @@ class ServerConnection(asyncio.Protocol):
         else:
             self._answer(request)
 
-    def _stop(self, refused: Refused) -> None:
+    def _stop(self, refused: Refused) -> NoReturn:
         """Ends the parser's work: it wraps what its callbacks raise."""
         self._refused = refused
         raise refused
@@ -233,7 +243,8 @@ class ServerConnection(asyncio.Protocol):
         """A whole answer. ``more``: complete header lines."""
         if self._closing:
             return
-        keeps, told = self.keeps, head(status, content_type, more, self.keeps, len(body))
+        keeps = self.keeps
+        told = head(status, content_type, more, keeps, len(body))
         self.transport.write(told if self._current and self._current.method == b"HEAD" else told + body)
         self._done(keeps)
 

@@ -6,9 +6,8 @@ more than the limit: so spent and open together stay within it, whatever gateway
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
-Amounts = Sequence[tuple["Account", int]]
+from collections.abc import Sequence
+from typing import TypeAlias
 
 
 class Account:
@@ -32,9 +31,12 @@ class Account:
         return not self.open
 
 
-def short(amounts: Amounts) -> list[tuple[Account, int]]:
+Amounts: TypeAlias = list[tuple[Account, int]]
+
+
+def short(amounts: Amounts) -> Amounts:
     """Accounts whose lease does not hold their amount."""
-    return [(account, amount) for account, amount in amounts if account.held - account.spent - account.open < amount]
+    return [(account, amount) for account, amount in amounts if account.free < amount]
 
 
 def reserve(amounts: Amounts) -> bool:
@@ -47,13 +49,14 @@ def reserve(amounts: Amounts) -> bool:
     return True
 
 
-def settle(amounts: Amounts, spent: Iterable[int]) -> bool:
+def settle(amounts: Amounts, spent: Sequence[int]) -> bool:
     """The truth in place of what was reserved. False where it is more, which only a wrong bound can bring about."""
     within = True
     for (account, amount), truth in zip(amounts, spent, strict=True):
         account.open -= amount
         account.spent += truth
-        within &= truth <= amount
+        if truth > amount:
+            within = False
     return within
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -17,19 +17,13 @@ from tokenworks.serve.body.splice import Body
 from tokenworks.serve.dialects.way import CHAT_LIMITS
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.limits.asked import NOTHING, Asked, asked_of
-from tokenworks.serve.limits.media import KINDS, Media, may_hold_media, nests
+from tokenworks.serve.limits.media import KINDS, Media, may_hold_media
 
 OWN_TOOLS = (None, "function", "custom")  # that the body describes
-PLAIN = frozenset((
-    b"model", b"messages", b"stream", b"stream_options", b"temperature", b"top_p", b"seed", b"stop", b"user",
-    b"prompt_cache_key", b"presence_penalty", b"frequency_penalty", b"max_tokens", b"max_completion_tokens",
-))  # fmt: skip
-"""Members of most chats: none asks for more answers, or for more input than its bytes."""
-LIMITS = tuple(name.encode() for name in CHAT_LIMITS)
-MOST_DIGITS = 18
+PLAIN_DEPTH = 3  # of a chat, its messages, one of them: none of which holds anything but texts
 
 
-class Bounded(NamedTuple):
+class Bounded(msgspec.Struct, frozen=True):
     """Tokens of a call, at most: ``inputs`` of all ``prompts``, and ``outputs`` for each of ``answers``."""
 
     inputs: int
@@ -54,31 +48,35 @@ class Bounds:
     media_tokens: tuple[tuple[str, int | None], ...] = tuple((kind, None) for kind in KINDS)
     emulated: bool = False
 
-    def require(self) -> None:
-        """Raises Refused where a budget cannot be held for this service's calls."""
-        if self.template_tokens is None:
-            raise Refused(
-                400, "no_bound",
-                f"{self.service} cannot be used under a budget: its calls have no bound (serve.bounds of the factory file)",
-            )  # fmt: skip
+    def boundless(self) -> Refused:
+        """Of a call under a budget, which cannot be held for this service's calls."""
+        return Refused(
+            400, "no_bound",
+            f"{self.service} cannot be used under a budget: its calls have no bound (serve.bounds of the factory file)",
+        )  # fmt: skip
+
+    def most(self, body: Body, limits: Sequence[str]) -> Bounded:
+        """``limits``: members that limit the answer; none: it makes no tokens. Raises Refused where there is no bound."""
+        found = self.plain(body) if limits is CHAT_LIMITS else None
+        return found or self.of(body, asked_of(body), limits)
 
     def plain(self, body: Body) -> Bounded | None:
         """What `of` gives for a chat like most, by what was read of it already; None: it wants a closer look."""
-        template, context, text = self.template_tokens, self.context_tokens, body.text
-        if template is None or context is None or self.emulated or not body.places.keys() <= PLAIN:
+        template, context, known = self.template_tokens, self.context_tokens, body.known
+        if template is None or context is None or self.emulated or not body.usual:
             return None
-        if nests(text) and may_hold_media(text):
+        if body.depth > PLAIN_DEPTH and may_hold_media(body.text):
             return None
-        most = 0
-        for start, end in filter(None, map(body.places.get, LIMITS)):
-            said = text[start:end]
-            if not said.isdigit() or len(said) > MOST_DIGITS:
-                return None
-            most = max(most, int(said))
-        return Bounded(min(len(text) + template, context), min(most or context, context), 1)
+        most, other = known.max_tokens or 0, known.max_completion_tokens or 0
+        if type(most) is not int or type(other) is not int or most < 0 or other < 0:
+            return None
+        if other > most:
+            most = other
+        inputs = len(body.text) + template
+        return Bounded(inputs if inputs < context else context, most if 0 < most < context else context, 1)
 
     def of(self, body: Body, asked: Asked, limits: Sequence[str]) -> Bounded:
-        """``limits``: members that limit the answer; none: it makes no tokens. Raises Refused where there is no bound."""
+        """`most`, after a closer look."""
         count = asked.choices * asked.prompts if limits else 1
         inputs = self._inputs(body, asked, count)
         prompts = count if limits else asked.inputs
@@ -99,7 +97,8 @@ class Bounds:
         text = len(body.text) + (self.template_tokens or 0)
         text += (asked.emulate.input_tokens or 0) if asked.emulate else 0
         more = self._tools(asked)
-        if (asked.input is not NOTHING or nests(body.text)) and may_hold_media(body.text):
+        lists = asked.input is not NOTHING or asked.system is not NOTHING  # which may hold parts by themselves
+        if (lists or body.depth > PLAIN_DEPTH) and may_hold_media(body.text):
             more = _sum(more, self._media(asked))
         context = self.context_tokens
         if more is None or asked.stored:
@@ -151,9 +150,3 @@ def _has_foreign(tools: msgspec.Raw) -> bool:
 
 def _sum(a: int | None, b: int | None) -> int | None:
     return None if a is None or b is None else a + b
-
-
-def bounded(bounds: Bounds, body: Body, limits: Sequence[str]) -> Bounded:
-    """Raises Refused where there is no bound."""
-    found = bounds.plain(body) if limits is CHAT_LIMITS else None
-    return found or bounds.of(body, asked_of(body), limits)

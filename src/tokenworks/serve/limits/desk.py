@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from tokenworks.serve.body.usage import Told
 from tokenworks.serve.limits import book
 from tokenworks.serve.limits.book import Account
-from tokenworks.serve.limits.grant import Plea, Reservation
+from tokenworks.serve.limits.grant import Plea
 from tokenworks.serve.limits.journal import Journal
 from tokenworks.serve.limits.leases import Leases
 from tokenworks.serve.limits.records import Closed, Dropped, Known, Opened, Settled
 from tokenworks.serve.limits.rules import if_lost, truth
-from tokenworks.serve.metering import Attempt
+from tokenworks.serve.metering import Attempt, Then
 
 log = logging.getLogger("tokenworks.serve")
 TOGETHER = 32  # calls whose end is written down in one record
@@ -26,7 +26,7 @@ class Desk:
         self._journal = journal
         self._number = 0
         self.spent: dict[str, int] = {}  # by account, since it was opened here
-        self._settled: list[tuple[Reservation, tuple[int, ...]]] = []  # not written down yet
+        self._settled: list[tuple[int, Sequence[str], list[int]]] = []  # not written down yet: number, accounts, spent
         self.leases: Leases  # set before the first call
         self.overruns = 0  # calls that used more than their bound
 
@@ -35,60 +35,58 @@ class Desk:
         """Reservations that wait for the truth."""
         return len(self._journal.open) - len(self._settled)
 
-    def reserve(self, plea: Plea, attempt: Attempt) -> Reservation | None:
-        """None where a lease does not hold it. It is in the journal before anybody is asked."""
+    def reserve(self, plea: Plea, attempt: Attempt) -> int:
+        """The number of the reservation; 0 where a lease does not hold it. It is in the journal before anybody is asked."""
         amounts = plea.amounts
         if not book.reserve(amounts):
-            return None
+            return 0
         self._number = number = self._number + 1
-        names, lost = [], []
-        for rule, (account, amount) in zip(plea.rules, amounts, strict=True):
-            names.append(account.name)
-            lost.append(if_lost(rule, amount, plea.rates))
-            self.leases.used(account)
-        record = Opened(number, tuple(names), tuple(lost), attempt)
+        self.leases.used(amounts)
+        lost = if_lost(plea.rules, amounts, plea.rates) if plea.rates else plea.most
+        record = Opened(number, plea.names, lost, attempt)
         self._journal.open[number] = self._journal.write(record, self.spent)
-        return Reservation(number, amounts)
+        return number
 
-    def known(
-        self, plea: Plea, reservation: Reservation, attempt: Attempt, told: Told
-    ) -> tuple[Callable[[], None], int | None]:
-        """What to call when the event is durable, and the dollars of the attempt (10⁻¹²), where a budget counts them."""
-        amounts, usd = [], None
-        for rule, cost in zip(plea.rules, plea.costs, strict=True):
-            amount = truth(rule, cost, plea.bounded, plea.rates, told, attempt.failed)
-            amounts.append(amount)
-            if rule.in_usd and usd is None:
+    def known(self, plea: Plea, number: int, attempt: Attempt, told: Told) -> tuple[list[int], int | None]:
+        """What the attempt spends of each account, for `settle` once its event is durable, and its dollars (10⁻¹²), where a
+        budget counts them."""
+        spent, usd = [], None
+        for rule, most in zip(plea.rules, plea.most, strict=True):
+            amount = truth(rule, most, plea.bounded, plea.rates, told, attempt.failed)
+            spent.append(amount)
+            if usd is None and rule.in_usd:
                 usd = amount
-        spent = tuple(amounts)
-        record = Known(reservation.number, spent, attempt, told)
-        self._journal.known[reservation.number] = self._journal.write(record, self.spent)
-        return lambda: self._settle(reservation, spent), usd
+        self._journal.known[number] = self._journal.write(Known(number, spent, attempt, told), self.spent)
+        return spent, usd
 
-    def _settle(self, reservation: Reservation, spent: tuple[int, ...]) -> None:
-        if not book.settle(reservation.amounts, spent):
+    def settle(self, plea: Plea, number: int, spent: list[int], then: Then, durable: bool) -> None:
+        """The ledger has answered; ``then`` hears it. What was spent is spent, whether or not it is on record."""
+        if not book.settle(plea.amounts, spent):
             self.overruns += 1
             log.error("a call used more than the bound of its service (serve.bounds): budgets may overrun")
-        self._settled.append((reservation, spent))
-        if len(self._settled) >= TOGETHER or not self.open:
+        settled = self._settled
+        settled.append((number, plea.names, spent))
+        if len(settled) >= TOGETHER or len(settled) == len(self._journal.open):
             self.tell_settled()
+        then(durable)
 
     def tell_settled(self) -> None:
         """Writes down what is over. Until then a file that is written anew has it as open, and not in its totals."""
         settled, self._settled = self._settled, []
         if not settled:
             return
-        self._journal.write(Settled(tuple(reservation.number for reservation, _ in settled)), self.spent)
-        for reservation, spent in settled:
-            del self._journal.open[reservation.number], self._journal.known[reservation.number]
-            for (account, _), amount in zip(reservation.amounts, spent, strict=True):
-                self.spent[account.name] = self.spent.get(account.name, 0) + amount
+        journal, totals = self._journal, self.spent
+        journal.write(Settled([number for number, _, _ in settled]), totals)
+        for number, names, spent in settled:
+            del journal.open[number], journal.known[number]
+            for name, amount in zip(names, spent, strict=True):
+                totals[name] = totals.get(name, 0) + amount
 
-    def release(self, reservation: Reservation) -> None:
-        book.release(reservation.amounts)
-        self._journal.write(Closed(reservation.number), self.spent)
-        del self._journal.open[reservation.number]
-        self._journal.known.pop(reservation.number, None)
+    def release(self, plea: Plea, number: int) -> None:
+        book.release(plea.amounts)
+        self._journal.write(Closed(number), self.spent)
+        del self._journal.open[number]
+        self._journal.known.pop(number, None)
 
     def dropped(self, account: Account) -> None:
         """The store has closed the account; what is spent from now on counts anew."""

@@ -12,11 +12,13 @@ import mmap
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from struct import Struct
 
 from tokenworks.errors import OutputError
 from tokenworks.serve.limits.records import SIZE_BYTES, Owner, Record, Totals, encode
 
 SUFFIX = ".journal"
+write_size = Struct("<I").pack_into
 SIZE = 8 << 20  # bytes; grows where more is open at a time
 
 
@@ -50,26 +52,26 @@ class Journal:
         os.close(handle)
         self._size, self._place = size, 0
         for row in rows:
-            self._append(row)
+            write_size(self._map, self._place, len(row))
+            self._place += SIZE_BYTES + len(row)
+            self._map[self._place - len(row) : self._place] = row
         os.replace(draft, self.path)
         if old:
             old.close()
 
-    def _append(self, row: bytes) -> None:
-        """First the record, then its length: half of one is none."""
-        assert self._map
-        start = self._place + SIZE_BYTES
-        end = start + len(row)
-        self._map[start:end] = row
-        self._map[self._place : start] = len(row).to_bytes(SIZE_BYTES, "little")
-        self._place = end
-
     def write(self, record: Record, spent: Mapping[str, int]) -> bytes:
         """Appends a record; ``spent``: by account, what all that is closed comes to, should the file be written anew."""
-        row = encode(record)
-        if self._place + len(row) + 2 * SIZE_BYTES > self._size:
+        row, file = encode(record), self._map
+        assert file is not None
+        size, place = len(row), self._place
+        start = place + SIZE_BYTES
+        end = start + size
+        if end + SIZE_BYTES > self._size:
             self._begin(spent, self._least)
-        self._append(row)
+            return self.write(record, spent)
+        self._place = end
+        file[start:end] = row  # first the record, then its length: half of one is none
+        write_size(file, place, size)
         return row
 
     def remove(self) -> None:

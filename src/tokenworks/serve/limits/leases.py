@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tokenworks.errors import TokenworksError
-from tokenworks.serve.limits.book import Account
+from tokenworks.serve.limits.book import Account, Amounts
 from tokenworks.serve.limits.store import Ask, BudgetStore, Lease
 
 log = logging.getLogger("tokenworks.serve")
@@ -22,6 +22,7 @@ IDLE_S = 1.0  # after which a slice that nobody uses goes back
 FORGET_S = 10.0  # after which an account that nobody uses is closed
 DRY_S = 0.25  # for which the store is not asked again after it had nothing left
 SLICES = 32  # of a limit: what is leased ahead, while the store has plenty
+HALVES = 2 * SLICES
 
 Waiter = Callable[[], None]
 
@@ -48,15 +49,17 @@ class Leases:
         account = self.accounts.get(name)
         if account is None:
             account = self.accounts[name] = Account(name, limit)
-        account.limit = limit
         return account
 
-    def used(self, account: Account) -> None:
+    def used(self, amounts: Amounts) -> None:
         """After every reservation: the next slice is asked for while half of this one is left."""
-        account.used_s = now_s = self._loop.time()
-        if account.free < _slice(account) // 2 and now_s >= account.dry_until_s and account not in self._low:
-            self._low.add(account)
-            self._wake.set()
+        now_s = self._loop.time()
+        for account, _ in amounts:
+            account.used_s = now_s
+            free = account.held - account.spent - account.open
+            if free < account.limit // HALVES and now_s >= account.dry_until_s and account not in self._low:
+                self._low.add(account)
+                self._wake.set()
 
     def wait(self, needs: list[tuple[Account, int]], waiter: Waiter) -> None:
         """``waiter`` is called after the next turn that asks for it."""

@@ -24,12 +24,6 @@ LONG_BYTES = 256  # from which on a string of such a part is its content
 _SIGNS = (b"image", b"audio", b"video", b"file", b"document", b"\\u")
 
 
-def nests(text: bytes) -> bool:
-    """Whether a chat's body has more lists and objects than its messages: else their contents are plain texts. A text with a
-    bracket in it is taken for a list, which costs a closer look and nothing else."""
-    return text.count(b"[") > 1 or text.count(b"{") > text.count(b'"role"') + 1
-
-
 def may_hold_media(text: bytes) -> bool:
     return any(sign in text for sign in _SIGNS)
 

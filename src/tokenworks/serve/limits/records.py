@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -27,8 +27,8 @@ class Opened(msgspec.Struct, tag="opened", array_like=True, gc=False):
     """Reserved: ``amounts`` by account."""
 
     number: int
-    accounts: tuple[str, ...]
-    amounts: tuple[int, ...]
+    accounts: Sequence[str]
+    amounts: list[int]
     attempt: Attempt
 
 
@@ -36,7 +36,7 @@ class Known(msgspec.Struct, tag="known", array_like=True, gc=False):
     """Its event is on the way to the ledger, and so it counts."""
 
     number: int
-    spent: tuple[int, ...]
+    spent: list[int]
     attempt: Attempt
     told: Told
 
@@ -51,7 +51,7 @@ class Settled(msgspec.Struct, tag="settled", array_like=True, gc=False):
     """Over, each with what its `Known` says. Written late, some together: until then their events are written again, which the
     ledger knows already, and they count the same."""
 
-    numbers: tuple[int, ...]
+    numbers: list[int]
 
 
 class Totals(msgspec.Struct, tag="totals", array_like=True):

@@ -13,6 +13,7 @@ from tokenworks.ledger.ingest.buckets import Buckets
 from tokenworks.physics.worker_model import MICROJOULES_PER_J
 from tokenworks.serve.body.usage import Told
 from tokenworks.serve.keys import Key
+from tokenworks.serve.limits.book import Amounts
 from tokenworks.serve.limits.bound import Bounded
 from tokenworks.serve.limits.joules import ServiceJoules
 from tokenworks.serve.limits.rates import PICO, Rates
@@ -24,13 +25,13 @@ class Windows:
     """The labels of today and of this month, by UTC."""
 
     def __init__(self) -> None:
-        self._until_s, self._now = 0.0, {"total": "", "day": "", "month": ""}
+        self.until_s, self._now = 0.0, {"total": "", "day": "", "month": ""}
 
     def at(self, now_s: float) -> dict[str, str]:
-        if now_s >= self._until_s:
+        if now_s >= self.until_s:
             day = datetime.fromtimestamp(now_s, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
             self._now = {"total": "total", "day": f"{day:%Y-%m-%d}", "month": f"{day:%Y-%m}"}
-            self._until_s = (day + timedelta(days=1)).timestamp()
+            self.until_s = (day + timedelta(days=1)).timestamp()
         return self._now
 
 
@@ -52,13 +53,17 @@ class Rule:
         shown = bool(budget.per or budget.tenant or budget.key)
         return cls(budget, limit, budget.usd is not None, budget.joules is not None, shown)
 
+    @property
+    def of_runs(self) -> bool:
+        return self.budget.per == "run"
+
     def concerns(self, key: Key, service: str) -> bool:
         return concerns(self.budget, key, service)
 
     def account(self, tenant: str, key: str, run: str, windows: dict[str, str]) -> str:
         """Its name in the store; "" where it is about runs and this call is of none."""
         budget, whose = self.budget, ""
-        if budget.per == "run":
+        if self.of_runs:
             if not run:
                 return ""
             whose = f"{tenant}/{run}"
@@ -84,7 +89,14 @@ class Cost(msgspec.Struct, frozen=True):
         return self.fixed + self.output * bounded.outputs * bounded.answers
 
 
-def worst(rule: Rule, bounded: Bounded, rates: Rates | None, joules: ServiceJoules | None = None) -> Cost:
+def worst(rule: Rule, bounded: Bounded, rates: Rates | None, joules: ServiceJoules | None) -> int:
+    """What a call comes to, at most."""
+    if rule.in_usd or rule.in_joules:
+        return cost(rule, bounded, rates, joules).of(bounded)
+    return bounded.inputs + bounded.outputs * bounded.answers
+
+
+def cost(rule: Rule, bounded: Bounded, rates: Rates | None, joules: ServiceJoules | None) -> Cost:
     if rule.in_joules:
         assert joules
         return Cost(*joules.most_uj(bounded))
@@ -94,11 +106,11 @@ def worst(rule: Rule, bounded: Bounded, rates: Rates | None, joules: ServiceJoul
     return Cost(bounded.inputs * rates.input + rates.request, rates.output)
 
 
-def truth(rule: Rule, cost: Cost, bounded: Bounded, rates: Rates | None, told: Told, failed: bool) -> int:
-    """What counts: what the engine told; what it did not tell counts at its bound. Failed calls cost no dollars where the
-    plan waives them."""
+def truth(rule: Rule, most: int, bounded: Bounded, rates: Rates | None, told: Told, failed: bool) -> int:
+    """What counts: what the engine told; what it did not tell counts at its bound, all of it at ``most``. Failed calls cost no
+    dollars where the plan waives them."""
     if rule.in_joules:
-        return cost.of(bounded) if told.energy_uj is None else told.energy_uj
+        return most if told.energy_uj is None else told.energy_uj
     inputs, outputs = told_sides(told.buckets, told.source)
     if not rule.in_usd:
         made = bounded.outputs * bounded.answers
@@ -113,18 +125,17 @@ def truth(rule: Rule, cost: Cost, bounded: Bounded, rates: Rates | None, told: T
 
 def told_sides(told: Buckets, source: str) -> tuple[int | None, int | None]:
     """Tokens in and out; None where the engine did not say: an estimate is not its word."""
-    known = source != "estimate"
-    inputs = (told.input_fresh or 0) + (told.cache_read or 0) + (told.cache_write or 0)
-    outputs = (told.output_visible or 0) + (told.output_reasoning or 0) + (told.output_tool or 0)
+    if source == "estimate":
+        return None, None
     return (
-        inputs if known and told.input_fresh is not None else None,
-        outputs if known and told.output_visible is not None else None,
+        None if told.input_fresh is None else told.inputs,
+        None if told.output_visible is None else told.outputs,
     )
 
 
-def if_lost(rule: Rule, amount: int, rates: Rates | None) -> int:
+def if_lost(rules: Sequence[Rule], amounts: Amounts, rates: Rates) -> list[int]:
     """What counts where nobody ever learns what became of the call."""
-    return 0 if rule.in_usd and rates and rates.waived else amount
+    return [0 if rates.waived and rule.in_usd else amount for rule, (_, amount) in zip(rules, amounts, strict=True)]
 
 
 def affordable(costs: Sequence[Cost], free: Sequence[int], answers: int) -> int:

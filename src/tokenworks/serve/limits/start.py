@@ -28,7 +28,7 @@ from tokenworks.serve.limits.recovery import LOOK_S, Events, Finish, boot, settl
 from tokenworks.serve.limits.rules import Rule
 from tokenworks.serve.limits.store import BudgetStore, Database, SqliteBase
 from tokenworks.serve.limits.throttle import Throttle
-from tokenworks.serve.metering import uuid7
+from tokenworks.serve.uuids import uuid7
 from tokenworks.spec.factory import Factory
 from tokenworks.spec.limits import Bound
 from tokenworks.spec.service import Service

@@ -90,22 +90,14 @@ def _lines(what: str, buckets: list[Bucket], now_us: int) -> bytes:
 
 
 class Throttle:
-    """All gates. Those of a key and a service are looked up once."""
+    """All gates."""
 
     def __init__(self, rules: Sequence[Rate]):
         self._rules = rules
         self._gates: dict[tuple[object, ...], Gate] = {}
-        self._found: dict[tuple[str, str], tuple[Key, tuple[Gate, ...]]] = {}
 
     def gates(self, key: Key, service: str) -> tuple[Gate, ...]:
-        found = self._found.get((key.id, service))
-        if found is None or found[0] is not key:  # a key that was read again may have other limits
-            if len(self._found) > MOST_FOUND:
-                self._found.clear()
-            found = self._found[key.id, service] = key, self._gates_of(key, service)
-        return found[1]
-
-    def _gates_of(self, key: Key, service: str) -> tuple[Gate, ...]:
+        """That calls of a key to a service pass."""
         names = {"tenant": key.tenant, "key": key.id, "service": service}
         found = [
             self._gate((i, names.get(rule.per or "")), _said(rule), rule.rpm, rule.tpm, rule.concurrency)
@@ -139,9 +131,6 @@ def take(gates: Sequence[Gate], tokens: int) -> Ticket:
         if gate.tokens:
             gate.tokens.take(min(tokens, gate.tokens.limit))
     return ticket
-
-
-MOST_FOUND = 100_000
 
 
 def _said(rule: Rate) -> str:

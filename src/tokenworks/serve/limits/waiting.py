@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
-import msgspec
+from msgspec.structs import replace
 
 from tokenworks.serve.body.splice import Body
 from tokenworks.serve.http.request import Refused
@@ -17,88 +18,91 @@ from tokenworks.serve.limits.book import Account
 from tokenworks.serve.limits.desk import Desk
 from tokenworks.serve.limits.grant import Grant, Plea
 from tokenworks.serve.limits.rates import PriceBook
-from tokenworks.serve.limits.rules import affordable
+from tokenworks.serve.limits.rules import affordable, cost
 from tokenworks.serve.limits.throttle import Ticket
 from tokenworks.serve.metering import Attempt
 
 WAIT_S = 2.0  # that a call waits for a lease
-Go = Callable[[Grant | None], None]
-Refuse = Callable[[Refused], None]
 NO_RETRY = b"x-should-retry: false\r\n"  # what OpenAI's clients heed
 
 
-class Call(msgspec.Struct, frozen=True):
-    """What is admitted. ``limits``: the members of the body that limit its answer, (): it makes no tokens; ``metered`` False:
-    nothing that is asked of an upstream is paid for."""
+class Call(Protocol):
+    """Who wants to be admitted. ``limits``: the members of the body that limit its answer, (): it makes no tokens; ``metered``
+    False: nothing that is asked of an upstream is paid for."""
 
     key: Key
-    body: Body
     attempt: Attempt
-    limits: tuple[str, ...]
+    body: Body
+    limits: Sequence[str]
     metered: bool
 
+    def go(self, grant: Grant | None) -> None:
+        """It is admitted; None: no limit, no price. Raises Refused."""
 
-class Counter(msgspec.Struct, frozen=True):
-    """Where a call is at: what it asks for, and who hears of its grant."""
+    def refuse(self, refused: Refused) -> None:
+        """After a wait."""
 
-    desk: Desk
-    call: Call
-    ticket: Ticket | None
-    prices: PriceBook | None
-    go: Go
 
-    def serve(self, plea: Plea, body: Body, lowered_to: int = 0) -> bool:
-        """Whether the leases held it, so that it has gone on. ``lowered_to``: tokens of each answer; 0: as it was asked."""
-        reservation = self.desk.reserve(plea, self.call.attempt)
-        if not reservation:
-            return False
-        grant = Grant(body, self.ticket, self.desk, plea, self.prices)
-        grant.hold(reservation, lowered_to)
-        try:
-            self.go(grant)
-        except Refused:
-            grant.end()
-            raise
-        return True
+def granted(
+    desk: Desk, call: Call, plea: Plea, ticket: Ticket | None, prices: PriceBook | None, body: Body, lowered_to: int = 0
+) -> bool:
+    """Whether the leases held it, so that it has gone on. ``lowered_to``: tokens of each answer; 0: as it was asked."""
+    reservation = desk.reserve(plea, call.attempt)
+    if not reservation:
+        return False
+    grant = Grant(body, ticket, desk, plea, prices, reservation, lowered_to)
+    try:
+        call.go(grant)
+    except Refused:
+        grant.end()
+        raise
+    return True
 
 
 class Waiting:
     """A call that its leases do not hold; while it waits for one, it is what the caller's connection talks to."""
 
-    __slots__ = ("_connection", "_counter", "_over", "_plea", "_refuse")
+    __slots__ = ("_call", "_connection", "_desk", "_over", "_plea", "_prices", "_ticket")
 
-    def __init__(self, counter: Counter, plea: Plea):
-        self._counter, self._plea = counter, plea
+    def __init__(self, desk: Desk, call: Call, plea: Plea, ticket: Ticket | None, prices: PriceBook | None):
+        self._desk, self._call, self._plea, self._ticket, self._prices = desk, call, plea, ticket, prices
         self._over = False
 
-    def admit(self, connection: ServerConnection, refuse: Refuse) -> None:
+    def _served(self, plea: Plea, body: Body, lowered_to: int = 0) -> bool:
+        self._over = granted(self._desk, self._call, plea, self._ticket, self._prices, body, lowered_to)
+        return self._over
+
+    def admit(self, connection: ServerConnection) -> None:
         lacking = book.short(self._plea.amounts)
         loop = asyncio.get_running_loop()
         if any(account.dry_until_s > loop.time() for account, _ in lacking):
             self._lower(lacking)
             return
-        self._connection, self._refuse = connection, refuse
+        self._connection = connection
         connection.listener = self
         loop.call_later(WAIT_S, self._expire)
-        self._counter.desk.leases.wait(lacking, self._leased)
+        self._desk.leases.wait(lacking, self._leased)
 
     def _lower(self, lacking: Sequence[tuple[Account, int]]) -> None:
         """What is left affords fewer tokens, or nothing. Raises Refused."""
-        plea, limit = self._plea, self._plea.bounded
+        plea, limit, call = self._plea, self._plea.bounded, self._call
         if limit.outputs:
-            most = affordable(plea.costs, [account.free for account in plea.accounts], limit.answers)
+            costs = [cost(rule, limit, plea.rates, plea.joules) for rule in plea.rules]
+            most = affordable(costs, [account.free for account, _ in plea.amounts], limit.answers)
             if most >= 1:
-                limit = limit._replace(outputs=min(most, limit.outputs))
-                call, fewer = self._counter.call, Plea(plea.rules, plea.accounts, limit, plea.rates, plea.costs)
+                limit = replace(limit, outputs=min(most, limit.outputs))
+                amounts = [(a, each.of(limit)) for (a, _), each in zip(plea.amounts, costs, strict=True)]
+                fewer = replace(plea, bounded=limit, amounts=amounts, most=[amount for _, amount in amounts])
                 body = lowered(call.body, call.limits, limit.outputs)
-                if self._counter.serve(fewer, body, limit.outputs):
-                    self._over = True
+                if self._served(fewer, body, limit.outputs):
                     return
         raise self._refusal(lacking)
 
     def _refusal(self, lacking: Sequence[tuple[Account, int]]) -> Refused:
         short = [account for account, _ in lacking]
-        names = [rule.budget.name for rule, a in zip(self._plea.rules, self._plea.accounts, strict=True) if a in short]
+        names = [
+            rule.budget.name for rule, (a, _) in zip(self._plea.rules, self._plea.amounts, strict=True) if a in short
+        ]
         refused = Refused(
             429,
             "insufficient_quota",
@@ -113,15 +117,14 @@ class Waiting:
         if self._over:
             return
         try:
-            if self._counter.serve(self._plea, self._counter.call.body):
-                self._over = True
+            if self._served(self._plea, self._call.body):
                 return
             lacking = book.short(self._plea.amounts)
             now_s = asyncio.get_running_loop().time()
             if any(account.dry_until_s > now_s for account, _ in lacking):
                 self._lower(lacking)
             else:
-                self._counter.desk.leases.wait(lacking, self._leased)
+                self._desk.leases.wait(lacking, self._leased)
         except Refused as refused:
             self._give_up(refused)
 
@@ -132,14 +135,14 @@ class Waiting:
     def _give_up(self, refused: Refused) -> None:
         self._over = True
         self._connection.listener = None
-        if self._counter.ticket:
-            self._counter.ticket.end()
-        self._refuse(refused)
+        if self._ticket:
+            self._ticket.end()
+        self._call.refuse(refused)
 
     def client_gone(self) -> None:
         self._over = True
-        if self._counter.ticket:
-            self._counter.ticket.end()
+        if self._ticket:
+            self._ticket.end()
 
     def hold(self) -> None: ...
 

@@ -38,19 +38,16 @@ class _Gateway:
 
     def _take(self, number: int, event: AnyEvent) -> None:
         try:
-            future = self._door.group.submit(event)
+            self._door.group.tell(event, partial(self._stored, number))
         except InputError as error:
             self._answer(Ack(number, Receipt("refused", note=str(error))))
-        else:
-            future.add_done_callback(partial(self._stored, number))
 
-    def _stored(self, number: int, future: asyncio.Future[Receipt]) -> None:
-        error = future.exception()
-        if error is None:
-            self._answer(Ack(number, future.result()))
+    def _stored(self, number: int, said: Receipt | Exception) -> None:
+        if isinstance(said, Receipt):
+            self._answer(Ack(number, said))
             return
-        self._answer(Ack(number, None, str(error)))
-        self._door.fail(str(error))
+        self._answer(Ack(number, None, str(said)))
+        self._door.fail(str(said))
 
     def _answer(self, ack: Ack) -> None:
         if not self._acks:

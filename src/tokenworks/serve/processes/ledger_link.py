@@ -1,4 +1,4 @@
-"""The gateway's end of the way to the ledger process: events go out, each future is answered once its event is durable.
+"""The gateway's end of the way to the ledger process: events go out, each is answered once it is durable.
 
 What has no answer yet is kept and sent again over a new connection. The ledger takes an event once by (source, id), so
 that a second sending of one that was stored is answered like the first.
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from tokenworks.errors import OutputError
 from tokenworks.events.ledger_events import AnyEvent
-from tokenworks.ledger import Receipt
+from tokenworks.ledger import Heard, Receipt, fulfil
 from tokenworks.serve.processes.frames import Frames, Numbered, decode_acks, framed
 
 AT_ONCE = 256  # events of one message
@@ -27,7 +27,7 @@ PATIENCE_S = 30.0  # for an answer; long enough for a ledger process that is kil
 
 class _Pending(msgspec.Struct, gc=False):
     event: AnyEvent
-    future: Any  # asyncio.Future[Receipt]
+    heard: Heard
     since_s: float
 
 
@@ -62,13 +62,17 @@ class LedgerLink:
         """Await it: done when the event is durable or refused; OutputError where the ledger cannot store it, or does not
         answer within the patience."""
         future: asyncio.Future[Receipt] = self._loop.create_future()
+        self.tell(event, partial(fulfil, future))
+        return future
+
+    def tell(self, event: AnyEvent, heard: Heard) -> None:
+        """As `submit`, for who has no use for a future: ``heard`` gets the receipt, or why there is none."""
         self._number = number = self._number + 1
-        self._pending[number] = _Pending(event, future, self._loop.time())
+        self._pending[number] = _Pending(event, heard, self._loop.time())
         if self._frames:
             if not self._unsent:
                 self._loop.call_soon(self._flush)
             self._unsent.append((number, event))
-        return future
 
     def _flush(self) -> None:
         """All events of one turn of the loop go together."""
@@ -79,12 +83,8 @@ class LedgerLink:
     def _heard(self, message: bytes) -> None:
         for ack in decode_acks(message):
             pending = self._pending.pop(ack.number, None)
-            if pending is None or pending.future.done():
-                continue
-            if ack.receipt is None:
-                pending.future.set_exception(OutputError(ack.trouble))
-            else:
-                pending.future.set_result(ack.receipt)
+            if pending is not None:
+                pending.heard(ack.receipt or OutputError(ack.trouble))
 
     def _lost(self, frames: Frames) -> None:
         if frames is self._frames:
@@ -119,6 +119,5 @@ class LedgerLink:
     def _give_up(self) -> None:
         earliest_s = self._loop.time() - self._patience_s
         for number in [n for n, pending in self._pending.items() if pending.since_s < earliest_s]:
-            future = self._pending.pop(number).future
-            if not future.done():
-                future.set_exception(OutputError(f"the ledger process did not answer for {self._patience_s:g} s"))
+            late = OutputError(f"the ledger process did not answer for {self._patience_s:g} s")
+            self._pending.pop(number).heard(late)

@@ -9,7 +9,7 @@ import msgspec
 from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.dialects.chat import Answer, Choice, Piece, Usage, Writer, decoded, event, only, pieces, usage_of
 from tokenworks.serve.dialects.way import Unfit
-from tokenworks.serve.metering import uuid7
+from tokenworks.serve.uuids import uuid7
 
 Json = dict[str, Any]
 REASONS = {

@@ -28,7 +28,7 @@ class Responses:
     operation, metered = "chat", True
 
     def session(self, body: Body) -> str:
-        return body.session
+        return body.known.prompt_cache_key or body.known.user or ""
 
     def way(self, request: Request, body: Body, served: Served) -> tuple[Way, Body]:
         if not served.speaks & {"chat", "responses"}:
@@ -58,10 +58,8 @@ def asked_of(text: bytes) -> ResponsesRequest:
 
 def unstored(body: Body) -> Body:
     """With ``store: false``: providers keep responses unless told not to."""
-    name, value, end = b',"store":', b"false", body.end
-    begin = end + len(name)
-    places = {**body.places, b"store": (begin, begin + len(value))}
-    return msgspec.structs.replace(body, text=body.text[:end] + name + value + body.text[end:], places=places)
+    text, end = body.text, body.end
+    return msgspec.structs.replace(body, text=text[:end] + b',"store":false' + text[end:])
 
 
 class NativeWay(Way):
