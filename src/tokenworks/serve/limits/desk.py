@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from tokenworks.errors import OutputError
 from tokenworks.serve.body.usage import Told
+from tokenworks.serve.http.request import Refused
 from tokenworks.serve.limits import book
 from tokenworks.serve.limits.book import Account
 from tokenworks.serve.limits.grant import Plea
 from tokenworks.serve.limits.journal import Journal
 from tokenworks.serve.limits.leases import Leases
-from tokenworks.serve.limits.records import Closed, Dropped, Known, Opened, Settled
+from tokenworks.serve.limits.records import Closed, Dropped, Known, Opened, Record, Settled
 from tokenworks.serve.limits.rules import if_lost, truth
 from tokenworks.serve.metering import Attempt, Then
 
@@ -36,7 +38,8 @@ class Desk:
         return len(self._journal.open) - len(self._settled)
 
     def reserve(self, plea: Plea, attempt: Attempt) -> int:
-        """The number of the reservation; 0 where a lease does not hold it. It is in the journal before anybody is asked."""
+        """The number of the reservation; 0 where a lease does not hold it. It is in the journal before anybody is asked. Raises
+        Refused where the journal cannot be kept."""
         amounts = plea.amounts
         if not book.reserve(amounts):
             return 0
@@ -44,7 +47,12 @@ class Desk:
         self.leases.used(amounts)
         lost = if_lost(plea.rules, amounts, plea.rates) if plea.rates else plea.most
         record = Opened(number, plea.names, lost, attempt)
-        self._journal.open[number] = self._journal.write(record, self.spent)
+        try:
+            self._journal.open[number] = self._journal.write(record, self.spent)
+        except OutputError as error:
+            book.release(amounts)
+            log.error("%s", error)
+            raise Refused(503, "no_journal", "budgets cannot be kept at present", retry_after_s=1.0) from error
         return number
 
     def known(self, plea: Plea, number: int, attempt: Attempt, told: Told) -> tuple[list[int], int | None]:
@@ -71,12 +79,12 @@ class Desk:
         then(durable)
 
     def tell_settled(self) -> None:
-        """Writes down what is over. Until then a file that is written anew has it as open, and not in its totals."""
-        settled, self._settled = self._settled, []
-        if not settled:
+        """Writes down what is over. Until then, or while it cannot be written, a file that is written anew has it as open, and not
+        in its totals."""
+        settled, journal, totals = self._settled, self._journal, self.spent
+        if not settled or not self._written(Settled([number for number, _, _ in settled])):
             return
-        journal, totals = self._journal, self.spent
-        journal.write(Settled([number for number, _, _ in settled]), totals)
+        self._settled = []
         for number, names, spent in settled:
             del journal.open[number], journal.known[number]
             for name, amount in zip(names, spent, strict=True):
@@ -84,7 +92,7 @@ class Desk:
 
     def release(self, plea: Plea, number: int) -> None:
         book.release(plea.amounts)
-        self._journal.write(Closed(number), self.spent)
+        self._written(Closed(number))
         del self._journal.open[number]
         self._journal.known.pop(number, None)
 
@@ -92,4 +100,13 @@ class Desk:
         """The store has closed the account; what is spent from now on counts anew."""
         self.tell_settled()
         self.spent.pop(account.name, None)
-        self._journal.write(Dropped(account.name), self.spent)
+        self._written(Dropped(account.name))
+
+    def _written(self, record: Record) -> bool:
+        """What cannot be written down counts too much after a crash, never too little."""
+        try:
+            self._journal.write(record, self.spent)
+        except OutputError as error:
+            log.error("%s", error)
+            return False
+        return True

@@ -11,6 +11,7 @@ import msgspec
 
 from tokenworks.serve.body.splice import Body
 from tokenworks.serve.body.usage import Told
+from tokenworks.serve.http.request import Refused
 from tokenworks.serve.limits.bound import Bounded
 from tokenworks.serve.limits.joules import ServiceJoules
 from tokenworks.serve.limits.rates import PICO, PriceBook, Rates
@@ -57,7 +58,10 @@ class Grant(msgspec.Struct, eq=False):
         """Before another attempt: whether it is paid for. What an attempt before it may have used stays counted."""
         if self._reservation or not self._desk or not self._plea:
             return True
-        self._reservation = self._desk.reserve(self._plea, attempt)
+        try:
+            self._reservation = self._desk.reserve(self._plea, attempt)
+        except Refused:
+            return False
         return self._reservation > 0
 
     def claim(self) -> int:

@@ -34,22 +34,26 @@ class Journal:
         self.known: dict[int, bytes] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._begin({}, size)
         except OSError as error:
-            raise OutputError(f"cannot keep a journal of reservations in {folder}: {error.strerror}") from error
+            raise self._trouble(error) from error
+        self._begin({}, size)
+
+    def _trouble(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot keep a journal of reservations in {self.path.parent}: {error.strerror}")
 
     def _begin(self, spent: Mapping[str, int], size: int) -> None:
-        """A new file, locked before it has its name."""
+        """A new file, locked before it has its name. Raises OutputError; the old one is then what it was."""
         rows = [encode(self._owner), encode(Totals(dict(spent))), *self.open.values(), *self.known.values()]
         whole = sum(map(len, rows)) + SIZE_BYTES * (len(rows) + 1)
         while size < 2 * whole:
             size *= 2
         draft = self.path.with_suffix(".draft")
-        handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        os.posix_fallocate(handle, 0, size)  # a full disk is found out here, not by a signal at a write
-        old, self._map = self._map, mmap.mmap(handle, size)  # which keeps the lock: it has a descriptor of its own
-        os.close(handle)
+        old = self._map
+        try:
+            self._map = _room(draft, size)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise self._trouble(error) from error
         self._size, self._place = size, 0
         for row in rows:
             write_size(self._map, self._place, len(row))
@@ -60,7 +64,8 @@ class Journal:
             old.close()
 
     def write(self, record: Record, spent: Mapping[str, int]) -> bytes:
-        """Appends a record; ``spent``: by account, what all that is closed comes to, should the file be written anew."""
+        """Appends a record; ``spent``: by account, what all that is closed comes to, should the file be written anew. Raises
+        OutputError where that cannot be done; nothing is written then."""
         row, file = encode(record), self._map
         assert file is not None
         size, place = len(row), self._place
@@ -83,3 +88,14 @@ class Journal:
         """From now on it is anybody's."""
         if self._map:
             self._map.close()
+
+
+def _room(path: Path, size: int) -> mmap.mmap:
+    """Memory of a file that this process has locked. Raises OSError."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        os.posix_fallocate(handle, 0, size)  # a full disk is found out here, not by a signal at a write
+        return mmap.mmap(handle, size)  # which keeps the lock: it has a descriptor of its own
+    finally:
+        os.close(handle)
