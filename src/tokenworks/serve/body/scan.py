@@ -93,6 +93,13 @@ def members(text, size, spans):  # type: ignore[no-untyped-def]
                 count += 1
             place = 0
         last = i
+    names = _names(text, spans, count)
+    return names if names < 0 else (deepest << DEPTH) | names | count
+
+
+@njit(cache=True)
+def _names(text, spans, count):  # type: ignore[no-untyped-def]
+    """UNUSUAL, 0 or TWICE."""
     unusual = 0
     for i in range(count):
         for other in range(i):
@@ -100,7 +107,7 @@ def members(text, size, spans):  # type: ignore[no-untyped-def]
                 return TWICE
         if not _usual(text, spans[i, 0], spans[i, 1]):
             unusual = UNUSUAL
-    return (deepest << DEPTH) | unusual | count
+    return unusual
 
 
 @njit(cache=True)
