@@ -127,7 +127,7 @@ class Gateway:
     def _service(self, model: str, key: Key) -> Served:
         """A model that this key may not ask for does not exist for it. Raises Refused."""
         served = self._known.get(model)
-        if served is None or (key.services and not may_ask(key, served.name)):
+        if served is None or not may_ask(key, served.name):
             raise Refused(404, "model_not_found", f"there is no model {model[:200]!r}; see /v1/models", param="model")
         return served
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tokenworks.control.compiled import njit
 
@@ -18,9 +17,6 @@ USUAL = (
 """Members of most chats: none asks for more answers, or for more input than its bytes."""
 _NAMES = np.frombuffer(b"".join(USUAL), np.uint8)
 _STARTS = np.cumsum([0, *map(len, USUAL)])
-
-Bytes = NDArray[np.uint8]
-Ints = NDArray[np.int64]
 
 
 class Scanner:

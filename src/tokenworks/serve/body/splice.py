@@ -74,6 +74,11 @@ class Body(msgspec.Struct):
         options = self.known.stream_options
         return isinstance(options, StreamOptions) and options.include_usage is True
 
+    @property
+    def session(self) -> str:
+        """What calls of one conversation share, where the caller says so; else ""."""
+        return self.known.prompt_cache_key or self.known.user or ""
+
 
 def read(text: bytes) -> Body:
     """The body of a call of a model. Raises Refused: 400 for what is no JSON object with a ``model``, and where two

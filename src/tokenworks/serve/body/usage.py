@@ -72,9 +72,9 @@ def told_of_answer(body: bytes) -> Told:
     try:
         usual = _decode_usual_answer(body).usage
     except NOT_JSON:
-        return told(usage_of_answer(body), 0, True)
-    buckets = _of_usual(usual)
-    if buckets is None:
+        usual = None
+    buckets = _of_usual(usual) if usual else None
+    if usual is None or buckets is None:
         return told(usage_of_answer(body), 0, True)
     return Told(buckets, "engine", "final", _possible(usual.energy_uj))
 

@@ -46,7 +46,7 @@ class Plain(ChatWay):
         self.usage = self.goes_on = bool(limits)
 
     def session(self, body: Body) -> str:
-        return body.known.prompt_cache_key or body.known.user or ""
+        return body.session
 
     def way(self, request: Request, body: Body, served: Served) -> tuple[Way, Body]:
         if "chat" not in served.speaks:

@@ -28,7 +28,7 @@ class Responses:
     operation, metered = "chat", True
 
     def session(self, body: Body) -> str:
-        return body.known.prompt_cache_key or body.known.user or ""
+        return body.session
 
     def way(self, request: Request, body: Body, served: Served) -> tuple[Way, Body]:
         if not served.speaks & {"chat", "responses"}:
