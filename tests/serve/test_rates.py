@@ -62,6 +62,13 @@ def test_what_is_bounded_at_a_glance_is_bounded_as_by_a_closer_look(text, parts,
         assert glance == bounds.of(body, asked_of(body), CHAT_LIMITS)
 
 
+def test_a_picture_in_the_place_of_a_message_is_a_picture():
+    body = read(b'{"model":"m","messages":[{"type":"image_url","image_url":"http://a/b"}]}')
+    bounds = Bounds("chat", 10, 1000, media_tokens=(("image", None), *((k, None) for k in ("audio", "video", "file"))))
+    assert bounds.plain(body) is None
+    assert bounds.most(body, CHAT_LIMITS).inputs == 1000  # undeclared: the context
+
+
 def test_a_plain_chat_needs_a_glance():
     limited = {"stream": True, "stream_options": {"include_usage": True}, "max_completion_tokens": 7}
     for more, outputs in (({}, 5), (limited, 7)):

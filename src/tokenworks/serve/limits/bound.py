@@ -17,10 +17,9 @@ from tokenworks.serve.body.splice import Body
 from tokenworks.serve.dialects.way import CHAT_LIMITS
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.limits.asked import NOTHING, Asked, asked_of
-from tokenworks.serve.limits.media import KINDS, Media, may_hold_media
+from tokenworks.serve.limits.media import KINDS, Media, may_hold_media, nests
 
 OWN_TOOLS = (None, "function", "custom")  # that the body describes
-PLAIN_DEPTH = 3  # of a chat, its messages, one of them: none of which holds anything but texts
 
 
 class Bounded(msgspec.Struct, frozen=True):
@@ -65,7 +64,7 @@ class Bounds:
         template, context, known = self.template_tokens, self.context_tokens, body.known
         if template is None or context is None or self.emulated or not body.usual:
             return None
-        if body.depth > PLAIN_DEPTH and may_hold_media(body.text):
+        if nests(body.text, body.depth) and may_hold_media(body.text):
             return None
         most, other = known.max_tokens or 0, known.max_completion_tokens or 0
         if type(most) is not int or type(other) is not int or most < 0 or other < 0:
@@ -98,7 +97,7 @@ class Bounds:
         text += (asked.emulate.input_tokens or 0) if asked.emulate else 0
         more = self._tools(asked)
         lists = asked.input is not NOTHING or asked.system is not NOTHING  # which may hold parts by themselves
-        if (lists or body.depth > PLAIN_DEPTH) and may_hold_media(body.text):
+        if (lists or nests(body.text, body.depth)) and may_hold_media(body.text):
             more = _sum(more, self._media(asked))
         context = self.context_tokens
         if more is None or asked.stored:

@@ -20,8 +20,15 @@ TEXTS = {
     "tool_use": frozenset(("type", "id", "name", "input", "cache_control")),
     "document": frozenset(("type", "source", "title", "context", "citations", "cache_control")),
 }
+PLAIN_DEPTH = 3  # of a chat, its messages, one of them
 LONG_BYTES = 256  # from which on a string of such a part is its content
 _SIGNS = (b"image", b"audio", b"video", b"file", b"document", b"\\u")
+
+
+def nests(text: bytes, depth: int) -> bool:
+    """Whether a chat's body has other objects than itself and its messages, or anything within those: else their contents are
+    plain texts. Brackets in a text can make it a yes, which costs a closer look and nothing else."""
+    return depth > PLAIN_DEPTH or text.count(b"{") > text.count(b'"role"') + 1
 
 
 def may_hold_media(text: bytes) -> bool:
