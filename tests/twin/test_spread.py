@@ -2,6 +2,9 @@
 
 import os
 import signal
+import threading
+import time
+from multiprocessing import active_children
 
 import pytest
 
@@ -15,6 +18,11 @@ def square(x: int) -> int:
 def mortal(x: int) -> int:
     if x == 3:
         os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+def slow(x: int) -> int:
+    time.sleep(60 * (x > 0))
     return x
 
 
@@ -44,3 +52,14 @@ def test_a_killed_worker_is_an_error_not_a_hang():
 def test_errors_of_a_task_are_raised_here():
     with pytest.raises(ValueError, match="task"):
         list(spread(wrong, range(4), Crew(2)))
+
+
+def test_broken_off_it_leaves_neither_thread_nor_process():
+    """Python 3.11 at its end wakes a pool's thread that is still there, by a pipe which that thread may just close."""
+    threads, begun = set(threading.enumerate()), time.monotonic()
+    found = spread(slow, range(4), Crew(2))
+    assert next(found) == (0, 0)
+    found.close()
+    assert set(threading.enumerate()) <= threads
+    assert not active_children()
+    assert time.monotonic() - begun < 30

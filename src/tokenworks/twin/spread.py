@@ -86,9 +86,10 @@ def _on_processes(work: Callable[[Task], Found], tasks: Sequence[Task], size: in
         said = "a worker process was ended from outside; fewer processes need less memory"
         raise MemoryError(said) from None
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(active_children()) - others:  # broken off: nobody waits for them
+        for child in set(active_children()) - others:  # broken off: what they would come to is not wanted
             child.terminate()
+        # Its thread ends here: at the interpreter's end Python would wake it by a pipe that it may just be closing.
+        pool.shutdown(cancel_futures=True)
 
 
 def _first(tickets: list[Future[Found]]) -> Iterator[tuple[Future[Found], Found]]:
