@@ -28,12 +28,12 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenworks.serve import keys
+from tokenworks.serve.access import keys
 from tokenworks.serve.http.limits import Limits
 from tokenworks.serve.http.listening import listen
+from tokenworks.serve.http.loop import run_loop
 from tokenworks.serve.http.pool import Address, Patience, Pool
 from tokenworks.serve.http.sweep import Sweep
-from tokenworks.serve.loop import run_loop
 
 CHUNK = (
     b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1750000000,"model":"mock",'

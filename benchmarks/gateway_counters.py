@@ -31,7 +31,7 @@ from tokenworks.api import load
 from tokenworks.ledger import Ledger
 from tokenworks.serve.building import services_of, upstreams_of
 from tokenworks.serve.http.client import ClientConnection
-from tokenworks.serve.loop import run_loop
+from tokenworks.serve.http.loop import run_loop
 from tokenworks.serve.start import gateway
 
 sys.path.insert(0, str(ROOT / "tests" / "serve"))

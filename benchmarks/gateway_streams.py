@@ -22,8 +22,8 @@ import numpy as np
 from gateway import ANY_KEY, FACTORY, Call, Load, family, free_port, payload, start, thread_cpu_s
 from gateway_proof import Found, folder, options, serving, tell
 
+from tokenworks.serve.http.loop import run_loop
 from tokenworks.serve.http.pool import Address, Patience, Pool
-from tokenworks.serve.loop import run_loop
 
 TOKENS_S = 2.0  # of each stream
 PAUSE_S = 1 / TOKENS_S

@@ -9,9 +9,9 @@ from tokenworks.api import load
 from tokenworks.events.ledger_events import UsageEvent
 from tokenworks.serve.admin import CHANGES, PREFIX
 from tokenworks.serve.emulate.page import HELP as WORKER_HELP
-from tokenworks.serve.metrics import HELP
-from tokenworks.serve.steering_metrics import HELP as STEERING_HELP
+from tokenworks.serve.pages.steering_metrics import HELP as STEERING_HELP
 from tokenworks.serve.telemetry.attributes import error_type
+from tokenworks.serve.telemetry.metrics import HELP
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/observe.md").read_text()

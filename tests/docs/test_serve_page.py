@@ -12,7 +12,7 @@ from tokenworks.serve.building import upstreams_of
 from tokenworks.serve.emulate.asked import ANSWER_TOKENS, BYTES_PER_TOKEN
 from tokenworks.serve.gateway import DIALECTS
 from tokenworks.serve.metering import LINGER_S
-from tokenworks.serve.openapi import PAGES
+from tokenworks.serve.pages.openapi import PAGES
 from tokenworks.spec.serving import Serving
 
 ROOT = Path(__file__).parents[2]

@@ -6,12 +6,12 @@ from pathlib import Path
 import yaml
 
 from tokenworks.api import load
-from tokenworks.serve import demands
 from tokenworks.serve.body.continuing import UNABLE
 from tokenworks.serve.building import services_of, splits_of, upstreams_of
-from tokenworks.serve.hedging import WINDOW, HedgeRules
-from tokenworks.serve.lookout import CROWDED, STALE
-from tokenworks.serve.prompt import ANSWER_TOKENS, BLOCK_BYTES, BYTES_PER_TOKEN
+from tokenworks.serve.call import demands
+from tokenworks.serve.upstreams.hedging import WINDOW, HedgeRules
+from tokenworks.serve.upstreams.lookout import CROWDED, STALE
+from tokenworks.serve.upstreams.prompt import ANSWER_TOKENS, BLOCK_BYTES, BYTES_PER_TOKEN
 from tokenworks.spec.serving import Serving
 from tokenworks.spec.traffic import Hedging, Split
 

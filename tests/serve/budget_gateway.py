@@ -35,7 +35,7 @@ from tokenworks.api import load
 from tokenworks.ledger import Ledger
 from tokenworks.serve.building import services_of, upstreams_of
 from tokenworks.serve.limits.start import Place
-from tokenworks.serve.loop import run_loop, until_asked
+from tokenworks.serve.http.loop import run_loop, until_asked
 from tokenworks.serve.start import gateway
 
 async def main(file, ledger, base, folder):

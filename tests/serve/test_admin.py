@@ -7,8 +7,8 @@ import pytest
 from live_gateway import CHUNK, DONE, USAGE_CHUNK, Engine, call, front, run
 
 from tokenworks.errors import InputError
-from tokenworks.serve.audit import verified
-from tokenworks.serve.keys import KeyRing, add
+from tokenworks.serve.access.audit import verified
+from tokenworks.serve.access.keys import KeyRing, add
 
 PATHS = [
     ("GET", "upstreams"),
@@ -112,7 +112,7 @@ def test_a_drained_upstream_ends_its_work_and_gets_no_more_until_it_is_taken_bac
 
 
 def test_a_drained_upstream_stays_drained_whether_it_answers_or_fails():
-    from tokenworks.serve.breaker import Breaker, BreakerRules
+    from tokenworks.serve.upstreams.breaker import Breaker, BreakerRules
 
     breaker = Breaker(BreakerRules(failures=1, pause_s=1.0))
     breaker.drained = True

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tokenworks.cli.main import main
 from tokenworks.errors import InputError
-from tokenworks.serve.audit import START, beside, record, verified
-from tokenworks.serve.keys import add, revoke
+from tokenworks.serve.access.audit import START, beside, record, verified
+from tokenworks.serve.access.keys import add, revoke
 
 
 def test_changes_of_keys_are_recorded_without_the_key(tmp_path, capsys):
@@ -86,7 +86,7 @@ def test_an_audit_log_that_cannot_be_written_lets_no_key_change(tmp_path):
 WRITER = """
 import sys
 from pathlib import Path
-from tokenworks.serve.audit import record
+from tokenworks.serve.access.audit import record
 print(flush=True)
 sys.stdin.read()
 for n in range(60):

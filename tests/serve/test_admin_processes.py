@@ -9,8 +9,8 @@ from budget_books import Drawn, ask
 from live_gateway import CHUNK, DONE, USAGE_CHUNK, Engine, call, run
 from live_processes import desk, processes, until
 
-from tokenworks.serve.audit import verified
-from tokenworks.serve.keys import add, revoke
+from tokenworks.serve.access.audit import verified
+from tokenworks.serve.access.keys import add, revoke
 
 CALL = {"model": "chat", "messages": []}
 

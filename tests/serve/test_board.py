@@ -5,10 +5,10 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenworks.serve.metrics import HELP, ServiceMetrics, process_lines, service_lines
-from tokenworks.serve.processes.board import Board, added
+from tokenworks.serve.pages.board import Board, added
 from tokenworks.serve.processes.role_gateway import _upstreams
 from tokenworks.serve.processes.settings import FactoryText, GatewaySettings
+from tokenworks.serve.telemetry.metrics import HELP, ServiceMetrics, process_lines, service_lines
 
 
 def lines(metrics):

@@ -7,8 +7,8 @@ import pytest
 from budget_gateway import PLAN
 from live_gateway import ANSWER, CHUNK, DONE, Engine, front, run
 
-from tokenworks.serve import keys
-from tokenworks.serve.keys import KeyRing
+from tokenworks.serve.access import keys
+from tokenworks.serve.access.keys import KeyRing
 
 BOUNDS = [{"service": "chat", "template_tokens": 64, "context_tokens": 4096}]
 

@@ -6,10 +6,10 @@ import pytest
 from live_gateway import Engine, front, run
 from test_routing import router
 
-from tokenworks.serve.engine_page import EngineState, state_of
-from tokenworks.serve.lookout import STALE, Look
-from tokenworks.serve.served import Served
-from tokenworks.serve.steering_metrics import steering_lines
+from tokenworks.serve.pages.steering_metrics import steering_lines
+from tokenworks.serve.upstreams.engine_page import EngineState, state_of
+from tokenworks.serve.upstreams.lookout import STALE, Look
+from tokenworks.serve.upstreams.served import Served
 from tokenworks.spec.factory import ROUTING
 
 PAGES = {

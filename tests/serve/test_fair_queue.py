@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenworks.serve.admission import Admission
-from tokenworks.serve.fair_queue import FairQueue, QueueRules
+from tokenworks.serve.call.admission import Admission
 from tokenworks.serve.http.request import Refused
+from tokenworks.serve.upstreams.fair_queue import FairQueue, QueueRules
 
 
 class Clock:

@@ -13,7 +13,7 @@ from tokenworks.api import load
 from tokenworks.control.routing import choose
 from tokenworks.control.tournament import rebuild, tree_for
 from tokenworks.errors import SpecError
-from tokenworks.serve.routing import session_number
+from tokenworks.serve.upstreams.routing import session_number
 from tokenworks.spec.factory import ROUTING
 
 ASKED_FIRST = {

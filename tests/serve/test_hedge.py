@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from live_gateway import CHUNK, DONE, Engine, front, run
 
-from tokenworks.serve.hedging import EVERY, FEW, HedgeRules, Hedging
+from tokenworks.serve.upstreams.hedging import EVERY, FEW, HedgeRules, Hedging
 
 STREAM = {"model": "chat", "messages": [{"role": "user", "content": "hi"}], "stream": True}
 OTHER = CHUNK.replace(b'"w"', b'"other"')

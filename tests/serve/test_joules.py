@@ -25,7 +25,7 @@ from tokenworks.serve.limits.bound import Bounded
 from tokenworks.serve.limits.joules import ServiceJoules
 from tokenworks.serve.limits.start import beside
 from tokenworks.serve.start import Door, front
-from tokenworks.serve.upstream import Upstream
+from tokenworks.serve.upstreams.upstream import Upstream
 from tokenworks.twin.live import LiveWorker
 
 BOUNDS = [{"service": "chat", "template_tokens": 64}]

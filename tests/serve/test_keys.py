@@ -11,9 +11,9 @@ from live_gateway import Engine, front, run
 
 from tokenworks.cli.main import main
 from tokenworks.errors import InputError
-from tokenworks.serve import access, keys
+from tokenworks.serve.access import access, keys
+from tokenworks.serve.access.keys import KeyRing, add, revoke
 from tokenworks.serve.http.request import Refused, Request
-from tokenworks.serve.keys import KeyRing, add, revoke
 
 PLAIN = {"model": "chat", "messages": []}
 CALLS = {"/v1/messages": {"max_tokens": 3, **PLAIN}, "/v1/responses": {"model": "chat", "input": "a"}}
@@ -217,7 +217,7 @@ def test_secrets_are_in_no_log_and_no_answer(tmp_path, monkeypatch, caplog):
 
 def test_two_processes_that_add_keys_lose_none(tmp_path):
     path = tmp_path / "keys.json"
-    code = f"from pathlib import Path; from tokenworks.serve.keys import add\nfor i in range(20): add(Path({str(path)!r}), 't')"
+    code = f"from pathlib import Path; from tokenworks.serve.access.keys import add\nfor i in range(20): add(Path({str(path)!r}), 't')"
     both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [p.wait() for p in both] == [0, 0]
     assert len(keys.load(path)) == 40

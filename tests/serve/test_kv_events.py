@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from live_gateway import Engine, front, run
 
-from tokenworks.serve.kv_events import CacheMirror
-from tokenworks.serve.prefix_index import PrefixIndex
-from tokenworks.serve.prompt import UNIT_TOKENS
+from tokenworks.serve.upstreams.kv_events import CacheMirror
+from tokenworks.serve.upstreams.prefix_index import PrefixIndex
+from tokenworks.serve.upstreams.prompt import UNIT_TOKENS
 
 
 def batch(*events, rank=None):

@@ -17,7 +17,7 @@ from tokenworks.serve.body.splice import read
 from tokenworks.serve.dialects.messages.dialect import MESSAGES as MESSAGES_PATH
 from tokenworks.serve.dialects.messages.dialect import NativeWay
 from tokenworks.serve.limits.bound import Bounds
-from tokenworks.serve.prompt import Prompt
+from tokenworks.serve.upstreams.prompt import Prompt
 
 MESSAGES, RESPONSES, COUNT = "/v1/messages", "/v1/responses", "/v1/messages/count_tokens"
 SAID = [{"role": "user", "content": "hi"}]

@@ -8,7 +8,7 @@ from live_gateway import Engine
 from running_gateway import running
 
 from tokenworks.serve.gateway import DIALECTS
-from tokenworks.serve.openapi import PAGES, document
+from tokenworks.serve.pages.openapi import PAGES, document
 
 schemathesis = pytest.importorskip("schemathesis")
 from schemathesis import checks  # noqa: E402

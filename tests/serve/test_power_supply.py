@@ -12,12 +12,12 @@ from twin_looks import Notebook, see, served
 from tokenworks.control.scaling.autoscale import decide
 from tokenworks.control.scaling.power import Budget, Pool
 from tokenworks.rehearsal.supply import Draw
-from tokenworks.serve.engine_page import state_of
-from tokenworks.serve.fed import Fed
+from tokenworks.serve.pages.steering_metrics import steering_lines
 from tokenworks.serve.steer.fleet import Counts
 from tokenworks.serve.steer.steering import ROLE, Pilot
 from tokenworks.serve.steer.supply import Supply, local_day_s
-from tokenworks.serve.steering_metrics import steering_lines
+from tokenworks.serve.upstreams.engine_page import state_of
+from tokenworks.serve.upstreams.fed import Fed
 from tokenworks.spec.fleet import pool_name
 from tokenworks.twin import scaling
 from tokenworks.twin.simulate import simulate

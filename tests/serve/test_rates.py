@@ -12,10 +12,10 @@ from live_gateway import Engine, front, run
 from tokenworks.errors import InputError
 from tokenworks.pricing.plan import Plan
 from tokenworks.pricing.reading import parsed
-from tokenworks.serve import keys
+from tokenworks.serve.access import keys
+from tokenworks.serve.access.keys import KeyRing
 from tokenworks.serve.body.splice import read
 from tokenworks.serve.dialects.way import CHAT_LIMITS
-from tokenworks.serve.keys import KeyRing
 from tokenworks.serve.limits.asked import asked_of, lowered
 from tokenworks.serve.limits.bound import Bounded, Bounds
 from tokenworks.serve.limits.buckets import Bucket

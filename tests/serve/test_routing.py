@@ -13,13 +13,13 @@ from tokenworks.events.requests import Requests
 from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.fleet import fleet
 from tokenworks.serve.body.splice import read
-from tokenworks.serve.breaker import Breaker, BreakerRules
 from tokenworks.serve.http.request import Refused
-from tokenworks.serve.prefix_index import PrefixIndex
-from tokenworks.serve.prefix_router import PrefixRouter
-from tokenworks.serve.prompt import BLOCK_BYTES, Prompt
-from tokenworks.serve.routing import Router, session_number
-from tokenworks.serve.upstream import Upstream
+from tokenworks.serve.upstreams.breaker import Breaker, BreakerRules
+from tokenworks.serve.upstreams.prefix_index import PrefixIndex
+from tokenworks.serve.upstreams.prefix_router import PrefixRouter
+from tokenworks.serve.upstreams.prompt import BLOCK_BYTES, Prompt
+from tokenworks.serve.upstreams.routing import Router, session_number
+from tokenworks.serve.upstreams.upstream import Upstream
 from tokenworks.spec.factory import ROUTING
 from tokenworks.twin.cell import FINISHED, Cell, ServicePlan, TwinOptions
 from tokenworks.twin.simulate import simulate

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from tokenworks.serve.access.keys import Key
 from tokenworks.serve.body.splice import read
 from tokenworks.serve.dialects.way import CHAT_LIMITS
-from tokenworks.serve.keys import Key
 from tokenworks.serve.limits.admission import Limits
 from tokenworks.serve.limits.book import Account
 from tokenworks.serve.limits.bound import Bounds

@@ -12,9 +12,9 @@ from tokenworks.api import load
 from tokenworks.ledger import Ledger
 from tokenworks.serve.building import services_of
 from tokenworks.serve.emulate.start import emulated
-from tokenworks.serve.engine_page import state_of
 from tokenworks.serve.start import gateway
 from tokenworks.serve.steer.start import steered
+from tokenworks.serve.upstreams.engine_page import state_of
 
 FILE = """
 factory: quick

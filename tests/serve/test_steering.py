@@ -12,7 +12,7 @@ from twin_looks import Notebook, router, see, served
 from tokenworks.control.scaling.autoscale import begin, decide
 from tokenworks.control.scaling.capacity import DECODE, PREFILL, SERVE
 from tokenworks.control.scaling.seen import Seen
-from tokenworks.serve.course import Seat
+from tokenworks.serve.call.course import Seat
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.steer import gated
 from tokenworks.serve.steer.fleet import Counts, FleetError

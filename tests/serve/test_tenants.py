@@ -12,10 +12,10 @@ from live_gateway import Engine, call, run, several
 
 from tokenworks.api import load
 from tokenworks.ledger import Ledger
+from tokenworks.serve.access.keys import KeyRing, add
 from tokenworks.serve.building import services_of, upstreams_of
 from tokenworks.serve.gateway import DIALECTS
-from tokenworks.serve.keys import KeyRing, add
-from tokenworks.serve.openapi import PAGES
+from tokenworks.serve.pages.openapi import PAGES
 from tokenworks.serve.start import gateway
 
 FACTORY = load("mixed-fleet")

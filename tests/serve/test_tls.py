@@ -14,8 +14,8 @@ from tokenworks.api import load
 from tokenworks.errors import InputError
 from tokenworks.ledger import GroupCommit, Ledger
 from tokenworks.serve.building import services_of, upstreams_of
+from tokenworks.serve.http.tls import Certificate
 from tokenworks.serve.start import Door, front
-from tokenworks.serve.tls import Certificate
 
 PLAIN = json.dumps({"model": "chat", "messages": []}).encode()
 STREAM = json.dumps({"model": "chat", "messages": [], "stream": True}).encode()

@@ -10,12 +10,12 @@ from live_gateway import CHUNK, DONE, Engine, Front, front, run, several
 from tokenworks.api import load
 from tokenworks.errors import SpecError
 from tokenworks.ledger import Ledger
+from tokenworks.serve.access.keys import KeyRing, add
 from tokenworks.serve.building import services_of, splits_of, upstreams_of
-from tokenworks.serve.keys import KeyRing, add
-from tokenworks.serve.routing import Router
-from tokenworks.serve.served import Served
-from tokenworks.serve.split import Split
 from tokenworks.serve.start import gateway
+from tokenworks.serve.upstreams.routing import Router
+from tokenworks.serve.upstreams.served import Served
+from tokenworks.serve.upstreams.split import Split
 
 PLAIN = {"model": "chat", "messages": [{"role": "user", "content": "hi"}]}
 STREAM = {**PLAIN, "stream": True}

@@ -1,11 +1,11 @@
 """A gateway that has seen what a twin's pool saw at a look, and a fleet that writes down what it is told."""
 
 from tokenworks.control.scaling.capacity import DECODE, PREFILL, SERVE
-from tokenworks.serve.breaker import BreakerRules
-from tokenworks.serve.routing import Router
-from tokenworks.serve.served import Served
 from tokenworks.serve.steer.fleet import Counts, FleetError
-from tokenworks.serve.upstream import Upstream
+from tokenworks.serve.upstreams.breaker import BreakerRules
+from tokenworks.serve.upstreams.routing import Router
+from tokenworks.serve.upstreams.served import Served
+from tokenworks.serve.upstreams.upstream import Upstream
 from tokenworks.spec.factory import ROUTING
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tokenworks.serve.keys import Key
+    from tokenworks.serve.access.keys import Key
 
 DEFAULT = "keys.json"
 ENVIRONMENT = "TOKENWORKS_KEYS"
@@ -53,7 +53,7 @@ def path_of(args: argparse.Namespace) -> Path:
 def _add(args: argparse.Namespace) -> int:
     import json
 
-    from tokenworks.serve.keys import add
+    from tokenworks.serve.access.keys import add
 
     key, text = add(
         path_of(args), args.tenant, name=args.name, scopes=tuple(args.scope or ("infer",)),
@@ -82,7 +82,7 @@ def _seconds(text: str | None) -> float:
 def _list(args: argparse.Namespace) -> int:
     import json
 
-    from tokenworks.serve.keys import load
+    from tokenworks.serve.access.keys import load
 
     rows = [_row(key) for key in load(path_of(args))]
     if args.json:
@@ -98,7 +98,7 @@ def _list(args: argparse.Namespace) -> int:
 def _revoke(args: argparse.Namespace) -> int:
     import json
 
-    from tokenworks.serve.keys import revoke
+    from tokenworks.serve.access.keys import revoke
 
     key = revoke(path_of(args), args.id)
     print(json.dumps(_row(key)) if args.json else f"revoked {key.id} of {key.tenant}")
@@ -109,7 +109,7 @@ def _audit(args: argparse.Namespace) -> int:
     import json
     from pathlib import Path
 
-    from tokenworks.serve.audit import beside, verified
+    from tokenworks.serve.access.audit import beside, verified
 
     path = Path(args.log) if args.log else beside(path_of(args))
     count, last = verified(path)

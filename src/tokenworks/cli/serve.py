@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         import httptools  # noqa: F401
     except ImportError:
         raise InputError("`tokenworks serve` needs the extra serve: pip install 'tokenworks[serve]'") from None
-    from tokenworks.serve.loop import run_loop
+    from tokenworks.serve.http.loop import run_loop
 
     factory = load(args.file)
     if not _keys(args) and args.host not in LOOPBACK:
@@ -103,11 +103,11 @@ async def _alone(args: argparse.Namespace, factory: Factory) -> int:
     from pathlib import Path
 
     from tokenworks.ledger import GroupCommit
+    from tokenworks.serve.access.keys import KeyRing
     from tokenworks.serve.building import services_of, upstreams_of
-    from tokenworks.serve.keys import KeyRing
+    from tokenworks.serve.http.tls import Certificate
     from tokenworks.serve.start import Door, front
     from tokenworks.serve.steer.start import steered
-    from tokenworks.serve.tls import Certificate
 
     keys, files = _keys(args), _certificate(args, factory)
     ring, certificate = KeyRing(Path(keys)) if keys else None, Certificate(*map(Path, files)) if files else None
@@ -136,10 +136,10 @@ async def _several(args: argparse.Namespace, factory: Factory) -> int:
     from pathlib import Path
 
     from tokenworks.errors import InputError
+    from tokenworks.serve.access.keys import KeyRing
     from tokenworks.serve.building import services_of, upstreams_of
-    from tokenworks.serve.keys import KeyRing
+    from tokenworks.serve.http.tls import Certificate
     from tokenworks.serve.processes.supervisor import Wanted, supervised
-    from tokenworks.serve.tls import Certificate
 
     if factory.serve.fleets or any(s.scaled for s in factory.services):
         raise InputError(f"{args.file}: replicas that are scaled need one gateway process: leave --processes away")
@@ -170,7 +170,7 @@ async def _until_asked(
     from pathlib import Path
 
     from tokenworks.api import load
-    from tokenworks.serve.loop import until_asked
+    from tokenworks.serve.http.loop import until_asked
     from tokenworks.serve.reloading import checked, watch
 
     def again() -> None:

@@ -11,12 +11,12 @@ from typing import Protocol
 import msgspec
 
 from tokenworks.errors import InputError
-from tokenworks.serve.access import Access
-from tokenworks.serve.audit import beside, record
+from tokenworks.serve.access.access import Access
+from tokenworks.serve.access.audit import beside, record
+from tokenworks.serve.access.keys import Key, KeyRing
 from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
-from tokenworks.serve.keys import Key, KeyRing
-from tokenworks.serve.served import Served
+from tokenworks.serve.upstreams.served import Served
 from tokenworks.spec.factory import Factory
 
 PREFIX = b"/admin/"

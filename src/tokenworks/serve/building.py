@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 
 from tokenworks.control.routing import KV_AWARE
 from tokenworks.errors import InputError
-from tokenworks.serve.breaker import BreakerRules
-from tokenworks.serve.fair_queue import FairQueue, QueueRules
-from tokenworks.serve.hedging import HedgeRules, Hedging
 from tokenworks.serve.http.limits import Limits
 from tokenworks.serve.http.pool import Patience
 from tokenworks.serve.http.sweep import Sweep
-from tokenworks.serve.prefix_router import PrefixRouter
-from tokenworks.serve.routing import Router
-from tokenworks.serve.served import Served
-from tokenworks.serve.split import Split
-from tokenworks.serve.upstream import API_KEY, BEARER, Credential, Upstream
+from tokenworks.serve.upstreams.breaker import BreakerRules
+from tokenworks.serve.upstreams.fair_queue import FairQueue, QueueRules
+from tokenworks.serve.upstreams.hedging import HedgeRules, Hedging
+from tokenworks.serve.upstreams.prefix_router import PrefixRouter
+from tokenworks.serve.upstreams.routing import Router
+from tokenworks.serve.upstreams.served import Served
+from tokenworks.serve.upstreams.split import Split
+from tokenworks.serve.upstreams.upstream import API_KEY, BEARER, Credential, Upstream
 from tokenworks.spec import serving as spec
 from tokenworks.spec.factory import ROUTING, Factory, Service
 from tokenworks.spec.fleet import FleetOf, Processes, replicas_of

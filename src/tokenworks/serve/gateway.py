@@ -10,29 +10,29 @@ from importlib.metadata import version
 
 import msgspec
 
-from tokenworks.serve import metrics
-from tokenworks.serve.access import Access, may_ask
+from tokenworks.serve.access.access import Access, may_ask
+from tokenworks.serve.access.keys import Key
 from tokenworks.serve.admin import PREFIX, Admin
 from tokenworks.serve.body.splice import read
+from tokenworks.serve.call.intake import Intake
+from tokenworks.serve.call.question import Question
 from tokenworks.serve.dialects.dialect import COMPLETIONS, EMBEDDINGS, PLAIN, Dialect
 from tokenworks.serve.dialects.messages.dialect import COUNT_TOKENS, MESSAGES, Messages
 from tokenworks.serve.dialects.responses.dialect import RESPONSES, Responses
 from tokenworks.serve.http.replies import JSON
 from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
-from tokenworks.serve.intake import Intake
-from tokenworks.serve.keys import Key
 from tokenworks.serve.limits.admission import Limits
 from tokenworks.serve.metering import OF_RUNS, Attempt, Meter, run_of
-from tokenworks.serve.nim import licence, manifest
-from tokenworks.serve.openapi import document
-from tokenworks.serve.processes.board import Board
-from tokenworks.serve.question import Question
-from tokenworks.serve.served import Served
-from tokenworks.serve.split import Split
-from tokenworks.serve.steering_metrics import HELP as STEERING_HELP
-from tokenworks.serve.steering_metrics import steering_lines
+from tokenworks.serve.pages.board import Board
+from tokenworks.serve.pages.nim import licence, manifest
+from tokenworks.serve.pages.openapi import document
+from tokenworks.serve.pages.steering_metrics import HELP as STEERING_HELP
+from tokenworks.serve.pages.steering_metrics import steering_lines
+from tokenworks.serve.telemetry import metrics
 from tokenworks.serve.telemetry.trace import Tracing
+from tokenworks.serve.upstreams.served import Served
+from tokenworks.serve.upstreams.split import Split
 from tokenworks.serve.uuids import uuid7
 
 log = logging.getLogger("tokenworks.serve")

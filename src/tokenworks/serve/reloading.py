@@ -12,13 +12,13 @@ from tokenworks.serve.building import limits_of, open_upstreams, services_of, sp
 from tokenworks.serve.gateway import Gateway
 from tokenworks.serve.http.listening import Listening
 from tokenworks.serve.http.sweep import Sweep
-from tokenworks.serve.kv_subscription import check_events
 from tokenworks.serve.limits.bound import Bounds
 from tokenworks.serve.limits.rates import PriceBook
 from tokenworks.serve.limits.start import measures
-from tokenworks.serve.outlook import Outlook
-from tokenworks.serve.served import Served
 from tokenworks.serve.stamp import stamp
+from tokenworks.serve.upstreams.kv_subscription import check_events
+from tokenworks.serve.upstreams.outlook import Outlook
+from tokenworks.serve.upstreams.served import Served
 from tokenworks.spec.factory import Factory
 
 LOOK_S = 1.0

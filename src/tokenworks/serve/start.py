@@ -14,23 +14,23 @@ from typing import Any, Protocol
 
 from tokenworks.economics.facts import facts_of
 from tokenworks.ledger import GroupCommit, Ledger
-from tokenworks.serve.access import Access
+from tokenworks.serve.access.access import Access
+from tokenworks.serve.access.keys import KeyRing
 from tokenworks.serve.admin import Processes, admin_of
 from tokenworks.serve.building import limits_of, open_upstreams, splits_of
 from tokenworks.serve.gateway import Gateway
 from tokenworks.serve.http.listening import Listening, listen
 from tokenworks.serve.http.sweep import Sweep
-from tokenworks.serve.keys import KeyRing
-from tokenworks.serve.kv_subscription import check_events
+from tokenworks.serve.http.tls import Certificate
 from tokenworks.serve.limits.admission import Limits as Admitted
 from tokenworks.serve.limits.start import Place, beside, limiting
 from tokenworks.serve.metering import Commits, Meter
-from tokenworks.serve.outlook import Outlook
-from tokenworks.serve.processes.board import Board
+from tokenworks.serve.observing import Observing
+from tokenworks.serve.pages.board import Board
 from tokenworks.serve.reloading import limits_said, take_over_each
-from tokenworks.serve.served import Served
-from tokenworks.serve.telemetry.start import Observing
-from tokenworks.serve.tls import Certificate
+from tokenworks.serve.upstreams.kv_subscription import check_events
+from tokenworks.serve.upstreams.outlook import Outlook
+from tokenworks.serve.upstreams.served import Served
 from tokenworks.spec.factory import Factory
 
 log = logging.getLogger("tokenworks.serve")

@@ -14,7 +14,7 @@ from tokenworks.serve.http.replies import error_body, refusal
 from tokenworks.serve.http.request import Refused, Request
 
 if TYPE_CHECKING:
-    from tokenworks.serve.served import Served
+    from tokenworks.serve.upstreams.served import Served
 
 
 class Dialect(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tokenworks.serve.upstream import Upstream
+from tokenworks.serve.upstreams.upstream import Upstream
 
 
 def upstream_at(url: str, role: str | None) -> Upstream:

@@ -12,7 +12,7 @@ from tokenworks.serve.emulate.page import page_of
 from tokenworks.serve.emulate.pools import Pools
 from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
-from tokenworks.serve.metrics import TEXT
+from tokenworks.serve.telemetry.metrics import TEXT
 
 if TYPE_CHECKING:
     from tokenworks.serve.emulate.handover import Cache, Caches

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tokenworks.physics.worker_model import TICKS_PER_S
-from tokenworks.serve.metrics import PER_TOKEN, SECONDS, Histogram
+from tokenworks.serve.telemetry.metrics import PER_TOKEN, SECONDS, Histogram
 from tokenworks.twin.live import Progress
 
 

@@ -12,8 +12,7 @@ from tokenworks.errors import InputError
 from tokenworks.events.ledger_events import AnyEvent
 from tokenworks.ledger import Heard, Receipt
 from tokenworks.physics.worker_model import FINE, TICKS_PER_S, WorkerModel
-from tokenworks.serve.access import Access
-from tokenworks.serve.breaker import BreakerRules
+from tokenworks.serve.access.access import Access
 from tokenworks.serve.gateway import Gateway
 from tokenworks.serve.http.client import Broken
 from tokenworks.serve.http.limits import Limits
@@ -22,9 +21,10 @@ from tokenworks.serve.http.request import Request
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.http.sweep import Sweep
 from tokenworks.serve.metering import Meter
-from tokenworks.serve.routing import Router
-from tokenworks.serve.served import Served
-from tokenworks.serve.upstream import Upstream
+from tokenworks.serve.upstreams.breaker import BreakerRules
+from tokenworks.serve.upstreams.routing import Router
+from tokenworks.serve.upstreams.served import Served
+from tokenworks.serve.upstreams.upstream import Upstream
 
 SHARE = 0.6  # of what was seen to move: callers want to be served too
 STREAMS, CHUNKS, PAUSE_S = 32, 60, 0.003

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from tokenworks.physics.worker_model import MICROJOULES_PER_J
-from tokenworks.serve.metrics import escaped, page
+from tokenworks.serve.telemetry.metrics import escaped, page
 
 if TYPE_CHECKING:
     from tokenworks.serve.emulate.counts import Counts

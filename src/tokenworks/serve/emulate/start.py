@@ -19,7 +19,7 @@ from tokenworks.serve.emulate.pace import chunks_s, most_tokens_s, require_pace
 from tokenworks.serve.emulate.worker import EmulatedWorker
 from tokenworks.serve.http.limits import Limits
 from tokenworks.serve.http.listening import listen
-from tokenworks.serve.upstream import Upstream
+from tokenworks.serve.upstreams.upstream import Upstream
 from tokenworks.spec.factory import Factory
 from tokenworks.spec.hours import DAY_S
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from tokenworks.serve.access.keys import Key
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.http.server import ServerConnection
-from tokenworks.serve.keys import Key
 from tokenworks.serve.limits.bound import Bounded, Bounds
 from tokenworks.serve.limits.desk import Desk
 from tokenworks.serve.limits.grant import Grant, Plea

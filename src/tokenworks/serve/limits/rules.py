@@ -11,8 +11,8 @@ import msgspec
 
 from tokenworks.ledger.ingest.buckets import Buckets
 from tokenworks.physics.worker_model import MICROJOULES_PER_J
+from tokenworks.serve.access.keys import Key
 from tokenworks.serve.body.usage import Told
-from tokenworks.serve.keys import Key
 from tokenworks.serve.limits.book import Amounts
 from tokenworks.serve.limits.bound import Bounded
 from tokenworks.serve.limits.joules import ServiceJoules

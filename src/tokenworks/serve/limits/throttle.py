@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tokenworks.serve.access.keys import Key
 from tokenworks.serve.http.request import Refused
-from tokenworks.serve.keys import Key
 from tokenworks.serve.limits.buckets import Bucket
 from tokenworks.spec.limits import Rate, Whose
 

@@ -8,10 +8,10 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from tokenworks.serve.access.keys import Key
 from tokenworks.serve.body.splice import Body
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.http.server import ServerConnection
-from tokenworks.serve.keys import Key
 from tokenworks.serve.limits import book
 from tokenworks.serve.limits.asked import lowered
 from tokenworks.serve.limits.book import Account

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tokenworks.serve.processes.keeper import Keeper
 from tokenworks.serve.processes.settings import Done, Drain
-from tokenworks.serve.served import Served
+from tokenworks.serve.upstreams.served import Served
 
 CONFIRM_S = 20.0  # for all processes, also for one that is being started
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tokenworks.serve.admin import Then
-from tokenworks.serve.processes.board import Board
+from tokenworks.serve.pages.board import Board
 from tokenworks.serve.processes.orders import say
 from tokenworks.serve.processes.settings import Done, Drain
-from tokenworks.serve.served import Served
+from tokenworks.serve.upstreams.served import Served
 
 
 class Fellows:

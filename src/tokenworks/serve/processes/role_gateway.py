@@ -9,20 +9,20 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from tokenworks.ledger import GroupCommit, Ledger
+from tokenworks.serve.access.keys import KeyRing
 from tokenworks.serve.building import services_of, upstreams_of
 from tokenworks.serve.emulate.address import upstream_at
 from tokenworks.serve.gateway import Gateway
-from tokenworks.serve.keys import KeyRing
+from tokenworks.serve.http.tls import Certificate
 from tokenworks.serve.limits.start import Place
 from tokenworks.serve.metering import Commits
-from tokenworks.serve.processes.board import Board
+from tokenworks.serve.pages.board import Board
 from tokenworks.serve.processes.fellows import Fellows
 from tokenworks.serve.processes.ledger_link import LedgerLink
 from tokenworks.serve.processes.orders import Orders, say
 from tokenworks.serve.processes.settings import Again, Done, Drain, FactoryText, GatewaySettings, Ready
 from tokenworks.serve.start import Door, front
-from tokenworks.serve.tls import Certificate
-from tokenworks.serve.upstream import Upstream
+from tokenworks.serve.upstreams.upstream import Upstream
 from tokenworks.spec.factory import Factory
 from tokenworks.spec.loading import loads
 

@@ -10,7 +10,7 @@ import signal
 import sys
 
 from tokenworks.errors import InputError
-from tokenworks.serve.loop import run_loop
+from tokenworks.serve.http.loop import run_loop
 from tokenworks.serve.processes.orders import Orders, say
 from tokenworks.serve.processes.settings import EngineSettings, Failed, GatewaySettings, LedgerSettings
 

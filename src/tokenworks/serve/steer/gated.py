@@ -11,8 +11,8 @@ import contextlib
 import logging
 from typing import Protocol
 
-from tokenworks.serve.routing import Router
 from tokenworks.serve.steer.fleet import Counts, FleetError
+from tokenworks.serve.upstreams.routing import Router
 
 log = logging.getLogger("tokenworks.serve")
 LOOK_S = 0.05  # at a replica that drains

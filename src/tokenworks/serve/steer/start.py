@@ -10,8 +10,6 @@ from contextlib import asynccontextmanager
 from tokenworks.control.scaling.autoscale import Rules
 from tokenworks.rehearsal.plant import Plant, plant
 from tokenworks.serve.emulate.address import EmulatedUpstream
-from tokenworks.serve.routing import Router
-from tokenworks.serve.served import Served
 from tokenworks.serve.steer.emulated import EmulatedStarter
 from tokenworks.serve.steer.fleet import Fleet
 from tokenworks.serve.steer.gated import GatedFleet
@@ -19,6 +17,8 @@ from tokenworks.serve.steer.kubernetes import KubernetesFleet, Resource, client_
 from tokenworks.serve.steer.processes import Command, ProcessStarter
 from tokenworks.serve.steer.steering import ROLE, Pilot
 from tokenworks.serve.steer.supply import Supply, local_day_s
+from tokenworks.serve.upstreams.routing import Router
+from tokenworks.serve.upstreams.served import Served
 from tokenworks.spec.factory import Factory
 from tokenworks.spec.fleet import Kubernetes, Processes, pool_name
 from tokenworks.spec.pool_checks import ROLES

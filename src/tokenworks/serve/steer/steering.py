@@ -10,10 +10,10 @@ from collections.abc import Callable
 from tokenworks.control.scaling.autoscale import Memory, Rules, begin, decide
 from tokenworks.control.scaling.capacity import DECODE, PREFILL, SERVE
 from tokenworks.control.scaling.seen import Seen
-from tokenworks.serve.fed import Fed
-from tokenworks.serve.served import Served
 from tokenworks.serve.steer.fleet import Counts, Fleet, FleetError
 from tokenworks.serve.steer.supply import Supply
+from tokenworks.serve.upstreams.fed import Fed
+from tokenworks.serve.upstreams.served import Served
 from tokenworks.spec.fleet import pool_name
 
 log = logging.getLogger("tokenworks.serve")

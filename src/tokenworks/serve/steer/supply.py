@@ -9,7 +9,7 @@ import numpy as np
 
 from tokenworks.control.scaling.power import Budget, corrected, grant, least_w, standing_of
 from tokenworks.rehearsal.supply import Draw
-from tokenworks.serve.routing import Router
+from tokenworks.serve.upstreams.routing import Router
 
 
 def local_day_s(_: float) -> float:

@@ -1,1 +1,1 @@
-"""What the gateway tells others about its calls, off the way of the calls: OpenTelemetry, a log of calls."""
+"""What the gateway tells others about its calls: counters for Prometheus, OpenTelemetry, a log of calls."""

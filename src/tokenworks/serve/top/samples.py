@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tokenworks.serve.prometheus import lines
+from tokenworks.serve.telemetry.prometheus import lines
 
 Labels = frozenset[tuple[str, str]]
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')

@@ -17,7 +17,7 @@ from tokenworks.serve.dialects.messages.to_chat import to_chat
 from tokenworks.serve.dialects.way import ChatWay, Way
 from tokenworks.serve.http.replies import JSON, retry_line
 from tokenworks.serve.http.request import Refused, Request
-from tokenworks.serve.served import Served
+from tokenworks.serve.upstreams.served import Served
 
 MESSAGES, COUNT_TOKENS = b"/v1/messages", b"/v1/messages/count_tokens"
 VERSION = b"2023-06-01"

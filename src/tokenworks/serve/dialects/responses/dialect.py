@@ -16,7 +16,7 @@ from tokenworks.serve.dialects.responses.to_chat import to_chat
 from tokenworks.serve.dialects.way import ChatWay, Way
 from tokenworks.serve.http.replies import refusal
 from tokenworks.serve.http.request import Refused, Request
-from tokenworks.serve.served import Served
+from tokenworks.serve.upstreams.served import Served
 
 RESPONSES = b"/v1/responses"
 _decode = msgspec.json.Decoder(ResponsesRequest).decode

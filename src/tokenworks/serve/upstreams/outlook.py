@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 
 from tokenworks.serve.http.sweep import Sweep
-from tokenworks.serve.kv_subscription import KvSubscription
-from tokenworks.serve.lookout import Lookout
-from tokenworks.serve.served import Served
+from tokenworks.serve.upstreams.kv_subscription import KvSubscription
+from tokenworks.serve.upstreams.lookout import Lookout
+from tokenworks.serve.upstreams.served import Served
 
 
 class Outlook:

@@ -8,7 +8,7 @@ from importlib.metadata import distribution
 
 import msgspec
 
-from tokenworks.serve.served import Served
+from tokenworks.serve.upstreams.served import Served
 
 
 def manifest(factory: str, services: Sequence[Served]) -> bytes:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from tokenworks.serve.engine_page import EngineState
-from tokenworks.serve.fed import Fed
-from tokenworks.serve.metrics import escaped
-from tokenworks.serve.served import Served
+from tokenworks.serve.telemetry.metrics import escaped
+from tokenworks.serve.upstreams.engine_page import EngineState
+from tokenworks.serve.upstreams.fed import Fed
+from tokenworks.serve.upstreams.served import Served
 
 HELP = {
     "tokenworks_queue_length": ("gauge", "Requests that wait for a place at full upstreams."),

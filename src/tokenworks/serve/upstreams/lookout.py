@@ -9,12 +9,12 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from tokenworks.serve.engine_page import state_of
 from tokenworks.serve.http.client import Broken
 from tokenworks.serve.http.pool import Address, Handle, Patience, Pool
 from tokenworks.serve.http.sweep import Sweep
-from tokenworks.serve.routing import Router
-from tokenworks.serve.served import Served
+from tokenworks.serve.upstreams.engine_page import state_of
+from tokenworks.serve.upstreams.routing import Router
+from tokenworks.serve.upstreams.served import Served
 
 log = logging.getLogger("tokenworks.serve")
 STALE = 3  # looks without an answer after which a page is too old

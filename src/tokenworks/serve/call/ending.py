@@ -7,18 +7,18 @@ import logging
 
 import msgspec
 
-from tokenworks.serve.admission import Admission
 from tokenworks.serve.body.stream import priced
-from tokenworks.serve.continuity import Continuity
-from tokenworks.serve.course import Course
+from tokenworks.serve.call.admission import Admission
+from tokenworks.serve.call.continuity import Continuity
+from tokenworks.serve.call.course import Course
+from tokenworks.serve.call.hedge import Hedge
+from tokenworks.serve.call.incoming import Incoming
+from tokenworks.serve.call.question import Question
+from tokenworks.serve.call.tally import Tally
 from tokenworks.serve.dialects.way import Translation, Unfit
-from tokenworks.serve.hedge import Hedge
 from tokenworks.serve.http.pool import Handle
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.http.server import ServerConnection
-from tokenworks.serve.incoming import Incoming
-from tokenworks.serve.question import Question
-from tokenworks.serve.tally import Tally
 
 log = logging.getLogger("tokenworks.serve")
 CLIENT_LEFT = 499  # nginx's number for it

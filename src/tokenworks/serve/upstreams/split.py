@@ -6,8 +6,8 @@ import itertools
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from tokenworks.serve.routing import session_number
-from tokenworks.serve.served import Served
+from tokenworks.serve.upstreams.routing import session_number
+from tokenworks.serve.upstreams.served import Served
 from tokenworks.serve.uuids import uuid7
 
 

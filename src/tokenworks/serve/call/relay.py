@@ -10,22 +10,22 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from tokenworks.serve.admission import Admission
 from tokenworks.serve.body.splice import read
 from tokenworks.serve.body.stream import DONE, END_OF_EVENT
 from tokenworks.serve.body.usage import MISSING
-from tokenworks.serve.breaker import fails
-from tokenworks.serve.continuity import ERROR, Continuity
-from tokenworks.serve.demands import TIMEOUT, deadline_s
+from tokenworks.serve.call.admission import Admission
+from tokenworks.serve.call.continuity import ERROR, Continuity
+from tokenworks.serve.call.demands import TIMEOUT, deadline_s
+from tokenworks.serve.call.ending import Ending
+from tokenworks.serve.call.hedge import Hedge
+from tokenworks.serve.call.incoming import Incoming
 from tokenworks.serve.dialects.way import Passage, Unfit
-from tokenworks.serve.ending import Ending
-from tokenworks.serve.hedge import Hedge
-from tokenworks.serve.hedging import Hedging
 from tokenworks.serve.http.client import Broken
 from tokenworks.serve.http.pool import Handle
 from tokenworks.serve.http.request import Refused
-from tokenworks.serve.incoming import Incoming
 from tokenworks.serve.metering import Attempt
+from tokenworks.serve.upstreams.breaker import fails
+from tokenworks.serve.upstreams.hedging import Hedging
 
 log = logging.getLogger("tokenworks.serve")
 TRY_ANOTHER = (429, 502, 503, 504)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from tokenworks.serve.course import Course
-from tokenworks.serve.hedging import Hedging
+from tokenworks.serve.call.course import Course
+from tokenworks.serve.call.incoming import EVENT_STREAM
+from tokenworks.serve.call.question import Question
+from tokenworks.serve.call.tally import Tally
 from tokenworks.serve.http.client import Broken, Exchange
 from tokenworks.serve.http.pool import Handle
-from tokenworks.serve.incoming import EVENT_STREAM
 from tokenworks.serve.metering import Attempt
-from tokenworks.serve.question import Question
-from tokenworks.serve.tally import Tally
+from tokenworks.serve.upstreams.hedging import Hedging
 
 
 class Asker(Exchange, Protocol):

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tokenworks.errors import InputError
-from tokenworks.serve.kv_events import CacheMirror
-from tokenworks.serve.prefix_router import PrefixRouter
-from tokenworks.serve.served import Served
+from tokenworks.serve.upstreams.kv_events import CacheMirror
+from tokenworks.serve.upstreams.prefix_router import PrefixRouter
+from tokenworks.serve.upstreams.served import Served
 
 LOOK_S = 0.5  # ZeroMQ tells of new messages only at the edge: one that was missed waits no longer
 

@@ -10,11 +10,11 @@ import asyncio
 import logging
 from typing import Protocol
 
-from tokenworks.serve.breaker import fails
-from tokenworks.serve.course import Seat
+from tokenworks.serve.call.course import Seat
 from tokenworks.serve.http.client import Broken
 from tokenworks.serve.http.pool import Handle
-from tokenworks.serve.upstream import Upstream
+from tokenworks.serve.upstreams.breaker import fails
+from tokenworks.serve.upstreams.upstream import Upstream
 
 log = logging.getLogger("tokenworks.serve")
 BUSY = 429

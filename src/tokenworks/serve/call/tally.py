@@ -10,7 +10,7 @@ import msgspec
 from tokenworks.serve.body.usage import MISSING, Told
 from tokenworks.serve.limits.grant import Grant
 from tokenworks.serve.metering import Attempt, Meter, Reading, Then, Unmetered, nobody, unchanged
-from tokenworks.serve.metrics import ServiceMetrics
+from tokenworks.serve.telemetry.metrics import ServiceMetrics
 from tokenworks.serve.uuids import uuid7
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from tokenworks.serve.body.splice import Body, spliced
+from tokenworks.serve.call.handover import Handover, refuse_unfit
 from tokenworks.serve.dialects.dialect import Dialect
 from tokenworks.serve.dialects.way import Way
-from tokenworks.serve.handover import Handover, refuse_unfit
 from tokenworks.serve.http.request import Request
-from tokenworks.serve.served import Served
 from tokenworks.serve.telemetry.trace import Trace
-from tokenworks.serve.upstream import Upstream
+from tokenworks.serve.upstreams.served import Served
+from tokenworks.serve.upstreams.upstream import Upstream
 
 LONGEST_PARENT = 100  # bytes of a traceparent; the standard's has 55
 

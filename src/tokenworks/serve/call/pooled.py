@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 
-from tokenworks.serve.beside import Beside
 from tokenworks.serve.body.usage import MISSING
-from tokenworks.serve.course import Seat
-from tokenworks.serve.handover import handover_from
+from tokenworks.serve.call.beside import Beside
+from tokenworks.serve.call.course import Seat
+from tokenworks.serve.call.handover import handover_from
+from tokenworks.serve.call.relay import Relay
 from tokenworks.serve.http.request import Refused
-from tokenworks.serve.relay import Relay
 
 log = logging.getLogger("tokenworks.serve")
 

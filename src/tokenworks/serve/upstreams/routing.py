@@ -10,13 +10,13 @@ import numpy as np
 
 from tokenworks.control.routing import choose
 from tokenworks.control.tournament import rebuild, tree_for, update
-from tokenworks.serve.breaker import Breaker, BreakerRules
 from tokenworks.serve.http.request import Refused
+from tokenworks.serve.upstreams.breaker import Breaker, BreakerRules
 
 if TYPE_CHECKING:
-    from tokenworks.serve.engine_page import EngineState
-    from tokenworks.serve.prompt import Prompt
-    from tokenworks.serve.upstream import Upstream
+    from tokenworks.serve.upstreams.engine_page import EngineState
+    from tokenworks.serve.upstreams.prompt import Prompt
+    from tokenworks.serve.upstreams.upstream import Upstream
 
 BUSY_RETRY_S = 1.0
 NO_SESSION = -1

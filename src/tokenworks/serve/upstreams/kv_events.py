@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from tokenworks.serve.prefix_index import PrefixIndex
-from tokenworks.serve.prompt import UNIT_TOKENS
+from tokenworks.serve.upstreams.prefix_index import PrefixIndex
+from tokenworks.serve.upstreams.prompt import UNIT_TOKENS
 
 log = logging.getLogger("tokenworks.serve")
 STORED, REMOVED, CLEARED = "BlockStored", "BlockRemoved", "AllBlocksCleared"

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tokenworks.serve.access import may_ask
+from tokenworks.serve.access.access import may_ask
+from tokenworks.serve.access.keys import Key
 from tokenworks.serve.body.splice import Body
-from tokenworks.serve.course import Course
+from tokenworks.serve.call.course import Course
+from tokenworks.serve.call.incoming import Incoming
+from tokenworks.serve.call.pooled import PooledRelay
+from tokenworks.serve.call.question import Question
+from tokenworks.serve.call.relay import Relay
+from tokenworks.serve.call.tally import Tally
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.http.server import ServerConnection
-from tokenworks.serve.incoming import Incoming
-from tokenworks.serve.keys import Key
 from tokenworks.serve.limits.grant import Grant
 from tokenworks.serve.metering import UNMETERED, Attempt, Meter
-from tokenworks.serve.pooled import PooledRelay
-from tokenworks.serve.question import Question
-from tokenworks.serve.relay import Relay
-from tokenworks.serve.served import Served
-from tokenworks.serve.tally import Tally
+from tokenworks.serve.upstreams.served import Served
 
 
 class Intake(msgspec.Struct, eq=False):

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tokenworks.control.routing import KV_AWARE, choose_kv_aware, kv_load
-from tokenworks.serve.breaker import BreakerRules
-from tokenworks.serve.prefix_index import PrefixIndex
-from tokenworks.serve.prompt import ANSWER_TOKENS, UNIT_TOKENS, Prompt
-from tokenworks.serve.routing import Router
+from tokenworks.serve.upstreams.breaker import BreakerRules
+from tokenworks.serve.upstreams.prefix_index import PrefixIndex
+from tokenworks.serve.upstreams.prompt import ANSWER_TOKENS, UNIT_TOKENS, Prompt
+from tokenworks.serve.upstreams.routing import Router
 
 if TYPE_CHECKING:
-    from tokenworks.serve.upstream import Upstream
+    from tokenworks.serve.upstreams.upstream import Upstream
 
 BLOCK_TOKENS = 16  # in which loads are counted
 NOTHING = Prompt((), ANSWER_TOKENS)

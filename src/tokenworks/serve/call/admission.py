@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tokenworks.serve.course import Course
-from tokenworks.serve.demands import priority
-from tokenworks.serve.fair_queue import FairQueue, Waiting
+from tokenworks.serve.call.course import Course
+from tokenworks.serve.call.demands import priority
 from tokenworks.serve.http.request import Refused
+from tokenworks.serve.upstreams.fair_queue import FairQueue, Waiting
 
 
 class Admission:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tokenworks.serve.fair_queue import FairQueue
-from tokenworks.serve.fed import Fed
-from tokenworks.serve.hedging import Hedging
-from tokenworks.serve.metrics import ServiceMetrics, upstream_labels
-from tokenworks.serve.routing import Router
-from tokenworks.serve.upstream import Upstream
+from tokenworks.serve.telemetry.metrics import ServiceMetrics, upstream_labels
+from tokenworks.serve.upstreams.fair_queue import FairQueue
+from tokenworks.serve.upstreams.fed import Fed
+from tokenworks.serve.upstreams.hedging import Hedging
+from tokenworks.serve.upstreams.routing import Router
+from tokenworks.serve.upstreams.upstream import Upstream
 
 
 class Place(NamedTuple):

@@ -6,9 +6,9 @@ import time
 from hmac import compare_digest
 from typing import NamedTuple
 
+from tokenworks.serve.access.keys import Key, KeyRing, Keys
 from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.server import ServerConnection
-from tokenworks.serve.keys import Key, KeyRing, Keys
 
 LOCAL = Key("", "", "local", scopes=("infer", "metrics"))
 SAME_ANSWER = "no valid API key: send it as Authorization: Bearer tw-…, or as x-api-key"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tokenworks.serve.prometheus import lines
+from tokenworks.serve.telemetry.prometheus import lines
 
 RUNNING = (
     "vllm:num_requests_running", "sglang:num_running_reqs", "trtllm_num_requests_running", "llamacpp:requests_processing",

@@ -16,7 +16,7 @@ import msgspec
 from tokenworks.serve.body.splice import Body, edited, has_member
 from tokenworks.serve.dialects.way import Way
 from tokenworks.serve.http.request import Refused
-from tokenworks.serve.upstream import Upstream
+from tokenworks.serve.upstreams.upstream import Upstream
 
 PARAMS = b"kv_transfer_params"
 ROOM_BITS = 63

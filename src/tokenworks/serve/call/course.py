@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from tokenworks.serve.call.question import Question
 from tokenworks.serve.http.request import Refused
-from tokenworks.serve.prompt import Prompt
-from tokenworks.serve.question import Question
-from tokenworks.serve.routing import NO_SESSION, Router, session_number
-from tokenworks.serve.served import Served
-from tokenworks.serve.upstream import Upstream
+from tokenworks.serve.upstreams.prompt import Prompt
+from tokenworks.serve.upstreams.routing import NO_SESSION, Router, session_number
+from tokenworks.serve.upstreams.served import Served
+from tokenworks.serve.upstreams.upstream import Upstream
 
 
 class Seat(NamedTuple):

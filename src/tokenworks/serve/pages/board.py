@@ -14,8 +14,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from tokenworks.serve.metrics import HELP
-from tokenworks.serve.steering_metrics import HELP as STEERING_HELP
+from tokenworks.serve.pages.steering_metrics import HELP as STEERING_HELP
+from tokenworks.serve.telemetry.metrics import HELP
 
 Lines: TypeAlias = dict[str, list[str]]  # of a page, by the name of their metric
 INTERVAL_S = 0.5

@@ -20,7 +20,7 @@ from typing import TypeAlias
 import msgspec
 
 from tokenworks.errors import InputError, OutputError
-from tokenworks.serve import audit
+from tokenworks.serve.access import audit
 from tokenworks.serve.stamp import stamp
 
 SCOPES = ("infer", "metrics", "admin")
