@@ -136,7 +136,7 @@ def test_models_say_which_calls_they_have_not_in_vllms_words(tmp_path):
 @pytest.mark.usefixtures("fast_machine")
 def test_embeddings_are_prefills_and_make_no_tokens(tmp_path):
     """The worker's own count of prompts is the ledger's; of answers there are none."""
-    from tokenworks.serve.top.samples import samples
+    from tokenworks.serve.telemetry.samples import samples
 
     factory, texts = embedding_factory(), ["x" * (40 * n) for n in range(1, 9)]
 

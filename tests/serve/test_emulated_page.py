@@ -16,7 +16,7 @@ from tokenworks.rehearsal.plant import plant
 from tokenworks.serve.emulate.loaded import Loaded, loaded_of
 from tokenworks.serve.emulate.page import page_of
 from tokenworks.serve.emulate.start import emulated
-from tokenworks.serve.top.samples import samples
+from tokenworks.serve.telemetry.samples import samples
 from tokenworks.serve.upstreams.engine_page import state_of
 from tokenworks.twin.cell import Cell, ServicePlan, TwinOptions
 from tokenworks.twin.simulate import simulate

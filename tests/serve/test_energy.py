@@ -18,8 +18,8 @@ from tokenworks.serve.emulate.clock import Clock
 from tokenworks.serve.emulate.loaded import loaded_of
 from tokenworks.serve.emulate.worker import EmulatedWorker
 from tokenworks.serve.start import gateway
+from tokenworks.serve.telemetry.samples import samples
 from tokenworks.serve.top.reach import reading
-from tokenworks.serve.top.samples import samples
 from tokenworks.serve.top.window import now
 from tokenworks.twin.cell import TwinOptions
 from tokenworks.twin.reference import FINE

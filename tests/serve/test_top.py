@@ -8,8 +8,8 @@ from live_gateway import Engine, front, run
 
 from tokenworks.cli.main import main
 from tokenworks.report.top_text import top_text
+from tokenworks.serve.telemetry.samples import samples
 from tokenworks.serve.top.reach import reading
-from tokenworks.serve.top.samples import samples
 from tokenworks.serve.top.window import Reading, now, quantile
 
 

@@ -44,7 +44,9 @@ def points_of(sources: Sequence[Source], measured: Measured) -> tuple[list[Point
     unused: list[Unused] = []
     for source in sources:
         unused += source.unused
-        points += [_of_bench(run, measured) for run in source.runs]
+        for run in source.runs:
+            points.append(_of_bench(run, measured))
+            unused += _strange_joules(run, points[-1])
         for number, row in enumerate(source.rows, 2):
             found = _of_row(row, measured, f"{source.path}:{number}")
             points.append(found) if isinstance(found, Point) else unused.append(found)
@@ -59,9 +61,18 @@ def _of_bench(run: Bench, measured: Measured) -> Point:
     found = replace(found, load=_load(run, mode, found.replicas * found.deployment.dp), assumed="")
     gpus = found.replicas * found.deployment.gpus
     rate = run.output_tokens_s / gpus if run.output_tokens_s else run.output_tokens_s_gpu
-    values = (rate, run.tpot_s_mean, run.tpot_s_median, run.ttft_s_mean, run.ttft_s_median, None)
+    joules = run.joules_per_output_token if run.boards == gpus else None
+    values = (rate, run.tpot_s_mean, run.tpot_s_median, run.ttft_s_mean, run.ttft_s_median, joules)
     logs = np.array([math.log(v) if v else math.nan for v in values])
     return Point(run.place, run.kind, run.date, Case(found, _row(facts, run, mode), logs, 1.0, (), "calibration"))
+
+
+def _strange_joules(run: Bench, point: Point) -> list[Unused]:
+    """Joules of more or fewer GPUs than worked for it."""
+    gpus = point.case.row.gpus
+    if run.joules_per_output_token is None or run.boards == gpus:
+        return []
+    return [Unused(run.place, f"joules alone: they are of {run.boards} GPUs, the deployment has {gpus}")]
 
 
 def _mode(run: Bench) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenworks.cli.arguments import at_least
+from tokenworks.cli.calibrate_watch import FILE, TIMES, watched_by
+
+if TYPE_CHECKING:
+    from tokenworks.accuracy.site_facts import Measured
 
 DEPLOYMENT = ("accelerator", "model", "engine", "engine_version", "weights", "kv", "tp", "pp", "dp", "ep", "workers")
 SITE_FILE = "site-calibration.json"
@@ -13,7 +17,9 @@ SITE = """\
 Site calibration: --with takes results of vllm bench serve, SGLang bench_serving, AIPerf, GenAI-Perf, InferenceX, or a CSV
 of measurements, and writes a file that --site, TOKENWORKS_SITE or `calibration:` in a factory file then name:
   tokenworks calibrate --with results/ --accelerator h100-sxm --model llama-3.1-8b --engine vllm --weights bf16 --tp 1
-  tokenworks calibrate --with results/ --factory factory.yaml --service chat"""
+  tokenworks calibrate --with results/ --factory factory.yaml --service chat
+--watch takes what engines say of themselves while they work for others (vLLM, SGLang, TensorRT-LLM: their metrics pages):
+  tokenworks calibrate --watch http://10.0.0.7:8000 --for "30 min" --factory factory.yaml --service chat"""
 
 
 def register(verbs: Any) -> None:
@@ -45,6 +51,17 @@ def register(verbs: Any) -> None:
 def _register_site(parser: argparse.ArgumentParser) -> None:
     site = parser.add_argument_group("site calibration: what was measured")
     site.add_argument("--with", dest="results", metavar="RESULTS", nargs="+", help="files and folders of measurements")
+    site.add_argument(
+        "--watch", metavar="URL", nargs="*",
+        help="engines that are at work, each one replica (no URL: the metrics pages that the factory's upstreams name)",
+    )  # fmt: skip
+    for name, said in {"for": "watch so long", "window": "a point for each", "look": "between two looks"}.items():
+        site.add_argument(
+            f"--{name}", dest=f"{name}_", metavar="TIME", help=f"--watch: {said} (default: {TIMES[name]})"
+        )
+    site.add_argument(
+        "--readings", metavar="FILE", help=f"--watch: appends its windows here, and fits all in it (default: {FILE})"
+    )
     site.add_argument("--factory", metavar="FILE", help="factory file whose service was measured")
     site.add_argument("--service", metavar="NAME", help="which service of it (default: its only one)")
     for name, said in {
@@ -69,12 +86,21 @@ def _register_site(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from tokenworks.errors import InputError
 
-    if args.results:
+    times = [f"{name}_" for name in TIMES]
+    if args.watch is None and (given := _given(args, *times, "readings")):
+        raise InputError(f"{given[0]} belongs to --watch")
+    if args.results or args.watch is not None:
         return _site(args)
-    given = [name for name in (*DEPLOYMENT, "factory", "service") if getattr(args, name) is not None]
-    if given:
-        raise InputError(f"--{given[0].replace('_', '-')} belongs to a site calibration: name the results with --with")
+    if given := _given(args, *DEPLOYMENT, "factory", "service"):
+        raise InputError(
+            f"{given[0]} belongs to a site calibration: name the results with --with, or engines with --watch"
+        )
     return _shipped(args)
+
+
+def _given(args: argparse.Namespace, *names: str) -> list[str]:
+    """Flags that were given."""
+    return [f"--{name.rstrip('_').replace('_', '-')}" for name in names if getattr(args, name) is not None]
 
 
 def _shipped(args: argparse.Namespace) -> int:
@@ -115,12 +141,14 @@ def _site(args: argparse.Namespace) -> int:
     from tokenworks.report.progress import progress
 
     if args.table:
-        raise InputError(f"{args.table} stands before --with: name all results behind it")
+        raise InputError(f"{args.table} stands before {'--with' if args.results else '--watch'}: name all behind it")
     out = Path(args.out or SITE_FILE)
     refuse_unwritable(out.parent)
     refuse_to_overwrite(out)
-    sources = read_results(args.results)
-    points, unused = points_of(sources, _measured(args))
+    measured = _measured(args)
+    watched = [] if args.watch is None else [watched_by(args, measured)]
+    sources = read_results([*(args.results or ()), *watched])
+    points, unused = points_of(sources, measured)
     if not points:
         raise InputError("\n".join(["nothing to calibrate with:", *(f"  {its.place}: {its.reason}" for its in unused)]))
     with progress(quiet=False) as say:
@@ -131,7 +159,7 @@ def _site(args: argparse.Namespace) -> int:
     return 0
 
 
-def _measured(args: argparse.Namespace) -> Any:
+def _measured(args: argparse.Namespace) -> Measured:
     """What the flags, or a factory's service, say of the deployment."""
     from tokenworks.accuracy.site_facts import of_flags, of_service
     from tokenworks.api import load
@@ -139,7 +167,7 @@ def _measured(args: argparse.Namespace) -> Any:
     from tokenworks.physics.fleet import fleet
 
     given = {name: getattr(args, name) for name in DEPLOYMENT}
-    workers = given["workers"]
+    workers = given["workers"] if args.watch is None else 1
     if args.factory is None:
         if args.service:
             raise InputError(f"--service {args.service} needs --factory: the file that describes it")

@@ -45,6 +45,8 @@ class Bench:
     tpot_s_median: float | None
     ttft_s_mean: float | None
     ttft_s_median: float | None
+    joules_per_output_token: float | None = None  # of ``boards`` GPUs
+    boards: int | None = None
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,18 @@ from tokenworks.accuracy.bench_formats.aiperf import is_aiperf, read_aiperf
 from tokenworks.accuracy.bench_formats.bench import Bench, Unused
 from tokenworks.accuracy.bench_formats.inferencex import is_inferencex, read_inferencex
 from tokenworks.accuracy.bench_formats.serving import is_serving, read_serving
+from tokenworks.accuracy.bench_formats.window import is_window, read_window
 from tokenworks.accuracy.rows import Measurement, read_csv
 from tokenworks.errors import InputError
 
 ENDINGS = (".json", ".jsonl", ".csv")
 KNOWN = "results of vllm bench serve, SGLang bench_serving, AIPerf, GenAI-Perf, InferenceX, or a CSV of measurements"
-READERS = ((is_aiperf, read_aiperf), (is_inferencex, read_inferencex), (is_serving, read_serving))
+READERS = (
+    (is_window, read_window),
+    (is_aiperf, read_aiperf),
+    (is_inferencex, read_inferencex),
+    (is_serving, read_serving),
+)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 
@@ -126,9 +127,19 @@ def require_pace(name: str, made_s: float, moved_s: float, speed: float, streams
     wanted, able = made_s * speed, moved_s * SHARE
     if wanted <= able:
         return
-    slower = f"--speed {able / made_s:.2g}"
+    slower = f"--speed {_floored(able / made_s):g}"
     fewer = f" or --streams {max(1, int(streams * able / wanted))}" if streams else " or a limit, e.g. --streams 16"
     raise InputError(
         f"{name} makes up to {made_s:,.0f} tokens a second, {wanted:,.0f} at --speed {speed:g}; this machine can stream "
         f"{able:,.0f}: try {slower}{fewer}"
     )
+
+
+def _floored(value: float) -> float:
+    """To two digits, downwards: what is advised must be enough.
+
+    >>> _floored(1.998), _floored(0.0969), _floored(123.0)
+    (1.9, 0.096, 120.0)
+    """
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return float(f"{math.floor(value / unit) * unit:.2g}")

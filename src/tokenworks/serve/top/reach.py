@@ -9,7 +9,7 @@ import urllib.request
 
 from tokenworks.errors import InputError
 from tokenworks.serve.bench.address import address_of
-from tokenworks.serve.top.samples import samples
+from tokenworks.serve.telemetry.samples import samples
 from tokenworks.serve.top.window import ACTIVE, Reading
 
 TIMEOUT_S = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tokenworks.serve.top.samples import Samples
+from tokenworks.serve.telemetry.samples import Samples
 
 TTFT, TPOT = "gen_ai_server_time_to_first_token_seconds", "gen_ai_server_time_per_output_token_seconds"
 TOKENS, ANSWERS, ACTIVE = "tokenworks_tokens_total", "tokenworks_requests_total", "tokenworks_active_requests"

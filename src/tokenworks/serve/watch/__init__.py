@@ -1,0 +1,1 @@
+"""What engines say of their own speed, window by window: a measured worker, without a benchmark."""
