@@ -58,9 +58,7 @@ def watch(
         steps = round(schedule.window_s / schedule.look_s)
         for step in range(steps + 1):
             time.sleep(max(0.0, begun + step * schedule.look_s - time.monotonic()))
-            say(
-                f"{number * steps + step:,} of {windows * steps:,} looks at {len(urls)} engine{'s' if len(urls) > 1 else ''}"
-            )
+            say(f"{number * steps + step:,} of {windows * steps:,} looks")
             for url in urls:
                 _look(url, read, looks[url], missed)
         for url in urls:
