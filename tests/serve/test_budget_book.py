@@ -126,7 +126,7 @@ class Budgets(RuleBasedStateMachine):
         reservation, plea, attempt = gateway.open.pop(place % len(gateway.open))
         made = round(plea.bounded.outputs * share) if known else None
         told = Told(Buckets(plea.bounded.inputs, 0, 0, made, 0, 0), "engine", "final")
-        spent, _ = gateway.desk.known(plea, reservation, attempt, told)
+        spent, _ = gateway.desk.known(plea, reservation, attempt, told, None)
         truth = plea.bounded.inputs + (plea.bounded.outputs if made is None else made)
         gateway.pending.append((partial(gateway.desk.settle, plea, reservation, spent, nobody, True), plea, truth))
 

@@ -62,7 +62,7 @@ def test_calls_are_refused_and_nothing_is_forgotten(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "posix_fallocate", whole)
     for plea, number, attempt in opened:
-        spent, _ = desk.known(plea, number, attempt, TOLD)
+        spent, _ = desk.known(plea, number, attempt, TOLD, None)
         desk.settle(plea, number, spent, nobody, True)
     assert (desk.open, account.open, account.spent) == (0, 0, 7 * len(opened))
     found = replay((tmp_path / "g.journal").read_bytes())
@@ -73,7 +73,7 @@ def test_calls_are_refused_and_nothing_is_forgotten(tmp_path, monkeypatch):
 def test_ends_that_cannot_be_written_down_are_written_later(tmp_path, monkeypatch):
     desk, account = filled(tmp_path)
     calls = [reserve(desk, account, number) for number in range(2)]
-    known = [(plea, number, desk.known(plea, number, attempt, TOLD)[0]) for plea, number, attempt in calls]
+    known = [(plea, number, desk.known(plea, number, attempt, TOLD, None)[0]) for plea, number, attempt in calls]
     journal, heard = desk._journal, []
     whole, journal._begin = journal._begin, lambda *_: (_ for _ in ()).throw(journal._trouble(OSError(28, "full")))
     journal._size, size = journal._place, journal._size

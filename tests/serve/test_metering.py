@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from live_gateway import run
 
 from tokenworks.ledger import Receipt
@@ -76,25 +77,29 @@ def test_one_whose_end_fails_keeps_no_other_from_its_end():
     assert (ended, troubles) == ([True, True], ["a defect"])
 
 
-def test_one_that_cannot_be_told_keeps_no_other_from_the_ledger_and_its_caller_hears_of_it():
-    """A full disk under the journal, say."""
+@pytest.mark.parametrize("where", ["in its books", "in its reading"])
+def test_one_that_fails_keeps_no_other_from_the_ledger(where):
+    """Where the books of budgets fail the event is stored all the same; one that is none is not, and its caller hears of it."""
     ended, troubles = [], []
 
-    def full(attempt, told, then):
+    def full(*_):
         raise OSError("no space left")
+
+    told, before = (TOLD, full) if where == "in its books" else (full, unchanged)
 
     async def case():
         asyncio.get_running_loop().set_exception_handler(lambda _, context: troubles.append(str(context["exception"])))
         commits = Commits([])
         meter = Meter(commits, "test")
-        for name, before in (("a", unchanged), ("b", full), ("c", unchanged)):
-            meter.write(attempt(name), TOLD, lambda durable, name=name: ended.append((name, durable)), before)
+        for name, what, first in (("a", TOLD, unchanged), ("b", told, before), ("c", TOLD, unchanged)):
+            meter.write(attempt(name), what, lambda durable, name=name: ended.append((name, durable)), first)
         for _ in range(2):
             commits.answer()
             await asyncio.sleep(0)
         await meter.settle()
         return meter.lost
 
-    assert run(case()) == 1
-    assert sorted(ended) == [("a", True), ("b", False), ("c", True)]
+    stored = where == "in its books"
+    assert run(case()) == 1 - stored
+    assert sorted(ended) == [("a", True), ("b", stored), ("c", True)]
     assert troubles == ["no space left"]

@@ -74,6 +74,11 @@ class Attempt(msgspec.Struct, array_like=True):
     failed: bool = False
     trace: Trace | None = None  # None: spans are off
 
+    @property
+    def ended_us(self) -> int:
+        """The time of its event (decision 0017)."""
+        return self.began_us + (self.duration_us or 0)
+
 
 Then = Callable[[bool], None]  # told whether the event is durable
 Before = Callable[[Attempt, Told, Then], Then]  # what has to happen before the ledger hears of it
@@ -136,7 +141,7 @@ class Meter:
         try:
             told = told if isinstance(told, Told) else told()
             event = event_of(self.source, attempt, told)
-            then = before(attempt, told, then)
+            then = self._prepared(attempt, told, then, before)
             for observer in self.observers:
                 observer.observe(event, attempt.trace)
             self._group.tell(event, partial(self._answered, then))
@@ -144,6 +149,14 @@ class Meter:
             asyncio.get_running_loop().call_soon(self._answered, then, error)
             if not isinstance(error, InputError):
                 _defect(error)
+
+    def _prepared(self, attempt: Attempt, told: Told, then: Then, before: Before) -> Then:
+        """What goes wrong in the books of budgets keeps no event from the ledger; what was reserved then stays so."""
+        try:
+            return before(attempt, told, then)
+        except Exception as error:  # noqa: BLE001
+            _defect(error)
+            return then
 
     def _answered(self, then: Then, said: Receipt | Exception) -> None:
         """Nobody may be waiting for this one: what goes wrong is counted and said all the same. One that cannot bear the news
@@ -176,7 +189,7 @@ def event_of(source: str, attempt: Attempt, told: Told) -> UsageEvent:
     return UsageEvent(
         source=source,
         id=attempt.id,
-        time_us=attempt.began_us + (attempt.duration_us or 0),
+        time_us=attempt.ended_us,
         tenant=attempt.tenant,
         service=attempt.service,
         provider="own",

@@ -146,7 +146,7 @@ class KeyRing:
     def __init__(self, path: Path):
         """Raises InputError."""
         self.path = path
-        self._stamp = stamp(path)
+        self._stamp = self._failed = stamp(path)
         self._take(load(path))
 
     @property
@@ -157,15 +157,17 @@ class KeyRing:
         self.in_force: Keys = {key.id.encode(): (key, bytes.fromhex(key.sha256)) for key in keys}
 
     def refresh(self) -> str:
-        """Takes over a changed file; the reason, where it could not: the old keys then stay in force."""
+        """Takes over a changed file; the reason, where it could not: the old keys then stay in force, and the next look tries
+        again, for the reason may be this process's. The same file's is told once."""
         seen = stamp(self.path)
         if seen == self._stamp:
             return ""
-        self._stamp = seen
+        told, self._failed = seen == self._failed, seen
         try:
             self._take(load(self.path))
         except (InputError, ValueError) as error:
-            return str(error)
+            return "" if told else str(error)
+        self._stamp = seen
         return ""
 
     def find(self, text: bytes, now_s: float) -> Key | None:

@@ -8,10 +8,12 @@ import msgspec
 
 from tokenworks.ledger.ingest.buckets import UNKNOWN, Buckets, Shown, never_zero
 from tokenworks.ledger.ingest.openai import buckets_of
-from tokenworks.ledger.ingest.records import LARGEST, RefusedError
+from tokenworks.ledger.ingest.records import RefusedError
 from tokenworks.serve.body.faults import NOT_JSON
 
 PLAIN = Shown(text=True, tools=False)
+MOST_TOKENS = 10**9  # of one attempt; an engine that says more says nothing
+MOST_UJ = 10**15  # a gigajoule
 
 
 class _Answer(msgspec.Struct):
@@ -102,7 +104,7 @@ def _energy_uj(usage: bytes | None) -> int | None:
 
 
 def _possible(energy_uj: int | None) -> int | None:
-    return energy_uj if energy_uj is not None and 0 <= energy_uj <= LARGEST else None
+    return energy_uj if energy_uj is not None and 0 <= energy_uj <= MOST_UJ else None
 
 
 def _buckets(usage: bytes) -> Buckets | None:
@@ -115,9 +117,9 @@ def _buckets(usage: bytes) -> Buckets | None:
 
 
 def _of_usual(usual: _Usual) -> Buckets | None:
-    """None where its figures contradict each other."""
+    """None where its figures contradict each other, or are none of this world."""
     read, made, details = usual.prompt_tokens, usual.completion_tokens, usual.prompt_tokens_details
-    if read < 0 or made < 0 or read + made != usual.total_tokens:
+    if read < 0 or made < 0 or read + made != usual.total_tokens or usual.total_tokens > MOST_TOKENS:
         return None
     cached = details.cached_tokens if details else None
     if cached is None:
@@ -128,6 +130,7 @@ def _of_usual(usual: _Usual) -> Buckets | None:
 def _by_the_book(usage: bytes) -> Buckets | None:
     """As the ledger's readers take any usage block."""
     try:
-        return buckets_of(msgspec.json.decode(usage, type=dict[str, Any]), PLAIN)
+        found = buckets_of(msgspec.json.decode(usage, type=dict[str, Any]), PLAIN)
     except (*NOT_JSON, RefusedError):
         return None
+    return found if found.inputs + found.outputs <= MOST_TOKENS else None

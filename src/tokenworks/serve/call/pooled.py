@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from tokenworks.serve.body.usage import MISSING
+from tokenworks.serve.body.usage import MISSING, Told
 from tokenworks.serve.call.beside import Beside
 from tokenworks.serve.call.course import Seat
 from tokenworks.serve.call.handover import handover_from
@@ -23,6 +23,7 @@ class PooledRelay(Relay):
 
     _beside: Beside | None = None  # the prefill upstream, where both are asked at once
     _lender: Seat | None = None  # the prefill upstream from which the cache is fetched
+    _read: Told | None = None  # what that one said of the prompt, until another one answers
 
     def _ask(self, fresh: bool) -> None:
         course, question = self._course, self._question
@@ -57,6 +58,7 @@ class PooledRelay(Relay):
 
     def _without_decode(self, refused: Refused) -> None:
         """No decode upstream is well: a service that stands in may do it all."""
+        self._meter_read()
         if self._started or not self._another():
             self._end_without(refused)
 
@@ -64,6 +66,8 @@ class PooledRelay(Relay):
 
     def answer_head(self, status: int, headers: dict[bytes, bytes]) -> None:
         if not self._course.fills or status != 200:
+            if status == 200:
+                self._read = None  # it stands in this one's usage
             super().answer_head(status, headers)
         elif self._incoming.head(status, headers):
             self._give_up_upstream("streams what it was asked to hand over")
@@ -80,11 +84,10 @@ class PooledRelay(Relay):
         if not question.handover.filled(body):
             self.answer_broken("handed over no KV cache: it runs without a connector", "broken")
             return
-        self._handle = None
+        self._handle, self._read = None, question.way.told(body)
         try:
             seat = course.hand_over(self._loop.time())
         except Refused as refused:
-            self._tally.write(question.way.told(body), failed=True)
             self._without_decode(refused)
             return
         seat.filled()
@@ -92,6 +95,22 @@ class PooledRelay(Relay):
         seat.leave()
         self._lender = seat
         self._ask(False)
+
+    # ------------------------------------------------------------------ a prompt that was read for nobody
+
+    def _meter_read(self) -> None:
+        """The attempt is over with it, unless more of it was lost."""
+        read, self._read = self._read, None
+        if read is not None and not self._tally.written:
+            self._tally.write(read, failed=True)
+
+    def _another(self) -> bool:
+        self._meter_read()
+        return super()._another()
+
+    def _pass_on_error(self) -> None:
+        self._meter_read()
+        super()._pass_on_error()
 
     def answer_body(self, data: bytes) -> None:
         if self._lender and not self._course.fills:

@@ -171,14 +171,16 @@ class Relay(Ending):
             self.answer_broken("ended its answer before the end", "broken")
             return
         self._leave_upstream()
-        if self._tally.written or self._gone:
+        if self._gone:
             return
-        if stream is not None:
-            self._tally.write(incoming.told(whole=True), self._end_stream)
-        elif incoming.status == 200:
-            self._meter_answer()
-        else:
+        if incoming.status != 200:
             self._pass_on_error()
+        elif self._tally.written:
+            return
+        elif stream is not None:
+            self._tally.write(incoming.told(whole=True), self._end_stream)
+        else:
+            self._meter_answer()
 
     def _may_end(self, stream: Passage) -> bool:
         """Whether it is whole without the end that its dialect has."""

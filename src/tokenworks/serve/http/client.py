@@ -10,6 +10,7 @@ import httptools
 from tokenworks.serve.http.sweep import NEVER, Sweep
 
 MOST_HEAD_BYTES = 65_536
+STALE_S = 1.0  # after which the other side had the request: an idle connection that it closes is lost sooner
 Broken: TypeAlias = Literal["unreachable", "stale", "broken"]
 
 
@@ -23,7 +24,7 @@ class Exchange(Protocol):
     def answer_end(self) -> None: ...
 
     def answer_broken(self, reason: str, kind: Broken) -> None:
-        """``unreachable``: nothing was sent. ``stale``: a kept connection that was closed before it answered anything;
+        """``unreachable``: nothing was sent. ``stale``: a kept connection that was closed at once, before it answered anything;
         nothing is wrong with the upstream. ``broken``: it had the request, and nobody knows what it did with it."""
 
 
@@ -44,7 +45,7 @@ class ClientConnection(asyncio.Protocol):
         self._owner, self._sweep, self._loop = owner, sweep, loop
         self._parser = httptools.HttpResponseParser(self)
         self._first_byte_s, self._silence_s = first_byte_s, silence_s
-        self.deadline_s = NEVER
+        self.deadline_s, self._asked_s = NEVER, 0.0
         self.exchange: Exchange | None = None
         self._held = False
         self.used = False  # for an exchange before the present one
@@ -62,7 +63,8 @@ class ClientConnection(asyncio.Protocol):
         self._status = self._head_bytes = 0
         self._answered = self._keeps = self._late = False
         self.exchange = exchange
-        self.deadline_s = self._loop.time() + self._first_byte_s
+        self._asked_s = self._loop.time()
+        self.deadline_s = self._asked_s + self._first_byte_s
         self.transport.write(payload)
 
     def data_received(self, data: bytes) -> None:
@@ -133,7 +135,8 @@ class ClientConnection(asyncio.Protocol):
         if self._status and not framed and error is None:
             exchange.answer_end()  # such an answer ends with its connection
             return
-        exchange.answer_broken("closed the connection", "stale" if self.used and not self._late else "broken")
+        stale = self.used and not self._late and self._loop.time() - self._asked_s < STALE_S
+        exchange.answer_broken("closed the connection", "stale" if stale else "broken")
 
     def expire(self) -> None:
         self._break("did not answer in time" if not self._status else "stopped in the middle of its answer")

@@ -15,7 +15,7 @@ class Certificate:
     def __init__(self, chain: Path, key: Path):
         """Raises InputError where they cannot be read or do not fit together."""
         self._chain, self._key = chain, key
-        self._stamp = self._stamps()
+        self._stamp = self._failed = self._stamps()
         self.context = self._loaded()
 
     def _loaded(self) -> ssl.SSLContext:
@@ -32,17 +32,19 @@ class Certificate:
         return context
 
     def refresh(self) -> str:
-        """Takes over changed files for connections to come; the reason, where it could not: the old certificate then stays.
+        """Takes over changed files for connections to come; the reason, where it could not: the old certificate then stays, and
+        the next look tries again. The same files' is told once.
         A pair is tried on a context of its own first: a context that took half of a pair would fit nobody."""
         seen = self._stamps()
         if seen == self._stamp:
             return ""
-        self._stamp = seen
+        told, self._failed = seen == self._failed, seen
         try:
             self._loaded()
             self.context.load_cert_chain(self._chain, self._key)
         except (InputError, OSError) as error:
-            return str(error)
+            return "" if told else str(error)
+        self._stamp = seen
         return ""
 
     def _stamps(self) -> tuple[tuple[int, int, int], ...]:

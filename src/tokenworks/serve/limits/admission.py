@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from tokenworks.serve.access.keys import Key
-from tokenworks.serve.http.request import Refused
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.limits.bound import Bounded, Bounds
 from tokenworks.serve.limits.desk import Desk
@@ -76,7 +75,7 @@ class Limits:
                 call.go(Grant(body, ticket, None, None, prices))
             elif not granted(self.desk, call, plea, ticket, prices, body):
                 Waiting(self.desk, call, plea, ticket, prices).admit(connection)
-        except Refused:
+        except BaseException:  # a refusal, or a defect of ours
             if ticket:
                 ticket.end()
             raise
@@ -103,7 +102,7 @@ class Limits:
             rules, names = tuple(rule for rule, name in named if name), [name for _, name in named if name]
             if not names:
                 return None
-        rates = self._prices.of(attempt.model, now_s) if self._prices else None
+        rates = self._prices.most(attempt.model, now_s) if self._prices else None
         joules = self._joules.get(attempt.service) if self._joules else None
         amounts, most = [], []
         for rule, name in zip(rules, names, strict=True):

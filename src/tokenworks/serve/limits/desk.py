@@ -13,6 +13,7 @@ from tokenworks.serve.limits.book import Account
 from tokenworks.serve.limits.grant import Plea
 from tokenworks.serve.limits.journal import Journal
 from tokenworks.serve.limits.leases import Leases
+from tokenworks.serve.limits.rates import Rates
 from tokenworks.serve.limits.records import Closed, Dropped, Known, Opened, Record, Settled
 from tokenworks.serve.limits.rules import if_lost, truth
 from tokenworks.serve.metering import Attempt, Then
@@ -29,6 +30,7 @@ class Desk:
         self._number = 0
         self.spent: dict[str, int] = {}  # by account, since it was opened here
         self._settled: list[tuple[int, Sequence[str], list[int]]] = []  # not written down yet: number, accounts, spent
+        self._unwritten: dict[int, Known] = {}  # for which a full disk had no place
         self.leases: Leases  # set before the first call
         self.overruns = 0  # calls that used more than their bound
 
@@ -55,17 +57,30 @@ class Desk:
             raise Refused(503, "no_journal", "budgets cannot be kept at present", retry_after_s=1.0) from error
         return number
 
-    def known(self, plea: Plea, number: int, attempt: Attempt, told: Told) -> tuple[list[int], int | None]:
+    def known(
+        self, plea: Plea, number: int, attempt: Attempt, told: Told, rates: Rates | None
+    ) -> tuple[list[int], int | None]:
         """What the attempt spends of each account, for `settle` once its event is durable, and its dollars (10⁻¹²), where a
-        budget counts them."""
+        budget counts them. ``rates``: of the day on which it ended."""
         spent, usd = [], None
         for rule, most in zip(plea.rules, plea.most, strict=True):
-            amount = truth(rule, most, plea.bounded, plea.rates, told, attempt.failed)
+            amount = truth(rule, most, plea.bounded, rates, told, attempt.failed)
             spent.append(amount)
             if usd is None and rule.in_usd:
                 usd = amount
-        self._journal.known[number] = self._journal.write(Known(number, spent, attempt, told), self.spent)
+        record = Known(number, spent, attempt, told)
+        if not self._note(record):
+            self._unwritten[number] = record
         return spent, usd
+
+    def _note(self, record: Known) -> bool:
+        """Whether it is written down. Until then a crash would count the bound, and the ledger keep the event that it has."""
+        try:
+            self._journal.known[record.number] = self._journal.write(record, self.spent)
+        except OutputError as error:
+            log.error("%s", error)
+            return False
+        return True
 
     def settle(self, plea: Plea, number: int, spent: list[int], then: Then, durable: bool) -> None:
         """The ledger has answered; ``then`` hears it. What was spent is spent, whether or not it is on record."""
@@ -82,6 +97,10 @@ class Desk:
         """Writes down what is over. Until then, or while it cannot be written, a file that is written anew has it as open, and not
         in its totals."""
         settled, journal, totals = self._settled, self._journal, self.spent
+        for record in list(self._unwritten.values()):
+            if not self._note(record):
+                return
+            del self._unwritten[record.number]
         if not settled or not self._written(Settled([number for number, _, _ in settled])):
             return
         self._settled = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -66,6 +65,8 @@ class Grant(msgspec.Struct, eq=False):
 
     def claim(self) -> int:
         """What is reserved for the present attempt, which is over: `known` will say what it used."""
+        if self._ticket:
+            self._ticket.awaited = True
         reservation, self._reservation, self.spent_pico = self._reservation, 0, None
         return reservation
 
@@ -76,11 +77,12 @@ class Grant(msgspec.Struct, eq=False):
         if self._ticket:
             inputs, outputs = told_sides(told.buckets, told.source)
             self._ticket.known(None if inputs is None or outputs is None else inputs + outputs)
+        rates = self._prices.of(attempt.model, attempt.ended_us / 1e6) if self._prices else None
         if reservation and desk is not None and plea is not None:
-            spent, self.spent_pico = desk.known(plea, reservation, attempt, told)
+            spent, self.spent_pico = desk.known(plea, reservation, attempt, told, rates or plea.rates)
             then = partial(desk.settle, plea, reservation, spent, then)
-        if self.spent_pico is None and self._prices:  # a service that stands in has prices of its own
-            self.spent_pico = self._prices.of(attempt.model, time.time()).cost(told.buckets, attempt.failed)
+        if self.spent_pico is None and rates:  # a service that stands in has prices of its own
+            self.spent_pico = rates.cost(told.buckets, attempt.failed)
         return then
 
     def end(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 
 from tokenworks.errors import InputError
@@ -13,6 +15,7 @@ from tokenworks.ledger.ingest.buckets import Buckets
 from tokenworks.pricing.plan import Plan, Price, Version, claims_of
 
 PICO = 10**12  # of a dollar
+log = logging.getLogger("tokenworks.serve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,11 @@ class Rates:
     @property
     def output(self) -> int:
         return max(self.tokens[len(INPUT) :])
+
+    def or_dearer(self, other: Rates) -> Rates:
+        """Of each kind the dearer rate."""
+        tokens = tuple(max(pair) for pair in zip(self.tokens, other.tokens, strict=True))
+        return Rates(tokens, max(self.request, other.request), self.waived and other.waived)
 
     def inputs(self, told: Buckets) -> int:
         return sum((getattr(told, name) or 0) * rate for name, rate in zip(INPUT, self.tokens, strict=False))
@@ -56,19 +64,39 @@ class PriceBook:
         self._plan = plan
         coming = [v for v in plan.versions if v.until is None or v.until > today]
         self._rates = {(v.id, m): _rates(plan, v, m) for v in coming for m in models}
-        self._now: dict[str, Rates] = {}
+        self._now = self._most = self._on(today)
         self._until_s = 0.0
-        self._version(today)
 
-    def of(self, model: str, now_s: float) -> Rates:
+    def of(self, model: str, now_s: float) -> Rates | None:
+        """None for a model that this factory has not: another file was taken over meanwhile."""
         if now_s >= self._until_s:
             self._turn(now_s)
-        return self._now[model]
+        return self._now.get(model)
+
+    def most(self, model: str, now_s: float) -> Rates:
+        """Of a call that begins now and may end tomorrow."""
+        if now_s >= self._until_s:
+            self._turn(now_s)
+        return self._most[model]
 
     def _turn(self, now_s: float) -> None:
-        version = self._version(datetime.fromtimestamp(now_s, UTC).date())
-        self._now = {model: rates for (of, model), rates in self._rates.items() if of == version.id}
+        """Where no version covers the day the last prices stay in force: traffic is not stopped by a plan that ran out."""
         self._until_s = (now_s // 86_400 + 1) * 86_400
+        today = datetime.fromtimestamp(now_s, UTC).date()
+        try:
+            self._now = self._on(today)
+        except InputError as error:
+            log.error("%s: calls go on at the prices before; no invoice will take them", error)
+        with suppress(InputError):
+            tomorrow = self._on(today + timedelta(days=1))
+            self._most = {model: rates.or_dearer(tomorrow[model]) for model, rates in self._now.items()}
+            return
+        self._most = self._now
+
+    def _on(self, day: date) -> dict[str, Rates]:
+        """By model. Raises InputError."""
+        version = self._version(day)
+        return {model: rates for (of, model), rates in self._rates.items() if of == version.id}
 
     def _version(self, day: date) -> Version:
         for version in self._plan.versions:

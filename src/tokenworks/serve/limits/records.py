@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -82,8 +83,16 @@ class Found:
 
 
 def replay(data: bytes | memoryview) -> Found:
-    """State at the end. A last record that was being written when its owner died was never acted upon."""
+    """State at the end. A last record that was being written when its owner died was never acted upon; what comes after a
+    record that does not fit the ones before it was lost with the machine."""
     found = Found()
+    with suppress(KeyError, ValueError):
+        _replay(data, found)
+    return found
+
+
+def _replay(data: bytes | memoryview, found: Found) -> None:
+    """Raises KeyError or ValueError for a record that does not fit."""
     for record in _records(data):
         match record:
             case Owner():
@@ -102,11 +111,11 @@ def replay(data: bytes | memoryview) -> Found:
                 found.spent = dict(record.spent)
             case Dropped():
                 found.spent.pop(record.account, None)
-    return found
 
 
 def _settle(found: Found, number: int) -> None:
-    opened, known = found.opened.pop(number), found.known.pop(number)
+    opened, known = found.opened[number], found.known[number]
+    del found.opened[number], found.known[number]
     for account, spent in zip(opened.accounts, known.spent, strict=True):
         found.spent[account] = found.spent.get(account, 0) + spent
 

@@ -15,16 +15,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from tokenworks.errors import TokenworksError
+from tokenworks.errors import InputError
 from tokenworks.events.ledger_events import AnyEvent
 from tokenworks.ledger import Receipt
 from tokenworks.serve.body.usage import MISSING
 from tokenworks.serve.limits.journal import SUFFIX
-from tokenworks.serve.limits.records import Found, Opened, replay
+from tokenworks.serve.limits.records import Found, Opened, Owner, replay
 from tokenworks.serve.metering import event_of
 
 log = logging.getLogger("tokenworks.serve")
 LOOK_S = 1.0  # between looks for journals that nobody owns
+UNREADABLE = ".unreadable"
 
 
 class Events(Protocol):
@@ -53,23 +54,36 @@ async def settle_dead(folder: Path, events: Events, finish: Finish) -> int:
         if handle is None:
             continue
         try:
-            found = replay(path.read_bytes())
-            if _foreign(found):
-                continue
-            settled += await _settle(found, events, finish)
-            path.unlink()
-        except TokenworksError as error:
+            settled += await _settle_one(path, events, finish)
+        except Exception as error:  # noqa: BLE001 - one journal's trouble is not the others'
             log.error("the reservations of a gateway that died are not settled yet: %s", error)
         finally:
             os.close(handle)
     return settled
 
 
+async def _settle_one(path: Path, events: Events, finish: Finish) -> int:
+    found = replay(path.read_bytes())
+    if _foreign(found):
+        return 0
+    if found.owner is None:  # its name is all that is known
+        log.error("%s cannot be read: what its gateway held counts as spent, and its calls have no events", path)
+        await finish(path.name.removesuffix(SUFFIX), None)
+        path.rename(path.with_suffix(UNREADABLE))
+        return 0
+    settled = await _settle(found, found.owner, events, finish)
+    path.unlink()
+    return settled
+
+
 def _claimed(path: Path) -> int | None:
-    """The open file, locked; None where its owner lives, or another is at it."""
+    """The open file, locked; None where its owner lives, or another is at it, or it cannot be opened now."""
     try:
         handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
+        return None
+    except OSError as error:
+        log.error("%s cannot be looked at now: %s", path, error.strerror)
         return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -86,10 +100,7 @@ def _foreign(found: Found) -> bool:
     return found.owner is not None and found.owner.boot != boot() and found.owner.host != socket.gethostname()
 
 
-async def _settle(found: Found, events: Events, finish: Finish) -> int:
-    owner = found.owner
-    if owner is None:
-        return 0
+async def _settle(found: Found, owner: Owner, events: Events, finish: Finish) -> int:
     spent = dict(found.spent)
     await asyncio.gather(*(_write(owner.source, opened, found, events) for opened in found.opened.values()))
     for opened in found.opened.values():
@@ -103,13 +114,16 @@ async def _settle(found: Found, events: Events, finish: Finish) -> int:
 
 
 async def _write(source: str, opened: Opened, found: Found, events: Events) -> None:
-    """Raises OutputError where the ledger does not take it now."""
+    """Raises OutputError where the ledger does not take it now. One that is no event never will be one, and keeps nobody else."""
     known = found.known.get(opened.number)
     if known:
         event = event_of(source, known.attempt, known.told)
     else:
         opened.attempt.failed = True
         event = event_of(source, opened.attempt, MISSING)
-    receipt = await events.submit(event)
+    try:
+        receipt = await events.submit(event)
+    except InputError as error:
+        receipt = Receipt("refused", note=str(error))
     if not receipt.durable:
         log.error("the event %s of a gateway that died was not stored: %s", event.id, receipt.note or receipt.status)

@@ -66,7 +66,7 @@ class Rule:
         if self.of_runs:
             if not run:
                 return ""
-            whose = f"{tenant}/{run}"
+            whose = f"{tenant.replace('%', '%25').replace('/', '%2F')}/{run}"  # no other tenant's run is called so
         elif budget.per:
             whose = tenant if budget.per == "tenant" else key
         return f"{budget.name}|{whose}|{windows[budget.window]}"

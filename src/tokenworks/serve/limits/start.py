@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +34,7 @@ from tokenworks.spec.limits import Bound
 from tokenworks.spec.service import Service
 
 PATIENCE_S, PAUSE_S = 5.0, 0.005  # with the last events at the end
+log = logging.getLogger("tokenworks.serve")
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,9 @@ async def _desk(events: Events, source: str, place: Place) -> AsyncIterator[Desk
             finally:
                 for task in tasks:
                     task.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await task
+                for ended in await asyncio.gather(*tasks, return_exceptions=True):
+                    if isinstance(ended, Exception):
+                        log.error("budgets: %s", ended)
                 if await _settled(desk):  # else the journal stays, for whoever comes next
                     desk.tell_settled()
                     await finish(gateway, desk.spent)
@@ -147,7 +149,10 @@ async def _settled(desk: Desk) -> bool:
 async def _look(folder: Path, events: Events, finish: Finish) -> None:
     while True:
         await asyncio.sleep(LOOK_S)
-        await settle_dead(folder, events, finish)
+        try:
+            await settle_dead(folder, events, finish)
+        except Exception as error:  # noqa: BLE001 - this look failed; the next one comes
+            log.error("gateways that died cannot be looked for now: %s", error)
 
 
 def _base(place: str) -> Database:

@@ -53,6 +53,7 @@ class Ticket:
 
     gates: Sequence[Gate]
     tokens: int
+    awaited: bool = False  # an attempt is over, and what it used will be known
     over: bool = False
 
     def known(self, tokens: int | None) -> None:
@@ -63,11 +64,12 @@ class Ticket:
                 gate.tokens.take(tokens - min(taken, gate.tokens.limit))
 
     def end(self) -> None:
-        """The call is over; what is still taken was never used. Only the first call counts."""
+        """The call is over. What is still taken was never used, unless that is to be known yet. Only the first call counts."""
         if self.over:
             return
         self.over = True
-        self.known(0 if self.tokens else None)
+        if not self.awaited:
+            self.known(0)
         for gate in self.gates:
             gate.calls -= 1
 
