@@ -8,7 +8,14 @@ from tokenworks.control.compiled import njit
 
 MOST_MEMBERS = 256
 TOO_MANY, BACKSLASHED, TWICE = -1, -2, -3  # what a text is refused for
-COUNT, UNUSUAL, DEPTH = 0x1FF, 0x200, 10  # bits of the answer: of the count, of the flag; and the depth's lowest
+COUNT, UNUSUAL, HUGE, DEPTH = (
+    0x1FF,
+    0x200,
+    0x400,
+    11,
+)  # bits of the answer: of the count, of flags; and the depth's lowest
+MOST_DIGITS, MOST_OF_EXPONENT = 300, 3  # of a number: with as many it may be above all that a float holds
+ZERO, NINE, E, E_SMALL, PLUS, MINUS = b"09Ee+-"
 QUOTE, BACKSLASH, COMMA, OPEN, CLOSE, OPEN_LIST, CLOSE_LIST = b'"\\,{}[]'
 USUAL = (
     b"model", b"messages", b"stream", b"stream_options", b"temperature", b"top_p", b"seed", b"stop", b"user",
@@ -46,10 +53,12 @@ class Scanner:
 def members(text, size, spans):  # type: ignore[no-untyped-def]
     """Fills ``spans`` (m, 4) with (key start, key end, value start, value end) of each member of the outermost object of the
     first ``size`` bytes, quotes of keys left out, blanks around values left out. Returns the count, with UNUSUAL where a member
-    is none of `USUAL`, and above that the depth of the text (1: it holds no other object or list); TOO_MANY where there are more
-    than ``spans`` holds, BACKSLASHED where a key holds a backslash, TWICE where two keys are the same."""
+    is none of `USUAL`, with HUGE where a number may be above all that can be read, and above that the depth of the text (1: it
+    holds no other object or list); TOO_MANY where there are more than ``spans`` holds, BACKSLASHED where a key holds a
+    backslash, TWICE where two keys are the same."""
     depth, deepest, count, place, escaped = 0, 0, 0, 0, False
     inside, is_key, begin, last = False, False, 0, -1
+    huge, digits, exponent = 0, 0, False
     for i in range(size):
         c = text[i]
         if inside:
@@ -66,6 +75,13 @@ def members(text, size, spans):  # type: ignore[no-untyped-def]
             continue
         if c in (32, 9, 10, 13):
             continue
+        if ZERO <= c <= NINE:
+            digits += 1
+            if digits == MOST_DIGITS or (exponent and digits == MOST_OF_EXPONENT):
+                huge = HUGE
+        else:
+            exponent = (digits > 0 and c in (E, E_SMALL)) or (exponent and c in (PLUS, MINUS))
+            digits = 0
         if c == QUOTE:
             inside = True
             if depth == 1 and place == 0:
@@ -90,7 +106,7 @@ def members(text, size, spans):  # type: ignore[no-untyped-def]
             place = 0
         last = i
     names = _names(text, spans, count)
-    return names if names < 0 else (deepest << DEPTH) | names | count
+    return names if names < 0 else (deepest << DEPTH) | huge | names | count
 
 
 @njit(cache=True)

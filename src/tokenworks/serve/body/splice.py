@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from tokenworks.serve.body.faults import NOT_JSON, not_json
-from tokenworks.serve.body.scan import BACKSLASHED, DEPTH, MOST_MEMBERS, TOO_MANY, TWICE, UNUSUAL, Scanner
+from tokenworks.serve.body.scan import BACKSLASHED, COUNT, DEPTH, HUGE, MOST_MEMBERS, TOO_MANY, TWICE, UNUSUAL, Scanner
 from tokenworks.serve.http.request import Refused
 
 Span = tuple[int, int]
@@ -39,8 +39,10 @@ class Known(msgspec.Struct):
 _decode = msgspec.json.Decoder(Known).decode
 _encode = msgspec.json.encode
 _scanner = Scanner()
+MOST_SENT = MOST_MEMBERS - 16  # members that a caller may send: the gateway adds some
+MOST_DEPTH = 256  # of what a caller may send: what is deeper cannot be decoded from everywhere
 REASONS = {
-    TOO_MANY: f"the body has more than {MOST_MEMBERS} members",
+    TOO_MANY: f"the body has more than {MOST_SENT} members",
     BACKSLASHED: "the name of a member holds a backslash",
     TWICE: "the body has a member twice",
 }
@@ -92,7 +94,27 @@ def read(text: bytes) -> Body:
     found = _scanner.look(text)
     if found < 0:
         raise Refused(400, "invalid_json", REASONS[found])
+    if found & COUNT > MOST_SENT:
+        raise Refused(400, "invalid_json", REASONS[TOO_MANY])
+    if found >> DEPTH > MOST_DEPTH:
+        raise Refused(400, "invalid_json", f"the body is nested more than {MOST_DEPTH} deep")
+    if found & HUGE:
+        _decode_all(text)
     return Body(text, known, found >> DEPTH, not found & UNUSUAL)
+
+
+def reread(text: bytes) -> Body:
+    """A body that was read and then changed here."""
+    found = _scanner.look(text)
+    return Body(text, _decode(text), found >> DEPTH, not found & UNUSUAL)
+
+
+def _decode_all(text: bytes) -> None:
+    """Numbers that nobody here reads are passed over by the decoder; others choke on them. Raises Refused."""
+    try:
+        msgspec.json.decode(text)
+    except NOT_JSON as error:
+        raise not_json(error) from None
 
 
 def _places(text: bytes) -> dict[bytes, Span]:

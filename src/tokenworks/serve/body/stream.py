@@ -6,6 +6,8 @@ its quote, so a search of bytes finds it; it is decoded once, at the end.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from tokenworks.serve.body.faults import NOT_JSON
@@ -13,8 +15,11 @@ from tokenworks.serve.body.usage import Told, told
 
 END_OF_EVENT = b"\n\n"
 USAGE = (b'"usage":{', b'"usage": {')
+MARK = b"[DONE]"
 DONE = b"data: [DONE]"
 FINISH = (b'"finish_reason":"', b'"finish_reason": "')
+FINISHES = re.compile(rb'"finish_reason": ?"[^"]')
+ERROR = (b'{"error":', b'{"error" :')  # how vLLM and SGLang say in a stream that they cannot go on
 NO_CHOICES = (b'"choices":[]', b'"choices": []')
 LONGEST_EVENT = 1 << 20  # bytes; a longer one goes on in pieces
 
@@ -26,19 +31,28 @@ class _Chunk(msgspec.Struct):
 class Stream:
     """One answer. ``feed`` returns what may go to the caller now; ``held`` is what waits for the ledger."""
 
-    __slots__ = ("_carry", "_last_usage", "_texts", "_whole", "_withhold", "done", "events", "held")
-
-    open_ended = True  # some engines close without [DONE]
+    __slots__ = (
+        "_carry",
+        "_finished",
+        "_last_usage",
+        "_texts",
+        "_whole",
+        "_withhold",
+        "done",
+        "events",
+        "failed",
+        "held",
+    )
 
     def __init__(self, withhold: bool, whole: bool = False):
         """``withhold``: the chunk that holds nothing but the usage was not asked for by the caller. ``whole``: the reason for
-        which an answer with one choice ends is held back, too, until all of its end is there."""
+        which an answer with one choice ends is held back, too, until all of its end is there, and so is an error."""
         self._withhold, self._whole = withhold, whole
         self._carry = b""
         self._last_usage = b""
         self.events = self._texts = 0
         self.held: list[bytes] = []
-        self.done = False  # [DONE] was seen
+        self.done = self._finished = self.failed = False  # [DONE], a reason for its end, an error was seen
 
     def feed(self, data: bytes) -> bytes:
         """What may go on at once."""
@@ -59,10 +73,23 @@ class Stream:
                 data, self._carry = data + self._carry, b""
             if not data:
                 return b""
-        if self.held or DONE in data or USAGE[0] in data or USAGE[1] in data or (self._whole and _finishes(data)):
+        if self.held or MARK in data or USAGE[0] in data or USAGE[1] in data or FINISH[0] in data or FINISH[1] in data:
+            return self._singly(data)
+        if ERROR[0] in data or ERROR[1] in data:
             return self._singly(data)
         self._count(data)
         return data
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether it is whole without [DONE], as some engines close: it has said why it ends, and nothing is cut off."""
+        return self._finished and not self._carry.strip()
+
+    @property
+    def unended(self) -> bool:
+        """Whether the last event lacks nothing but its blank line, as some engines leave it out at the end."""
+        last = data_of(self._carry)
+        return last == MARK or (bool(last) and _is_json(last))
 
     def _count(self, data: bytes) -> None:
         """What an abandoned stream is believed to have produced: a token for each piece of text."""
@@ -78,10 +105,16 @@ class Stream:
         """Event by event: usage noted, the end held back."""
         out: list[bytes] = []
         for event in data.split(END_OF_EVENT)[:-1]:
-            if event.startswith(DONE):
+            if self.done:
+                break  # nothing follows the end
+            if MARK in event and data_of(event) == MARK:
                 self.done = True
                 self.held.append(event + END_OF_EVENT)
                 continue
+            if ERROR[0] in event or ERROR[1] in event:
+                self.failed |= data_of(event).startswith(ERROR)
+                if self.failed and self._whole:
+                    break  # another engine goes on with it, perhaps
             told = USAGE[0] in event or USAGE[1] in event
             if told:
                 self._last_usage = event
@@ -92,8 +125,9 @@ class Stream:
                     self.held.append(b"")  # the end has begun
                 continue
             self._count(event + END_OF_EVENT)
-            ends = self._whole and _finishes(event)
-            (self.held if self.held or ends else out).append(event + END_OF_EVENT)
+            ends = FINISHES.search(event) is not None
+            self._finished |= ends
+            (self.held if self.held or (ends and self._whole) else out).append(event + END_OF_EVENT)
         return b"".join(out)
 
     @property
@@ -106,7 +140,7 @@ class Stream:
 
     def rest(self) -> bytes:
         """What was held back, and what came without the end of an event."""
-        return b"".join(self.held) + self._carry
+        return b"".join(self.held) + (b"" if self.done else self._carry)
 
 
 def priced(rest: bytes, cost_usd: bytes) -> bytes:
@@ -116,18 +150,30 @@ def priced(rest: bytes, cost_usd: bytes) -> bytes:
     return rest if close < 0 else b'%b,"tokenworks":{"cost_usd":%b}%b' % (rest[:close], cost_usd, rest[close:])
 
 
-def _finishes(data: bytes) -> bool:
-    return FINISH[0] in data or FINISH[1] in data
+def _is_json(text: bytes) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except NOT_JSON:
+        return False
+    return True
+
+
+def data_of(event: bytes) -> bytes:
+    """What its ``data:`` lines say; b"" where it has none.
+
+    >>> data_of(b': hello\\nevent: message\\ndata:{"a":1}')
+    b'{"a":1}'
+    """
+    return b"\n".join([line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")])
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode
 
 
 def usage_of_event(event: bytes) -> bytes | None:
-    """Usage of one event: its ``data:`` lines are one JSON text."""
-    lines = [line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")]
+    """Usage of one event."""
     try:
-        found = bytes(_decode(b"\n".join(lines)).usage)
+        found = bytes(_decode(data_of(event)).usage)
     except NOT_JSON:
         return None
     return found or None

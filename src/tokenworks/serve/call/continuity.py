@@ -11,11 +11,10 @@ from typing import Any
 import msgspec
 
 from tokenworks.serve.body.continuing import continued, left
-from tokenworks.serve.body.stream import DONE, END_OF_EVENT
+from tokenworks.serve.body.faults import NOT_JSON
+from tokenworks.serve.body.stream import DONE, END_OF_EVENT, MARK, data_of
 
 FOLD_BYTES = 4096  # of events that are kept before their text is taken out of them
-DATA = b"data: {"
-ERROR = b'data: {"error":'  # how vLLM and SGLang say in a stream that they cannot go on
 SHARED = ("id", "object", "created", "model")  # members that all events of a stream have in common
 _json = msgspec.json.encode
 
@@ -75,17 +74,18 @@ class Continuity:
     def _fold(self) -> None:
         events, self._kept, self._size = b"".join(self._kept).split(END_OF_EVENT), [], 0
         for event in events:
-            if event.startswith(DATA):
-                self._note(event)
+            text = data_of(event)
+            if text and text != MARK:
+                self._note(text)
 
     def _note(self, text: bytes) -> None:
         try:
-            event = _event(text[6:])
-        except msgspec.MsgspecError:
+            event = _event(text)
+            whole = msgspec.json.decode(text) if self._first is None else {}
+        except NOT_JSON:
             self._plain = False
             return
         if self._first is None:
-            whole = msgspec.json.decode(text[6:])
             self._first = {name: whole[name] for name in SHARED if name in whole}
         for choice in event.choices:
             delta = choice.delta or _Delta()
@@ -107,6 +107,12 @@ class Continuity:
         return self._plain and self._first is not None and rest is not None and rest <= 0
 
     @property
+    def progressed(self) -> bool:
+        """Whether the present upstream has added to it."""
+        self._fold()
+        return self._made > 0
+
+    @property
     def counted(self) -> bool:
         """Whether an engine has told its usage."""
         self._fold()
@@ -120,7 +126,8 @@ class Continuity:
         self._made, self._spliced = 0, self._first is not None
         if not self._plain:
             return None
-        return continued(text, "".join(self._said), self._made_before) if self._first else text
+        said = "".join(self._said)
+        return continued(text, said, self._made_before) if said else text
 
     def end(self, wants_usage: bool) -> bytes:
         """The end of an exhausted answer, in the engine's place."""
@@ -140,10 +147,14 @@ class Continuity:
 
     def _mended(self, event: bytes) -> bytes:
         """One event of a later upstream; b"" where it has nothing new."""
-        if not event.startswith(DATA) or self._first is None:
+        text = data_of(event)
+        if not text or text == MARK or self._first is None:
             return event + END_OF_EVENT
-        chunk: dict[str, Any] = msgspec.json.decode(event[6:])
-        if "choices" not in chunk:  # an error: the engine's own words
+        try:
+            chunk: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+        except NOT_JSON:
+            return event + END_OF_EVENT
+        if "choices" not in chunk:  # the engine's own words
             return event + END_OF_EVENT
         chunk |= self._first
         told = chunk.get("usage")

@@ -41,6 +41,7 @@ class Ending(msgspec.Struct, eq=False):
     _gone: bool = False
     _held: bool = False
     _mends: bool = False  # whether its stream changes on its way
+    _moves: int = 0
     _continuity: Continuity | None = None
     _translation: Translation | None = None  # of what goes to the caller
     _admission: Admission | None = None

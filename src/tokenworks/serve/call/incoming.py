@@ -14,15 +14,13 @@ MOST_ANSWER_BYTES = 256 << 20  # of an answer that is no stream
 
 class Incoming(msgspec.Struct, eq=False):
     """``stream``: where it is one that works; else its bytes are kept. ``answer``: what the caller gets of a whole one.
-    ``failed``: a
-    stream says so itself. ``status`` 0: its head has not come."""
+    ``status`` 0: its head has not come."""
 
     status: int = 0
     kind: bytes = JSON
     wait: bytes = b""
     answer: bytes = b""
     stream: Passage | None = None
-    failed: bool = False
     _pieces: list[bytes] = []
     _size: int = 0
 
@@ -32,7 +30,7 @@ class Incoming(msgspec.Struct, eq=False):
         self.kind = kind = headers.get(b"content-type", JSON)
         if status >= 400:
             self.wait = headers.get(b"retry-after", b"")
-        return status == 200 and kind.startswith(EVENT_STREAM)
+        return status == 200 and (kind.startswith(EVENT_STREAM) or kind[: len(EVENT_STREAM)].lower() == EVENT_STREAM)
 
     def keep(self, data: bytes) -> bool:
         """Whether it is still of a size that can be kept."""
@@ -43,11 +41,6 @@ class Incoming(msgspec.Struct, eq=False):
     @property
     def body(self) -> bytes:
         return b"".join(self._pieces)
-
-    @property
-    def begun(self) -> bool:
-        """Whether it has added to a stream."""
-        return self.stream is not None and self.stream.events > 0
 
     def told(self, whole: bool) -> Told:
         """What is known of a stream's tokens. Of an answer that is no stream nobody knows before it is whole."""

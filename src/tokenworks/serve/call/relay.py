@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from tokenworks.serve.body.splice import read
+from tokenworks.serve.body.splice import reread
 from tokenworks.serve.body.stream import DONE, END_OF_EVENT
 from tokenworks.serve.body.usage import MISSING
 from tokenworks.serve.call.admission import Admission
-from tokenworks.serve.call.continuity import ERROR, Continuity
+from tokenworks.serve.call.continuity import Continuity
 from tokenworks.serve.call.demands import TIMEOUT, deadline_s
 from tokenworks.serve.call.ending import Ending
 from tokenworks.serve.call.hedge import Hedge
@@ -29,6 +29,8 @@ from tokenworks.serve.upstreams.hedging import Hedging
 
 log = logging.getLogger("tokenworks.serve")
 TRY_ANOTHER = (429, 502, 503, 504)
+ENCODED = b"content-encoding"
+MOST_MOVES = 32  # of a stream from upstream to upstream
 BROKE_OFF = Refused(502, "upstream_failed", "the upstream broke off in the middle of its answer")
 
 
@@ -108,8 +110,13 @@ class Relay(Ending):
         course = self._course
         if fails(status):
             course.failed(self._loop.time())
-        else:
-            course.router.well(course.position)
+        elif status >= 400:
+            course.router.well(course.position)  # of a 200 that is not known before its end
+        elif status != 200 or ENCODED in headers:
+            self._give_up_upstream(
+                f"answers {status}" if status != 200 else "encodes its answer, which nobody asked for"
+            )
+            return
         if status in TRY_ANOTHER and not self._started and self._another():
             return
         if self._incoming.head(status, headers):
@@ -135,6 +142,9 @@ class Relay(Ending):
             if not self._incoming.keep(data):
                 self._give_up_upstream("its answer is too large")
             return
+        if self._tally.written:
+            self._end_upstream()
+            return
         if self._hedge:
             self._hedge.cancel()
             self._hedge = None
@@ -148,29 +158,39 @@ class Relay(Ending):
             if not self._started:
                 self._begin_stream()
             self._connection.chunk(out)
-        if self._incoming.failed:
+        if stream.failed and self._continuity is not None:
             self._give_up_upstream("says in its stream that it has failed")
         elif stream.done and not self._tally.written:
-            self._tally.write(self._incoming.told(whole=True), self._end_stream)
+            self._meter_stream()
 
     def _mended(self, stream: Passage, data: bytes) -> bytes:
         """Kept for whoever may have to go on with it, and in the caller's words. Raises Unfit."""
-        continuity, translation = self._continuity, self._translation
-        if continuity is None:
-            out = stream.feed(data)
-        else:
-            failed = data.find(ERROR)
-            self._incoming.failed = failed >= 0
-            out = continuity.forward(stream.feed(data if failed < 0 else data[:failed]))
-        return out if translation is None else translation.put(out)
+        out = stream.feed(data)
+        if self._continuity is not None:
+            out = self._continuity.forward(out)
+        return out if self._translation is None else self._translation.put(out)
+
+    def _end_upstream(self) -> None:
+        """It goes on after the end of its answer: nobody listens."""
+        handle = self._handle
+        self._leave_upstream()
+        if handle:
+            handle.abandon()
 
     def answer_end(self) -> None:
         incoming = self._incoming
         stream = incoming.stream
+        if stream is not None and stream.unended:
+            self.answer_body(END_OF_EVENT)
         if stream is not None and not (stream.done or self._may_end(stream)):
             self.answer_broken("ended its answer before the end", "broken")
             return
+        if stream is not None and stream.failed:
+            self._course.undecided()
         self._leave_upstream()
+        if self._hedge:
+            self._hedge.cancel()
+            self._hedge = None
         if self._gone:
             return
         if incoming.status != 200:
@@ -178,9 +198,16 @@ class Relay(Ending):
         elif self._tally.written:
             return
         elif stream is not None:
-            self._tally.write(incoming.told(whole=True), self._end_stream)
+            self._meter_stream()
         else:
             self._meter_answer()
+
+    def _meter_stream(self) -> None:
+        incoming = self._incoming
+        failed = incoming.stream is not None and incoming.stream.failed
+        if not failed:
+            self._course.router.well(self._course.position)
+        self._tally.write(incoming.told(whole=True), self._end_stream, failed=failed)
 
     def _may_end(self, stream: Passage) -> bool:
         """Whether it is whole without the end that its dialect has."""
@@ -191,6 +218,7 @@ class Relay(Ending):
     def _meter_answer(self) -> None:
         """What cannot be put into the caller's words is metered as failed: he did not get it."""
         way, body = self._question.way, self._incoming.body
+        self._course.router.well(self._course.position)
         read = partial(way.told, body)
         try:
             self._incoming.answer = way.answer(body)
@@ -213,6 +241,7 @@ class Relay(Ending):
 
     def answer_broken(self, reason: str, kind: Broken) -> None:
         if self._gone or self._tally.written:
+            self._course.undecided()
             self._leave_upstream()
             return
         if kind == "stale":
@@ -222,7 +251,12 @@ class Relay(Ending):
         course.failed(self._loop.time())
         log.warning("%s: upstream %d %s", course.served.name, course.position, reason)
         if self._started:
-            self._go_on(asked=kind == "broken")
+            try:
+                self._go_on(asked=kind == "broken")
+            except Exception as error:  # noqa: BLE001 - a defect of ours; its caller waits
+                self._loop.call_exception_handler({"message": "while a stream went on", "exception": error})
+                self._leave_upstream()
+                self._break_off(BROKE_OFF)
             return
         if kind == "broken":  # nobody knows what it did with the request
             self._tally.write(MISSING, failed=True)
@@ -245,6 +279,7 @@ class Relay(Ending):
         """The upstream of a stream that has begun is lost: another one goes on where it broke off, or the stream breaks off.
         ``asked``: it had the call, so what it made is metered."""
         part, said = self._incoming.told(whole=False), self._question.said
+        progressed = self._continuity is not None and self._continuity.progressed
         if end := self._all_but_end():
             self._leave_upstream()
             self._tally.write(part, partial(self._end_stream, rest=end))
@@ -253,8 +288,9 @@ class Relay(Ending):
         text = self._continuity.continuation(said.text) if self._continuity and not ended else None
         if asked:
             self._tally.write(part, failed=part is MISSING)
-        if text is not None and self._course.onward(self._loop.time(), self._incoming.begun):
-            self._question.asks = read(text)
+        self._moves += 1
+        if text is not None and self._moves <= MOST_MOVES and self._course.onward(self._loop.time(), progressed):
+            self._question.asks = reread(text)
             self._tally.again(self._tally.beside())
             self._ask(False)
             return

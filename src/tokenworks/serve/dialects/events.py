@@ -12,7 +12,7 @@ class Events:
     """``ends``: names of events that are held back, with all that follows; ``last``: the one after which nothing comes, any of
     ``ends`` where it is empty."""
 
-    open_ended = False
+    open_ended = unended = failed = False
     ends: tuple[bytes, ...] = ()
     last = b""
 

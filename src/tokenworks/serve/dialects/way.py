@@ -21,11 +21,18 @@ class Unfit(Exception):  # noqa: N818 - the upstream's fault
 
 
 class Passage(Protocol):
-    """A streamed answer on its way. ``done``: its end was seen; ``open_ended``: it may end without one; ``events``: that went
-    by; ``held``: what waits for the ledger."""
+    """A streamed answer on its way. ``done``: its end was seen; ``failed``: an error in it; ``open_ended``: it is whole
+    without an end; ``unended``: its last event is whole but for the blank line; ``events``: that went by; ``held``: what waits
+    for the ledger."""
 
-    open_ended: bool
+    @property
+    def open_ended(self) -> bool: ...
+
+    @property
+    def unended(self) -> bool: ...
+
     done: bool
+    failed: bool
     events: int
     held: list[bytes]
 

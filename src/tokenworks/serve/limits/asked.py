@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tokenworks.serve.body.splice import Body, read
+from tokenworks.serve.body.splice import Body, reread
 from tokenworks.serve.http.request import Refused
 
 NOTHING = msgspec.Raw()
@@ -100,4 +100,4 @@ def lowered(body: Body, limits: Sequence[str], outputs: int) -> Body:
     members: dict[str, msgspec.Raw] = msgspec.json.decode(body.text, type=dict[str, msgspec.Raw])
     used = [name for name in limits if (getattr(asked, name) or 0) > 0] or limits[:1]
     changed: dict[str, Any] = {name: min(outputs, getattr(asked, name) or outputs) for name in used}
-    return read(msgspec.json.encode({**members, **changed}))
+    return reread(msgspec.json.encode({**members, **changed}))
