@@ -297,6 +297,30 @@ def test_figures_of_no_world_are_no_figures(tokens):
     assert told_of_answer(b'{"usage":{"prompt_tokens":1,"total_tokens":1,"energy_uj":%d}}' % 2**62).energy_uj is None
 
 
+def test_who_leaves_before_anything_was_sent_pays_nothing(tmp_path, monkeypatch):
+    async def never(*_, **__):
+        await asyncio.sleep(60)
+
+    async def case():
+        async with front(tmp_path, Engine(), connect="30 s", **BUDGETS) as gate:
+            reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+            monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", never)
+            text = json.dumps(CALL).encode()
+            writer.write(
+                b"POST /v1/chat/completions HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text)
+            )
+            desk = gate.listening.app.limits.desk
+            while not desk.open:
+                await asyncio.sleep(0.005)
+            writer.close()
+            while desk.open:
+                await asyncio.sleep(0.005)
+            assert [account.spent for account in desk.leases.accounts.values()] == [0]
+            assert gate.ledger.usage_table().num_rows == 0
+
+    run(case())
+
+
 def test_an_engine_that_worked_and_died_is_no_closed_connection(tmp_path, monkeypatch):
     """Over a connection that was kept: the attempt is metered, and counts at its bound."""
     monkeypatch.setattr(client, "STALE_S", 0.05)

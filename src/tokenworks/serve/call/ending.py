@@ -16,7 +16,7 @@ from tokenworks.serve.call.incoming import Incoming
 from tokenworks.serve.call.question import Question
 from tokenworks.serve.call.tally import Tally
 from tokenworks.serve.dialects.way import Translation, Unfit
-from tokenworks.serve.http.pool import Handle
+from tokenworks.serve.http.pool import Connecting, Handle
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.http.server import ServerConnection
 
@@ -160,10 +160,15 @@ class Ending(msgspec.Struct, eq=False):
         """Ends its wait, or the upstream's work, and meters what was produced."""
         if self._admission and self._admission.leave():
             return
+        asked = self._was_asked()
         self._drop_upstream()
-        if not self._tally.written:
+        if asked and not self._tally.written:
             incoming = self._incoming
             self._tally.write(incoming.told(whole=False), failed=incoming.stream is None)
+
+    def _was_asked(self) -> bool:
+        """Whether an upstream has the call. To one that is still being connected nothing was sent."""
+        return not isinstance(self._handle, Connecting)
 
     def client_gone(self) -> None:
         self._gone = True

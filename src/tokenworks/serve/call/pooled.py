@@ -96,6 +96,9 @@ class PooledRelay(Relay):
         self._lender = seat
         self._ask(False)
 
+    def _was_asked(self) -> bool:
+        return super()._was_asked() or self._beside is not None or self._read is not None
+
     # ------------------------------------------------------------------ a prompt that was read for nobody
 
     def _meter_read(self) -> None:
