@@ -130,6 +130,8 @@ def test_the_look_for_dead_gateways_outlives_what_it_finds(tmp_path, monkeypatch
             dead.close()
             events = await gate.events(1)
             assert [(e["id"], e["usage_status"]) for e in events] == [("lost", "missing")]
+            while (folder / "dead.journal").exists():
+                await asyncio.sleep(0.01)
             (folder / "x.journal").rmdir()
 
     run(case())
