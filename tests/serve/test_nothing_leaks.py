@@ -28,10 +28,12 @@ from tokenworks.serve.limits.bound import Bounded
 from tokenworks.serve.limits.desk import Desk
 from tokenworks.serve.limits.grant import Grant, Plea
 from tokenworks.serve.limits.journal import Journal
+from tokenworks.serve.limits.leases import Leases
 from tokenworks.serve.limits.rates import PriceBook
 from tokenworks.serve.limits.records import Closed, Known, Opened, Owner, Settled, replay
 from tokenworks.serve.limits.recovery import boot, settle_dead
 from tokenworks.serve.limits.rules import Rule, Windows
+from tokenworks.serve.limits.store import BudgetStore, SqliteBase
 from tokenworks.serve.limits.throttle import Gate, take
 from tokenworks.serve.metering import Attempt, Meter, nobody, unchanged
 from tokenworks.serve.telemetry.metrics import ServiceMetrics
@@ -385,3 +387,30 @@ def test_a_record_that_does_not_fit_ends_what_can_be_read():
     rows = [records.encode(r) for r in (Owner("g", "s", "b", "h"), Opened(1, ["x"], [5], attempt()), Closed(7), Opened(2, ["x"], [5], attempt()))]  # fmt: skip
     data = b"".join(len(row).to_bytes(4, "little") + row for row in rows) + bytes(4)
     assert list(replay(data).opened) == [1]
+
+
+def test_the_first_call_of_a_run_is_lowered_as_any_other_where_its_tenant_has_little_left(tmp_path):
+    async def case():
+        budgets = [{"name": "a", "per": "tenant", "tokens": 3000}, {"name": "task", "per": "run", "tokens": 10**6}]
+        async with front(tmp_path, Engine(), budgets=budgets, bounds=BUDGETS["bounds"]) as gate:
+            body = {**CALL, "max_tokens": 4000}
+            answers = [await gate.post(body, headers=[f"X-Tokenworks-Run: r{number}"]) for number in range(3)]
+        assert [a[0] for a in answers] == [200] * 3
+        assert [2800 < int(a[1]["x-tokenworks-max-tokens"]) < 3000 for a in answers] == [True] * 3
+
+    run(case())
+
+
+def test_figures_that_no_database_holds_keep_no_other_account_from_its_lease(tmp_path, caplog):
+    store = BudgetStore(SqliteBase(tmp_path / "b"))
+    clock = SimpleNamespace(time=lambda: 100.0)
+    leases = Leases(store, "g", None, clock, nobody)
+    absurd, well = leases.account("absurd", 100), leases.account("well", 100)
+    absurd.spent = absurd.held = 2**63
+    heard = []
+    leases.wait([(absurd, 5), (well, 5)], lambda: heard.append(True))
+    asks = leases.asks()
+    leases.take(asks, store.turn("g", list(asks.values())))
+    assert (well.held >= 5, [a.name for a in asks]) == (True, ["well"])
+    assert "the budget absurd has figures that no database holds" in caplog.text
+    store.close()

@@ -1,7 +1,7 @@
 """Slices of budgets, leased ahead of need: a task asks the store for all accounts together, so that hardly a call waits.
 
 What is uncertain is not used: after an error of the store nobody knows whether it took the turn; what was given back stays
-given back, and what was asked for counts as not granted, until the gateway ends and the store adds up.
+given back, and what was asked for counts as not granted. The next turn says what is held, which clears it up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tokenworks.errors import TokenworksError
 from tokenworks.serve.limits.book import Account, Amounts
 from tokenworks.serve.limits.store import Ask, BudgetStore, Lease
 
@@ -23,6 +22,7 @@ FORGET_S = 10.0  # after which an account that nobody uses is closed
 DRY_S = 0.25  # for which the store is not asked again after it had nothing left
 SLICES = 32  # of a limit: what is leased ahead, while the store has plenty
 HALVES = 2 * SLICES
+LARGEST = 2**62  # of what stands in a row; sums of two still fit
 
 Waiter = Callable[[], None]
 
@@ -42,6 +42,7 @@ class Leases:
         self._needs: dict[Account, int] = {}
         self._waiters: list[Waiter] = []
         self._told: dict[Account, int] = {}  # spending that the store knows
+        self._closing: dict[Account, Ask] = {}  # not answered yet
         self._loop = loop
         self._wake = asyncio.Event()
 
@@ -76,12 +77,13 @@ class Leases:
             try:
                 await self.turn()
                 self.failed = False
-            except TokenworksError as error:
+            except Exception as error:  # noqa: BLE001 - of a database or its driver; the next turn may do better
                 self.failed = True
-                log.error("%s", error)
+                log.error("budgets: %s", error)
                 await asyncio.sleep(TICK_S)
 
     async def turn(self) -> None:
+        """Raises what the store raises."""
         asks, waiters = self.asks(), self._waiters
         self._waiters = []
         try:
@@ -89,9 +91,24 @@ class Leases:
                 rows = list(asks.values())
                 leases = await self._loop.run_in_executor(self._pool, self._store.turn, self._gateway, rows)
                 self.take(asks, leases)
+        except BaseException:
+            self.unanswered(asks)
+            raise
         finally:
             for waiter in waiters:
-                waiter()
+                self._call(waiter)
+
+    def _call(self, waiter: Waiter) -> None:
+        """One that cannot bear its lease keeps nobody else from his."""
+        try:
+            waiter()
+        except Exception as error:  # noqa: BLE001
+            self._loop.call_exception_handler({"message": "while a call got its lease", "exception": error})
+
+    def unanswered(self, asks: Mapping[Account, Ask]) -> None:
+        """Nobody knows whether the store took it: it is asked again."""
+        for account in asks:
+            self._told.pop(account, None)
 
     def asks(self) -> dict[Account, Ask]:
         """What the next turn is about. What is given back is no longer held from here on."""
@@ -101,9 +118,11 @@ class Leases:
         asks = {account: self._ask(account, now_s) for account in self.accounts.values()}
         self._needs = {}
         self._low.clear()
-        return {account: ask for account, ask in asks.items() if ask is not None}
+        return {account: ask for account, ask in asks.items() if ask is not None and _fits(ask)}
 
     def _ask(self, account: Account, now_s: float) -> Ask | None:
+        if account in self._closing:
+            return self._closing[account]
         need = max(0, self._needs[account] - account.free) if account in self._needs else 0
         wanted = account in self._low or account in self._needs
         idle = account.idle and not wanted and now_s - account.used_s
@@ -113,7 +132,10 @@ class Leases:
             return None
         account.held -= back
         ahead = max(0, _slice(account) - account.free) if wanted else 0
-        return Ask(account.name, account.limit, need, ahead, back, account.spent, close)
+        ask = Ask(account.name, account.limit, need, ahead, account.held, account.spent, close)
+        if close:
+            self._closing[account] = ask
+        return ask
 
     def take(self, asks: Mapping[Account, Ask], leases: Sequence[Lease]) -> None:
         """What the store granted."""
@@ -127,6 +149,7 @@ class Leases:
         if lease.granted < ask.need or (ask.ahead and not lease.left):
             account.dry_until_s = self._loop.time() + DRY_S
         if ask.close:
+            del self._closing[account]
             self._close(account, ask)
 
     def _close(self, account: Account, ask: Ask) -> None:
@@ -136,6 +159,14 @@ class Leases:
         self._told.pop(account, None)
         if account.idle and account not in self._needs:
             self.accounts.pop(account.name, None)
+
+
+def _fits(ask: Ask) -> bool:
+    """Whether a database holds its figures. One that it does not hold keeps no other account from its lease."""
+    if max(ask.need, ask.held + ask.ahead, ask.spent) <= LARGEST:
+        return True
+    log.error("the budget %s has figures that no database holds", ask.account)
+    return False
 
 
 def _slice(account: Account) -> int:

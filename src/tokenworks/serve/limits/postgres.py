@@ -10,6 +10,7 @@ from tokenworks.errors import InputError, OutputError
 from tokenworks.ledger.postgres_store import driver, without_password, without_schema
 
 LOCK = 0x627564676574  # "budget": two gateways do not make the tables at once
+PATIENCE_MS = 10_000  # with a server that says nothing, or a lock that does not come
 
 
 class PostgresBase:
@@ -28,8 +29,9 @@ class PostgresBase:
             raise InputError(f"budgets in {self._place}: {str(error).strip()}") from error
 
     def _connect(self) -> None:
-        self._base = self._psycopg.connect(self._url, autocommit=True, connect_timeout=10)
-        self._base.execute("SELECT set_config('search_path', %s, false)", (f'"{self._schema}"',))
+        self._base = self._psycopg.connect(self._url, autocommit=True, connect_timeout=10, tcp_user_timeout=PATIENCE_MS)
+        for name, value in (("search_path", f'"{self._schema}"'), ("statement_timeout", str(PATIENCE_MS))):
+            self._base.execute("SELECT set_config(%s, %s, false)", (name, value))
 
     def prepare(self, tables: Sequence[str]) -> None:
         with self.transaction():

@@ -2,6 +2,10 @@
 
 ``leased`` of an account is all that gateways hold or have spent; it never passes the limit, whatever is asked at the same
 time, for a turn locks the accounts that it is about.
+
+A turn may be taken although its answer was lost, so it may be repeated: a gateway says what it holds, not what it gives back, and
+the store brings its own row to that. The row is never less than what the gateway knows of, so nothing is leased twice, and what
+it did not hear of goes back. A close is repeated as it was until it is answered; a row that is gone has been counted.
 """
 
 from __future__ import annotations
@@ -24,14 +28,14 @@ AHEAD_PART = 4  # of what is left a gateway leases at most this part ahead of it
 
 
 class Ask(NamedTuple):
-    """Of one account: what callers wait for, what may be leased ahead, what is given back, what was spent in all; ``close``:
+    """Of one account: what callers wait for, what may be leased ahead, what is held before that, what was spent of it; ``close``:
     nothing is held beyond what was spent, and its gateway forgets it."""
 
     account: str
     limit: int
     need: int
     ahead: int
-    back: int
+    held: int
     spent: int
     close: bool
 
@@ -67,20 +71,26 @@ class BudgetStore:
         return [found[ask.account] for ask in asks]
 
     def _one(self, gateway: str, ask: Ask) -> Lease:
-        run = self._base.run
+        run, granted = self._base.run, 0
         run("INSERT INTO budget_accounts VALUES (?, 0, 0) ON CONFLICT DO NOTHING", (ask.account,))
-        leased = self._leased(ask.account) - ask.back
-        granted = _granted(ask, ask.limit - leased)
+        leased = self._leased(ask.account)
         if ask.close:
-            self._close(gateway, ask.account, ask.spent)
+            leased -= self._close(gateway, ask.account, ask.spent)
         else:
+            leased += ask.held - self._held(gateway, ask.account)
+            granted = _granted(ask, ask.limit - leased)
+            leased += granted
             run(
                 "INSERT INTO budget_holdings VALUES (?, ?, ?, ?) ON CONFLICT (gateway, account) DO UPDATE SET"
-                " held = budget_holdings.held + excluded.held, spent = excluded.spent",
-                (gateway, ask.account, granted - ask.back, ask.spent),
+                " held = excluded.held, spent = excluded.spent",
+                (gateway, ask.account, ask.held + granted, ask.spent),
             )
-        run("UPDATE budget_accounts SET leased = ? WHERE account = ?", (leased + granted, ask.account))
-        return Lease(granted, max(0, ask.limit - leased - granted))
+        run("UPDATE budget_accounts SET leased = ? WHERE account = ?", (leased, ask.account))
+        return Lease(granted, max(0, ask.limit - leased))
+
+    def _held(self, gateway: str, account: str) -> int:
+        rows = self._base.run("SELECT held FROM budget_holdings WHERE gateway = ? AND account = ?", (gateway, account))
+        return int(rows[0][0]) if rows else 0
 
     def _leased(self, account: str) -> int:
         rows = self._base.run(f"SELECT leased FROM budget_accounts WHERE account = ? {self._base.lock}", (account,))
@@ -100,8 +110,8 @@ class BudgetStore:
         """A gateway is gone: what it held beyond what it spent goes back. ``spent`` None: nobody knows, so all of it was."""
         run = self._base.run
         with self._base.transaction():
-            held = run("SELECT account, held FROM budget_holdings WHERE gateway = ? ORDER BY account", (gateway,))
-            for account, amount in held:
+            held = run("SELECT account, held FROM budget_holdings WHERE gateway = ?", (gateway,))
+            for account, amount in sorted(held):  # as a turn does it: databases have orders of their own
                 leased = self._leased(account)
                 back = self._close(gateway, account, int(amount) if spent is None else spent.get(account, 0))
                 run("UPDATE budget_accounts SET leased = ? WHERE account = ?", (leased - back, account))

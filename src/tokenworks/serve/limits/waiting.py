@@ -75,13 +75,14 @@ class Waiting:
     def admit(self, connection: ServerConnection) -> None:
         lacking = book.short(self._plea.amounts)
         loop = asyncio.get_running_loop()
-        if any(account.dry_until_s > loop.time() for account, _ in lacking):
+        asked = _worth_asking(lacking, loop.time())
+        if not asked:
             self._lower(lacking)
             return
         self._connection = connection
         connection.listener = self
         loop.call_later(WAIT_S, self._expire)
-        self._desk.leases.wait(lacking, self._leased)
+        self._desk.leases.wait(asked, self._leased)
 
     def _lower(self, lacking: Sequence[tuple[Account, int]]) -> None:
         """What is left affords fewer tokens, or nothing. Raises Refused."""
@@ -120,11 +121,11 @@ class Waiting:
             if self._served(self._plea, self._call.body):
                 return
             lacking = book.short(self._plea.amounts)
-            now_s = asyncio.get_running_loop().time()
-            if any(account.dry_until_s > now_s for account, _ in lacking):
-                self._lower(lacking)
+            asked = _worth_asking(lacking, asyncio.get_running_loop().time())
+            if asked:
+                self._desk.leases.wait(asked, self._leased)
             else:
-                self._desk.leases.wait(lacking, self._leased)
+                self._lower(lacking)
         except Refused as refused:
             self._give_up(refused)
 
@@ -147,3 +148,8 @@ class Waiting:
     def hold(self) -> None: ...
 
     def resume(self) -> None: ...
+
+
+def _worth_asking(lacking: Sequence[tuple[Account, int]], now_s: float) -> list[tuple[Account, int]]:
+    """Those whose store may have something left. What a call is lowered to hangs on all of them."""
+    return [(account, amount) for account, amount in lacking if account.dry_until_s <= now_s]
