@@ -1,18 +1,20 @@
 """The ledger in PostgreSQL: many writers on many machines, one transaction after the other.
 
 The chain orders all writers anyway, so each transaction takes one lock of the database; that also makes looking for a
-key before inserting it safe. Commits are durable by themselves.
+key before inserting it safe. Commits are durable by themselves. A connection that broke is opened again, outside of transactions.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from tokenworks.errors import InputError, OutputError
-from tokenworks.ledger.store import KeyTaken, Row
+from tokenworks.ledger.store import KeyTaken, LostError, Row
 from tokenworks.ledger.tables import POSTGRES, VERSION, create, require_version
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 LOCK = 0x746F6B656E77  # "tokenw"; with the schema's hash it names one ledger of the database
 MOST_PARAMETERS = 60_000  # the protocol ends at 65,535
+PATIENCE_S, PAUSE_S = 5.0, 0.2  # with a server that is starting again
+SILENCE_MS = 30_000  # after which a connection that gets no answer from the other machine is given up
 
 
 class PostgresStore:
@@ -31,9 +35,10 @@ class PostgresStore:
     def __init__(self, url: str, *, read_only: bool = False):
         self._url, self._schema = without_schema(url)
         self.place = without_password(url)
+        self._connecting, self._inside = Lock(), False  # a transaction
         psycopg = driver()
         try:
-            self._base: Connection[Any] = psycopg.connect(self._url, autocommit=True, connect_timeout=10)
+            self._connect()
         except psycopg.OperationalError as error:
             raise InputError(f"ledger {self.place}: no server answers there: {str(error).strip()}") from error
         try:
@@ -43,10 +48,31 @@ class PostgresStore:
             self._base.close()
             raise
 
+    def _connect(self) -> None:
+        """Raises OperationalError."""
+        base: Connection[Any] = driver().connect(
+            self._url, autocommit=True, connect_timeout=10, tcp_user_timeout=SILENCE_MS
+        )
+        base.execute("SELECT set_config('search_path', %s, false)", (f'"{self._schema}"',))
+        base.execute("SELECT set_config('synchronous_commit', 'on', false)")
+        self._base = base
+
+    def _there(self) -> None:
+        """Opens a connection that broke again. In a transaction the next statement says that it is gone."""
+        import psycopg
+
+        with self._connecting:
+            until_s = time.monotonic() + PATIENCE_S
+            while self._base.closed and not self._inside:
+                try:
+                    self._connect()
+                except psycopg.OperationalError:
+                    if time.monotonic() > until_s:
+                        raise
+                    time.sleep(PAUSE_S)
+
     def _prepare(self, read_only: bool) -> None:
         """The schema and what is missing in it, by one process at a time."""
-        self.run("SELECT set_config('search_path', ?, false)", (f'"{self._schema}"',))
-        self.run("SELECT set_config('synchronous_commit', 'on', false)")
         if not read_only:
             with self._base.transaction():
                 self._take_lock()
@@ -62,15 +88,27 @@ class PostgresStore:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        with self._said(), self._base.transaction():
+        with self._transaction():
             self._take_lock()
             yield
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        with self._said(), self._base.transaction():
+        with self._transaction():
             self.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """One at a time. Raises LostError where the connection breaks in it."""
+        with self._said():
+            self._there()
+            self._inside = True
+            try:
+                with self._base.transaction():
+                    yield
+            finally:
+                self._inside = False
 
     def sync(self) -> None:
         """Nothing to do: a commit returns when it is on the server's disk."""
@@ -80,6 +118,7 @@ class PostgresStore:
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         with self._said():
+            self._there()
             found: list[Row] = self._base.execute(_in_its_words(sql), parameters).fetchall()
             return found
 
@@ -117,7 +156,10 @@ class PostgresStore:
         try:
             yield
         except (psycopg.OperationalError, psycopg.InternalError) as error:
-            raise OutputError(f"ledger {self.place}: {str(error).strip()}; nothing of this group was stored") from error
+            said = f"ledger {self.place}: {str(error).strip()}"
+            if self._base.closed:
+                raise LostError(f"{said}; whether this group was stored is not known") from error
+            raise OutputError(f"{said}; nothing of this group was stored") from error
         except psycopg.errors.UndefinedTable as error:
             raise InputError(f"ledger {self.place}: there is no ledger in schema {self._schema!r}") from error
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 from tokenworks.errors import OutputError
 from tokenworks.events.ledger_events import AnyEvent
@@ -22,7 +23,7 @@ class SharedCommit:
         self._ledger = ledger
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="ledger-shared", daemon=True)
-        self._answering: set[asyncio.Task[list[Receipt]]] = set()
+        self._door, self._shut, self._inside = threading.Condition(), False, 0
 
     def __enter__(self) -> SharedCommit:
         self._thread.start()
@@ -31,6 +32,9 @@ class SharedCommit:
 
     def __exit__(self, *_: object) -> None:
         """Waits for what is under way; who comes later hears that nothing was stored."""
+        with self._door:
+            self._shut = True
+            self._door.wait_for(lambda: not self._inside)
         self._loop.call_soon_threadsafe(self._asked_to_stop.set)
         self._thread.join()
 
@@ -39,8 +43,6 @@ class SharedCommit:
         async with GroupCommit(self._ledger) as self._group:
             self._ready.set_result(None)
             await self._asked_to_stop.wait()
-        if self._answering:
-            await asyncio.wait(self._answering)
 
     @property
     def waiting(self) -> int:
@@ -53,21 +55,22 @@ class SharedCommit:
         return all_prepared(events, lambda ready: self._answers(ready) if ready else [])
 
     def _answers(self, ready: Sequence[Prepared]) -> list[Receipt]:
-        shut = OutputError(f"ledger {self._ledger.store.place}: it is being closed; nothing of this was stored")
-        submitting = self._submit(ready, shut)
-        try:
-            return asyncio.run_coroutine_threadsafe(submitting, self._loop).result()
-        except RuntimeError:  # the loop has ended
-            submitting.close()
-            raise shut from None
+        with self._through():
+            return asyncio.run_coroutine_threadsafe(self._submit(ready), self._loop).result()
 
-    async def _submit(self, ready: Sequence[Prepared], shut: OutputError) -> list[Receipt]:
-        if self._asked_to_stop.is_set():
-            raise shut
-        task = asyncio.current_task()
-        assert task is not None
-        self._answering.add(task)
+    @contextmanager
+    def _through(self) -> Iterator[None]:
+        """The loop outlives whoever is in here. Raises OutputError where the door is shut."""
+        with self._door:
+            if self._shut:
+                raise OutputError(f"ledger {self._ledger.store.place}: it is being closed; nothing of this was stored")
+            self._inside += 1
         try:
-            return await asyncio.gather(*map(self._group.submit_prepared, ready))
+            yield
         finally:
-            self._answering.discard(task)
+            with self._door:
+                self._inside -= 1
+                self._door.notify_all()
+
+    async def _submit(self, ready: Sequence[Prepared]) -> list[Receipt]:
+        return await asyncio.gather(*map(self._group.submit_prepared, ready))

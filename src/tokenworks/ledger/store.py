@@ -6,11 +6,17 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias
 
+from tokenworks.errors import OutputError
+
 Row: TypeAlias = tuple[Any, ...]
 
 
 class KeyTaken(Exception):  # noqa: N818 - a signal between store and appender, never shown
     """An insert met a key that is there already."""
+
+
+class LostError(OutputError):
+    """The database went away in the middle: whether it stored the transaction is not known."""
 
 
 class Store(Protocol):

@@ -19,7 +19,7 @@ from tokenworks.ledger.prepare import Prepared
 from tokenworks.ledger.receipt import Receipt
 from tokenworks.ledger.rollups import Rollups
 from tokenworks.ledger.sources import Sources
-from tokenworks.ledger.store import KeyTaken, Store
+from tokenworks.ledger.store import KeyTaken, LostError, Store
 from tokenworks.ledger.tail import tail_pairs
 
 
@@ -40,7 +40,7 @@ class Writer:
         with self._turn:
             try:
                 return self._quick(more, taken)
-            except KeyTaken:
+            except (KeyTaken, LostError):  # what was stored before the database went away is met again, and known
                 pass
             except OverflowError:
                 return self._singly(taken)
@@ -51,11 +51,12 @@ class Writer:
         group = more()
         if not group:
             return receipts
+        taken += group
         with self._transaction() as appender:
             while group:
-                taken += group
                 receipts += appender.add(group)
                 group = more()
+                taken += group
         return receipts
 
     def _careful(self, taken: list[Prepared]) -> list[Receipt]:

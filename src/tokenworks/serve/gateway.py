@@ -167,10 +167,16 @@ class Gateway:
         connection.respond(200, b'{"object":"health.response","message":"live"}')
 
     def _ready(self, request: Request, connection: ServerConnection) -> None:
-        """Ready where each service has an upstream that is believed to be well."""
+        """Ready where each service has an upstream that is believed to be well, and the ledger takes events."""
         lacking = [s.name for s in self.services if not all(router.able for router in s.routers)]
-        if self.draining or lacking:
-            why = "draining" if self.draining else "services without an upstream"
+        if self.draining or lacking or not self.meter.reaches:
+            why = (
+                "draining"
+                if self.draining
+                else "services without an upstream"
+                if lacking
+                else "the ledger does not answer"
+            )
             body = {"object": "health.response", "message": f"not ready: {why}"}
             connection.respond(503, msgspec.json.encode(body), JSON, b"Retry-After: 1\r\n")
             return

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
 import msgspec
 
-from tokenworks.errors import InputError
+from tokenworks.errors import InputError, OutputError
 from tokenworks.events.ledger_events import AnyEvent, UsageEvent
 from tokenworks.ledger import Heard, Receipt
 from tokenworks.serve.body.usage import Told
@@ -18,6 +19,7 @@ from tokenworks.serve.http.request import Refused
 from tokenworks.serve.telemetry.trace import Trace
 
 log = logging.getLogger("tokenworks.serve")
+FORGIVEN_S = 10.0  # after which a ledger that could not be reached is worth another try
 FEW, LINGER_S = 4, 0.01  # events of a group after which nobody waits; how long others wait for company
 LONGEST = 200  # characters of what a caller says about its run
 PREFIX = b"x-tokenworks-"
@@ -114,6 +116,7 @@ class Meter:
         self._waiting: list[tuple[Attempt, Told | Reading, Then, Before]] = []
         self._under_way = self._last = 0
         self.lost = 0  # events that the ledger did not take
+        self._failed_s = -FORGIVEN_S  # when it last could not be reached
         self.observers: tuple[Observer, ...] = ()
 
     def write(self, attempt: Attempt, told: Told | Reading, then: Then, before: Before) -> None:
@@ -163,8 +166,12 @@ class Meter:
         keeps nobody else from his."""
         self._under_way -= 1
         durable = isinstance(said, Receipt) and said.durable
-        if not durable:
+        if durable:
+            self._failed_s = -FORGIVEN_S
+        else:
             self.lost += 1
+            if isinstance(said, OutputError):
+                self._failed_s = time.monotonic()
             log.error("an event was not stored: %s", said.note or said.status if isinstance(said, Receipt) else said)
         if not self._under_way and self._waiting:
             self._later()
@@ -172,6 +179,12 @@ class Meter:
             then(durable)
         except Exception as error:  # noqa: BLE001
             _defect(error)
+
+    @property
+    def reaches(self) -> bool:
+        """Whether the ledger took the last event, or it is a while ago that it did not: without traffic nobody would find out that
+        it is well again."""
+        return time.monotonic() - self._failed_s >= FORGIVEN_S
 
     async def settle(self) -> None:
         """Until everything that was written is durable or counted as lost."""
