@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from tokenworks.serve.body.faults import NOT_JSON, not_json
-from tokenworks.serve.body.scan import BACKSLASHED, DEPTH, MOST_MEMBERS, TOO_MANY, TWICE, UNUSUAL, Scanner
+from tokenworks.serve.body.scan import BACKSLASHED, DEPTH, MOST_MEMBERS, OTHER_CASE, TOO_MANY, TWICE, UNUSUAL, Scanner
 from tokenworks.serve.http.request import Refused
 
 Span = tuple[int, int]
@@ -43,6 +43,7 @@ REASONS = {
     TOO_MANY: f"the body has more than {MOST_MEMBERS} members",
     BACKSLASHED: "the name of a member holds a backslash",
     TWICE: "the body has a member twice",
+    OTHER_CASE: "the body has a member whose name is known in lower case",
 }
 
 
