@@ -32,8 +32,8 @@ class Dialect(Protocol):
     def refusal(self, refused: Refused) -> tuple[int, bytes, bytes]:
         """(status, body, header lines)."""
 
-    def broken_off(self, why: Refused) -> bytes:
-        """The last event of a stream that failed."""
+    def broken_off(self, why: Refused, events: int) -> bytes:
+        """The last event of a stream that failed after so many others."""
 
 
 class Plain(ChatWay):
@@ -62,7 +62,7 @@ class Plain(ChatWay):
     def refusal(self, refused: Refused) -> tuple[int, bytes, bytes]:
         return refusal(refused)
 
-    def broken_off(self, why: Refused) -> bytes:
+    def broken_off(self, why: Refused, events: int) -> bytes:
         """What the SDKs raise as an error in the middle of a stream."""
         return b"data: " + error_body(why.status, why.code, why.message) + b"\n\n"
 

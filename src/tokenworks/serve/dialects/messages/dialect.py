@@ -61,7 +61,7 @@ class Messages:
     def refusal(self, refused: Refused) -> tuple[int, bytes, bytes]:
         return refused.status, error_body(refused.status, refused.message), retry_line(refused) + refused.lines
 
-    def broken_off(self, why: Refused) -> bytes:
+    def broken_off(self, why: Refused, events: int) -> bytes:
         return error_event(why.status, why.message)
 
 

@@ -45,8 +45,8 @@ class Responses:
     def refusal(self, refused: Refused) -> tuple[int, bytes, bytes]:
         return refusal(refused)
 
-    def broken_off(self, why: Refused) -> bytes:
-        return event("error", {"code": why.code, "message": why.message, "param": None, "sequence_number": 0})
+    def broken_off(self, why: Refused, events: int) -> bytes:
+        return event("error", {"code": why.code, "message": why.message, "param": None, "sequence_number": events})
 
 
 def asked_of(text: bytes) -> ResponsesRequest:
