@@ -411,6 +411,107 @@ def test_why_an_answer_ended(tmp_path, finish, stream):
     }
 
 
+@pytest.mark.parametrize(
+    ("finish", "reason"), [("stop", "tool_use"), ("length", "max_tokens"), ("content_filter", "refusal")]
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_call_of_a_tool_is_why_an_answer_ended(tmp_path, stream, finish, reason):
+    """Engines say ``stop`` where the caller named the tool; agents stop when they read that its turn is over."""
+    call = {**CALL, "function": {"name": "f", "arguments": "{}"}}
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": None, "tool_calls": [call]},
+        "finish_reason": finish,
+    }
+
+    def script(request, connection):
+        if not stream:
+            return connection.respond(200, json.dumps({"choices": [choice], "usage": USAGE}).encode())
+        return playing(chunks([{"tool_calls": [call]}], finish))(request, connection)
+
+    async def case():
+        named = {"tools": [TOOL], "tool_choice": {"type": "tool", "name": "f"}, "stream": stream}
+        async with front(tmp_path, Engine(script)) as gate:
+            one = await gate.post({**MESSAGE, **named}, MESSAGES)
+            other = await gate.post({**RESPONSE, "tools": [TOOL_R], "stream": stream}, RESPONSES)
+            return one[2], other[2]
+
+    message, response = run(case())
+    if stream:
+        content, last = message_of(events_of(message))
+        assert (content[0]["type"], last["delta"]["stop_reason"]) == ("tool_use", reason)
+    else:
+        assert (json.loads(message)["content"][0]["type"], json.loads(message)["stop_reason"]) == ("tool_use", reason)
+    final = response_of(events_of(response)) if stream else json.loads(response)
+    assert [one["type"] for one in final["output"]] == ["function_call"]
+    assert final["status"] == ("completed" if finish == "stop" else "incomplete")
+
+
+BEGUN = {
+    "messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": [{"type": "text", "text": "{"}]}]
+}
+
+
+def test_the_beginning_of_an_answer_is_gone_on_with(tmp_path):
+    async def case():
+        async with front(tmp_path, Engine(), upstream={"continues": True}) as gate:
+            assert (await gate.post({**MESSAGE, **BEGUN}, MESSAGES))[0] == 200
+            assert (await gate.post({**MESSAGE, **BEGUN, "stream": True}, MESSAGES))[0] == 200
+            tool = {"type": "tool_use", "id": "1", "name": "f", "input": {}}
+            odd = [[tool], [{"type": "text", "text": "a"}, tool], [{"type": "thinking", "thinking": "a"}], []]
+            for content in odd:
+                said = {"messages": [BEGUN["messages"][0], {"role": "assistant", "content": content}]}
+                assert (await gate.post({**MESSAGE, **said}, MESSAGES))[0] == 400
+            return [json.loads(request.body) for request in gate.engines[0].asked]
+
+    asked = run(case())
+    assert len(asked) == 2
+    for body in asked:
+        assert body["messages"][-1] == {"role": "assistant", "content": "{"}
+        assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
+
+
+def test_an_engine_that_would_answer_anew_is_not_asked_to_go_on(tmp_path):
+    """Not where one of the service's engines cannot; passed through it is the upstream's own matter."""
+
+    able = iter([True, False])
+
+    async def case():
+        async with front(tmp_path, Engine(), Engine(), upstream=lambda url: {"continues": next(able)}) as gate:
+            refused = await gate.post({**MESSAGE, **BEGUN}, MESSAGES)
+            return refused, [len(engine.asked) for engine in gate.engines]
+
+    async def native():
+        async with front(tmp_path, Engine(), upstream={"serves": ["messages"]}) as gate:
+            return await gate.post({**MESSAGE, **BEGUN}, MESSAGES), gate.engines[0].asked[0].body
+
+    (status, _, body), asked = run(case())
+    assert (status, asked) == (400, [0, 0])
+    assert "go on" in json.loads(body)["error"]["message"]
+    passed, sent = run(native())
+    assert (passed[0], json.loads(sent)) == (200, {**MESSAGE, **BEGUN})
+
+
+@pytest.mark.parametrize("serves", [[], ["responses"]], ids=["translated", "passed through"])
+def test_the_error_of_a_response_that_broke_off_counts_on(tmp_path, serves):
+    begun = [chunk({"content": "he"}), chunk({"content": "llo"})] if not serves else [PIECE, PIECE]
+
+    async def breaks(request, connection):
+        connection.begin(200, b"text/event-stream")
+        for piece in begun:
+            connection.chunk(piece)
+            await asyncio.sleep(0.01)
+        connection.transport.abort()
+
+    async def case():
+        async with front(tmp_path, Engine(breaks), upstream={"serves": serves}) as gate:
+            return await gate.post({**RESPONSE, "stream": True}, RESPONSES)
+
+    *before, (name, last) = events_of(run(case())[2])
+    assert (name, last["code"]) == ("error", "upstream_failed")
+    assert last["sequence_number"] == len(before) > 1
+
+
 def test_a_stop_sequence_is_named(tmp_path):
     engine = Engine(playing([chunk({"content": "he"}), chunk({}, "stop", stop_reason="END"), DONE]))
 

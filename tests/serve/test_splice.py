@@ -6,11 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenworks.serve.body.scan import USUAL
-from tokenworks.serve.body.splice import read, spliced
+from tokenworks.serve.body.scan import READ, USUAL
+from tokenworks.serve.body.splice import Known, read, spliced
+from tokenworks.serve.call.handover import MEMBERS
+from tokenworks.serve.dialects import kept
+from tokenworks.serve.dialects.messages import guard as messages
+from tokenworks.serve.dialects.responses import guard as responses
 from tokenworks.serve.http.request import Refused
+from tokenworks.serve.limits.asked import UNBOUNDED, Asked
 
-KEYS = st.text(max_size=8).filter(lambda k: k not in ("model", "stream", "stream_options", "user", "prompt_cache_key"))
+SPECIAL = ("model", "stream", "stream_options", "user", "prompt_cache_key")
+ONE_CASE = str.maketrans("İıſK", "iisk")
+
+
+def in_other_case(name):
+    return name.encode() not in READ and name.translate(ONE_CASE).lower().encode() in READ
+
+
+KEYS = st.text(max_size=8).filter(lambda k: k not in SPECIAL and not in_other_case(k))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -99,6 +112,13 @@ REFUSED = {
     "the model twice, once escaped": b'{"model":"cheap","mode\\u006c":"dear"}',
     "an escape in another name": b'{"model":"m","a\\n":1}',
     "another member twice": b'{"model":"m","stream":false,"stream":true}',
+    "another model for engines to whom case is nothing": b'{"model":"cheap","Model":"dear"}',
+    "a limit in capitals": b'{"model":"m","max_tokens":1,"MAX_TOKENS":99999}',
+    "a limit in capitals alone": b'{"model":"m","Max_tokens":99999}',
+    "a stream with a long s": '{"model":"m","ſtream":true}'.encode(),
+    "a limit in kelvins": '{"model":"m","max_toKens":9}'.encode(),
+    "storage in capitals": b'{"model":"m","STORE":true}',
+    "a member twice after another name in capitals": b'{"model":"m","USER":"u","a":1,"a":2}',
     "no model": b'{"messages":[{"model":"m"}]}',
     "a model that is no text": b'{"model":7}',
     "a list": b'["model"]',
@@ -115,6 +135,27 @@ def test_what_two_readers_could_understand_differently_is_refused(name):
     with pytest.raises(Refused) as refused:
         read(REFUSED[name])
     assert refused.value.status == 400
+
+
+def test_names_that_are_nobodys_may_have_any_case():
+    for name in ("topK", "Models", "MODE", "max_tokenſ_more", "streäm2", "K", "ä", "N2", "strea"):
+        text = json.dumps({"model": "m", "messages": [{"Model": "x"}], name: 1}, ensure_ascii=False).encode()
+        assert read(text).text == text
+
+
+@given(st.sampled_from(READ), st.data())
+def test_what_is_known_is_taken_in_lower_case_alone(name, data):
+    cases = {"i": "iIİı", "s": "sSſ", "k": "kKK"}
+    written = "".join(data.draw(st.sampled_from(cases.get(c, c + c.upper()))) for c in name.decode())
+    if written != name.decode():
+        with pytest.raises(Refused, match="lower case"):
+            read(json.dumps({"model": "m", written: None}, ensure_ascii=False).encode())
+
+
+def test_all_that_the_gateway_reads_has_one_case():
+    found = {f for one in (Known, Asked, kept._Chat, messages._Asked, responses._Asked) for f in one.__struct_fields__}
+    assert {name.encode() for name in {*found, *UNBOUNDED}} | set(MEMBERS) <= set(READ)
+    assert set(READ[: len(USUAL)]) == set(USUAL)
 
 
 def test_names_inside_strings_and_inner_objects_are_left_alone():

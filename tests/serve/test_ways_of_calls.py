@@ -44,6 +44,22 @@ async def two(tmp_path, chat, agent, ring=None, **serve):
                 yield Front(listening, [chat, agent], ledger)
 
 
+def test_a_split_over_services_of_others_is_no_model(tmp_path):
+    """As in the list: whose first service a key may not ask."""
+    text = add(tmp_path / "keys.json", "a", services=("agent",), scopes=("infer",))[1]
+
+    async def case():
+        split = {"splits": {"gpt": {"weights": {"chat": 1, "agent": 1}}}}
+        async with two(tmp_path, Engine(), Engine(), KeyRing(tmp_path / "keys.json"), **split) as gate:
+            bearer = [f"Authorization: Bearer {text}"]
+            return [await gate.get(f"/v1/models{name}", bearer) for name in ("", "/gpt", "/agent")]
+
+    models, one, own = run(case())
+    assert "gpt" not in [m["id"] for m in json.loads(models[2])["data"]]
+    assert (one[0], own[0]) == (404, 200)
+    assert json.loads(one[2])["error"]["message"] == "there is no model 'gpt'; see /v1/models"
+
+
 STANDBY = {"fallbacks": {"chat": ["agent"]}}
 
 
@@ -151,8 +167,10 @@ def test_a_split_is_a_model_like_any_other(tmp_path):
         async with two(tmp_path, Engine(), Engine(), **split) as gate:
             for i in range(30):
                 assert (await gate.post({**PLAIN, "model": "gpt", "user": f"u{i % 15}"}))[0] == 200
-            models = json.loads((await gate.get("/v1/models"))[2])
-            return await gate.events(30), [m["id"] for m in models["data"]], [len(e.asked) for e in gate.engines]
+            models = json.loads((await gate.get("/v1/models"))[2])["data"]
+            ones = [json.loads((await gate.get(f"/v1/models/{m['id']}"))[2]) for m in models]
+            assert ones == models
+            return await gate.events(30), [m["id"] for m in models], [len(e.asked) for e in gate.engines]
 
     events, models, asked = run(case())
     assert "gpt" in models

@@ -161,7 +161,8 @@ class Gateway:
 
         key = self.access.of(request, connection, "infer")
         name = unquote(request.path.removeprefix(b"/v1/models/").decode("latin-1"))
-        connection.respond(200, msgspec.json.encode(_model(name, self._service(name, key))))
+        served = dict(self._names(key)).get(name) or self._service(name, key)
+        connection.respond(200, msgspec.json.encode(_model(name, served)))
 
     def _live(self, request: Request, connection: ServerConnection) -> None:
         connection.respond(200, b'{"object":"health.response","message":"live"}')

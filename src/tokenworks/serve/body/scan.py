@@ -7,23 +7,27 @@ import numpy as np
 from tokenworks.control.compiled import njit
 
 MOST_MEMBERS = 256
-TOO_MANY, BACKSLASHED, TWICE = -1, -2, -3  # what a text is refused for
-COUNT, UNUSUAL, HUGE, DEPTH = (
-    0x1FF,
-    0x200,
-    0x400,
-    11,
-)  # bits of the answer: of the count, of flags; and the depth's lowest
+TOO_MANY, BACKSLASHED, TWICE, OTHER_CASE = -1, -2, -3, -4  # what a text is refused for
+COUNT, UNUSUAL, HUGE, DEPTH = 0x1FF, 0x200, 0x400, 11  # of the answer: the count, flags, and the depth's lowest bit
 MOST_DIGITS, MOST_OF_EXPONENT = 300, 3  # of a number: with as many it may be above all that a float holds
 ZERO, NINE, E, E_SMALL, PLUS, MINUS = b"09Ee+-"
 QUOTE, BACKSLASH, COMMA, OPEN, CLOSE, OPEN_LIST, CLOSE_LIST = b'"\\,{}[]'
+S, I, K = b"sik"  # noqa: E741
 USUAL = (
     b"model", b"messages", b"stream", b"stream_options", b"temperature", b"top_p", b"seed", b"stop", b"user",
     b"prompt_cache_key", b"presence_penalty", b"frequency_penalty", b"max_tokens", b"max_completion_tokens",
 )  # fmt: skip
 """Members of most chats: none asks for more answers, or for more input than its bytes."""
-_NAMES = np.frombuffer(b"".join(USUAL), np.uint8)
-_STARTS = np.cumsum([0, *map(len, USUAL)])
+READ = (
+    *USUAL, b"n", b"max_output_tokens", b"best_of", b"n_predict", b"max_new_tokens", b"num_predict", b"max_length", b"min_tokens",
+    b"system", b"prompt", b"input", b"tools", b"functions", b"emulate", b"metadata", b"previous_response_id", b"conversation",
+    b"background", b"store", b"web_search_options", b"audio", b"container", b"mcp_servers", b"user_profile_id",
+    b"kv_transfer_params", b"bootstrap_host", b"bootstrap_port", b"bootstrap_room",
+)  # fmt: skip
+"""Members by which the gateway decides something. Some engines take them in any case (Go's encoding/json: Ollama)."""
+_NAMES = np.frombuffer(b"".join(READ), np.uint8)
+_STARTS = np.cumsum([0, *map(len, READ)])
+_USUAL = len(USUAL)
 
 
 class Scanner:
@@ -55,7 +59,7 @@ def members(text, size, spans):  # type: ignore[no-untyped-def]
     first ``size`` bytes, quotes of keys left out, blanks around values left out. Returns the count, with UNUSUAL where a member
     is none of `USUAL`, with HUGE where a number may be above all that can be read, and above that the depth of the text (1: it
     holds no other object or list); TOO_MANY where there are more than ``spans`` holds, BACKSLASHED where a key holds a
-    backslash, TWICE where two keys are the same."""
+    backslash, TWICE where two keys are the same, OTHER_CASE where one reads like one of `READ` to whom case is nothing."""
     depth, deepest, count, place, escaped = 0, 0, 0, 0, False
     inside, is_key, begin, last = False, False, 0, -1
     huge, digits, exponent = 0, 0, False
@@ -111,23 +115,64 @@ def members(text, size, spans):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _names(text, spans, count):  # type: ignore[no-untyped-def]
-    """UNUSUAL, 0 or TWICE."""
-    unusual = 0
+    """UNUSUAL, 0, TWICE or OTHER_CASE."""
+    unusual, other_case = 0, False
     for i in range(count):
         for other in range(i):
             if _same(text, spans[i, 0], spans[i, 1], text, spans[other, 0], spans[other, 1]):
                 return TWICE
         if not _usual(text, spans[i, 0], spans[i, 1]):
             unusual = UNUSUAL
-    return unusual
+            other_case = other_case or _in_other_case(text, spans[i, 0], spans[i, 1])
+    return OTHER_CASE if other_case else unusual
 
 
 @njit(cache=True)
 def _usual(text, begin, end):  # type: ignore[no-untyped-def]
     found = False
-    for name in range(len(_STARTS) - 1):
+    for name in range(_USUAL):
         found = found or _same(text, begin, end, _NAMES, _STARTS[name], _STARTS[name + 1])
     return found
+
+
+@njit(cache=True)
+def _in_other_case(text, begin, end):  # type: ignore[no-untyped-def]
+    """Whether a name with capitals, or with letters beyond ASCII, is one of `READ` otherwise."""
+    plain = True
+    for i in range(begin, end):
+        plain = plain and not (65 <= text[i] <= 90 or text[i] >= 128)
+    found = False
+    for name in range(0 if plain else len(_STARTS) - 1):
+        found = found or _alike(text, begin, end, _STARTS[name], _STARTS[name + 1])
+    return found
+
+
+@njit(cache=True)
+def _alike(text, begin, end, start, stop):  # type: ignore[no-untyped-def]
+    place = begin
+    for at in range(start, stop):
+        if place >= end:
+            return False
+        letter, size = _lower(text, place)
+        if letter != _NAMES[at]:
+            return False
+        place += size
+    return place == end
+
+
+@njit(cache=True)
+def _lower(text, place):  # type: ignore[no-untyped-def]
+    """(The letter there in ASCII's lower case, its bytes); (0, 1) where it has none. Not only capitals have one."""
+    c = text[place]
+    if c < 128:
+        return (c + 32 if 65 <= c <= 90 else c), 1
+    if c == 0xC5 and text[place + 1] == 0xBF:  # U+017F, a long s
+        return S, 2
+    if c == 0xC4 and 0xB0 <= text[place + 1] <= 0xB1:  # U+0130 and U+0131, an I with a dot and an i without
+        return I, 2
+    if c == 0xE2 and text[place + 1] == 0x84 and text[place + 2] == 0xAA:  # U+212A, kelvin
+        return K, 3
+    return 0, 1
 
 
 @njit(cache=True)

@@ -13,7 +13,18 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from tokenworks.serve.body.faults import NOT_JSON, not_json
-from tokenworks.serve.body.scan import BACKSLASHED, COUNT, DEPTH, HUGE, MOST_MEMBERS, TOO_MANY, TWICE, UNUSUAL, Scanner
+from tokenworks.serve.body.scan import (
+    BACKSLASHED,
+    COUNT,
+    DEPTH,
+    HUGE,
+    MOST_MEMBERS,
+    OTHER_CASE,
+    TOO_MANY,
+    TWICE,
+    UNUSUAL,
+    Scanner,
+)
 from tokenworks.serve.http.request import Refused
 
 Span = tuple[int, int]
@@ -45,6 +56,7 @@ REASONS = {
     TOO_MANY: f"the body has more than {MOST_SENT} members",
     BACKSLASHED: "the name of a member holds a backslash",
     TWICE: "the body has a member twice",
+    OTHER_CASE: "the body has a member whose name is known in lower case",
 }
 
 

@@ -137,7 +137,8 @@ class Ending(msgspec.Struct, eq=False):
 
     def _break_off(self, why: Refused) -> None:
         self._close(why.status)
-        self._connection.break_off(self._question.dialect.broken_off(why))
+        told = self._translation or self._incoming.stream
+        self._connection.break_off(self._question.dialect.broken_off(why, told.events if told else 0))
 
     def _fail(self, refused: Refused) -> None:
         self._close(refused.status)

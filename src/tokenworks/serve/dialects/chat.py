@@ -142,9 +142,10 @@ def only(answer: Answer) -> Choice:
 
 
 class Writer:
-    """Makes events of another dialect out of chunks."""
+    """Makes events of another dialect out of chunks. ``events``: so many, where the dialect numbers them."""
 
     finish: str | None = None
+    events = 0
 
     def chunk(self, chunk: Answer) -> bytes:
         raise NotImplementedError
@@ -162,6 +163,10 @@ class Translated:
     @property
     def finished(self) -> bool:
         return self._writer.finish is not None
+
+    @property
+    def events(self) -> int:
+        return self._writer.events
 
     def put(self, data: bytes) -> bytes:
         *events, self._carry = (self._carry + data).split(END_OF_EVENT)

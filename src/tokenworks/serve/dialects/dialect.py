@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from tokenworks.serve.body.splice import Body
-from tokenworks.serve.dialects.files import refuse_kept_files
+from tokenworks.serve.dialects.kept import refuse_kept
 from tokenworks.serve.dialects.way import CHAT_COMPLETIONS, CHAT_LIMITS, ChatWay, Way
 from tokenworks.serve.http.replies import error_body, refusal
 from tokenworks.serve.http.request import Refused, Request
@@ -32,8 +32,8 @@ class Dialect(Protocol):
     def refusal(self, refused: Refused) -> tuple[int, bytes, bytes]:
         """(status, body, header lines)."""
 
-    def broken_off(self, why: Refused) -> bytes:
-        """The last event of a stream that failed."""
+    def broken_off(self, why: Refused, events: int) -> bytes:
+        """The last event of a stream that failed after so many others."""
 
 
 class Plain(ChatWay):
@@ -56,13 +56,13 @@ class Plain(ChatWay):
         if body.streams and not self.limits:
             raise Refused(400, "stream", "embeddings are not streamed", param="stream")
         if served.keyed:
-            refuse_kept_files(body.text)
+            refuse_kept(body)
         return self, body
 
     def refusal(self, refused: Refused) -> tuple[int, bytes, bytes]:
         return refusal(refused)
 
-    def broken_off(self, why: Refused) -> bytes:
+    def broken_off(self, why: Refused, events: int) -> bytes:
         """What the SDKs raise as an error in the middle of a stream."""
         return b"data: " + error_body(why.status, why.code, why.message) + b"\n\n"
 

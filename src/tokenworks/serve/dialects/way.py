@@ -46,10 +46,14 @@ class Passage(Protocol):
 
 
 class Translation(Protocol):
-    """Events of chat completions as those of the caller's dialect. ``finished``: the engine has said why it ended."""
+    """Events of chat completions as those of the caller's dialect. ``finished``: the engine has said why it ended;
+    ``events``: that were made, where the dialect numbers them."""
 
     @property
     def finished(self) -> bool: ...
+
+    @property
+    def events(self) -> int: ...
 
     def put(self, data: bytes) -> bytes:
         """Raises Unfit."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from tokenworks.serve.body.faults import NOT_JSON, not_json
@@ -56,12 +58,12 @@ class Messages:
         refuse_foreign(body.text)
         if "messages" in served.speaks:
             return NativeWay(self.path, _head(request)), body
-        return TranslatedWay(body.known.model), translated(body)
+        return TranslatedWay(body.known.model), translated(body, served)
 
     def refusal(self, refused: Refused) -> tuple[int, bytes, bytes]:
         return refused.status, error_body(refused.status, refused.message), retry_line(refused) + refused.lines
 
-    def broken_off(self, why: Refused) -> bytes:
+    def broken_off(self, why: Refused, events: int) -> bytes:
         return error_event(why.status, why.message)
 
 
@@ -74,13 +76,29 @@ def _head(request: Request) -> bytes:
     return b"anthropic-version: %b\r\n" % version + (b"anthropic-beta: %b\r\n" % beta if beta else b"")
 
 
-def translated(body: Body) -> Body:
+def translated(body: Body, served: Served) -> Body:
     """The same as chat completions. Raises Refused for what they cannot express."""
     try:
         asked = _decode(body.text)
     except NOT_JSON as error:
         raise Refused(400, "invalid_request", f"this engine is asked through chat completions: {error}") from None
-    return chat_body(to_chat(asked))
+    chat = to_chat(asked)
+    if asked.messages and asked.messages[-1].role == "assistant":
+        _go_on(chat, served)
+    return chat_body(chat)
+
+
+def _go_on(chat: dict[str, Any], served: Served) -> None:
+    """An answer begins where a last message of the assistant ends. Raises Refused where it would be another answer."""
+    last = chat["messages"][-1]
+    if last.get("tool_calls") or not last["content"]:
+        raise Refused(
+            400, "content", "messages: a last message of the assistant is gone on with, so it is text", param="messages"
+        )
+    if not all(upstream.continues for router in served.routers for upstream in router.listed):
+        why = f"messages: the engines of {served.name} do not go on with a last message of the assistant; end with the user's"
+        raise Refused(400, "not_supported", why, param="messages")
+    chat |= {"continue_final_message": True, "add_generation_prompt": False}
 
 
 class NativeWay(Way):

@@ -27,7 +27,8 @@ def message(text: bytes, model: str) -> bytes:
     answer = decoded(text)
     choice = only(answer)
     content = [_block(piece, choice) for piece in pieces(choice.message)]
-    reason, sequence = _ending(choice, refused=bool(choice.message and choice.message.refusal))
+    called = any(block["type"] == "tool_use" for block in content)
+    reason, sequence = _ending(choice, refused=bool(choice.message and choice.message.refusal), called=called)
     ended = {"stop_reason": reason, "stop_sequence": sequence, "usage": usage_block(usage_of(bytes(answer.usage)))}
     return msgspec.json.encode(_frame(model) | {"content": content} | ended)
 
@@ -65,9 +66,12 @@ def _input(piece: Piece, choice: Choice) -> Json:
         raise Unfit(f"what it calls the tool {piece.name} with is no JSON object") from None
 
 
-def _ending(choice: Choice, refused: bool) -> tuple[str, str | None]:
+def _ending(choice: Choice, refused: bool, called: bool) -> tuple[str, str | None]:
+    """``called``: a tool. Engines say ``stop`` all the same where the caller named it."""
     if refused:
         return "refusal", None
+    if called and choice.finish_reason in (None, "stop"):
+        return "tool_use", None
     if choice.finish_reason == "stop" and isinstance(choice.stop_reason, str):
         return "stop_sequence", choice.stop_reason
     return REASONS.get(choice.finish_reason or "stop", "end_turn"), None
@@ -87,7 +91,7 @@ class MessageEvents(Writer):
 
     def __init__(self, model: str):
         self._model = model
-        self._started = self._failed = self._refused = False
+        self._started = self._failed = self._refused = self._called = False
         self._open: tuple[str, int] | None = None  # kind and place of the block that is being written
         self._closed: set[tuple[str, int]] = set()
         self._index = -1
@@ -114,6 +118,7 @@ class MessageEvents(Writer):
     def _piece(self, piece: Piece) -> bytes:
         kind = "text" if piece.kind == "refusal" else piece.kind
         self._refused |= piece.kind == "refusal"
+        self._called |= piece.kind == "tool"
         out = b"" if self._open == (kind, piece.place) else self._close() + self._begin(kind, piece)
         return out + (self._delta(kind, piece.text) if piece.text else b"")
 
@@ -142,7 +147,7 @@ class MessageEvents(Writer):
         if self._failed:
             return b""
         begin = b"" if self._started else self._start()
-        reason, sequence = _ending(self._last, self._refused)
+        reason, sequence = _ending(self._last, self._refused, self._called)
         delta = {"delta": {"stop_reason": reason, "stop_sequence": sequence}, "usage": usage_block(usage)}
         return begin + self._close() + event("message_delta", delta) + event("message_stop", {})
 

@@ -8,25 +8,20 @@ from typing import Any
 import msgspec
 
 from tokenworks.serve.body.faults import NOT_JSON, not_json
+from tokenworks.serve.dialects.kept import RUN, objects, refuse_files
 from tokenworks.serve.http.request import Refused
 
-CLIENT_TOOLS = ("custom", "bash_", "text_editor_", "computer_", "memory_")  # that the caller runs
-KEPT = ("container", "mcp_servers")
-
-
-class _Message(msgspec.Struct):
-    content: Any = None
-
-
-class _Tool(msgspec.Struct):
-    type: str | None = None
+CLIENT_TOOLS = (b'"custom"', b'"bash_', b'"text_editor_', b'"computer_', b'"memory_')  # that the caller runs
+KEPT = ("container", "mcp_servers", "user_profile_id")
 
 
 class _Asked(msgspec.Struct):
-    messages: list[_Message] = []
-    tools: list[_Tool] | None = None
+    messages: msgspec.Raw = msgspec.Raw()
+    system: msgspec.Raw = msgspec.Raw()
+    tools: msgspec.Raw = msgspec.Raw()
     container: Any = None
     mcp_servers: Any = None
+    user_profile_id: Any = None
 
 
 _decode = msgspec.json.Decoder(_Asked).decode
@@ -40,27 +35,11 @@ def refuse_foreign(text: bytes) -> None:
         raise not_json(error) from None
     for name in KEPT:
         if getattr(asked, name):
-            raise Refused(
-                400, "not_supported", f"{name} is not supported: nothing is kept or run at the provider", param=name
-            )
-    for tool in asked.tools or ():
-        if tool.type and not tool.type.startswith(CLIENT_TOOLS):
-            raise Refused(
-                400, "not_supported", f"the tool {tool.type!r} runs at the provider; only the caller's own are offered"
-            )
-    for message in asked.messages:
-        if isinstance(message.content, list):
-            _refuse_files(message.content)
-
-
-def _refuse_files(blocks: list[Any]) -> None:
-    """Files that were stored before, in blocks and in results of tools."""
-    for block in blocks:
-        if not isinstance(block, dict):
-            continue
-        source = block.get("source")
-        if isinstance(source, dict) and (source.get("type") == "file" or "file_id" in source):
-            raise Refused(400, "not_supported", "files are not stored here: send the data itself")
-        for within in (block.get("content"), source.get("content") if isinstance(source, dict) else None):
-            if isinstance(within, list):
-                _refuse_files(within)
+            raise Refused(400, "not_supported", f"{name} is not supported: {RUN}", param=name)
+    for tool in objects(bytes(asked.tools), "tools"):
+        kind = bytes(tool.get("type", b"null"))
+        if kind != b"null" and not kind.startswith(CLIENT_TOOLS):
+            why = f"the tool {kind[:100].decode(errors='replace')} runs at the provider; only the caller's own are offered"
+            raise Refused(400, "not_supported", why, param="tools")
+    refuse_files(bytes(asked.system), "system")
+    refuse_files(bytes(asked.messages), "messages")

@@ -35,8 +35,9 @@ class Responses:
             raise Refused(
                 400, "dialect", f"{served.name} is asked in Anthropic's dialect: POST /v1/messages", param="model"
             )
-        says_so = refuse_foreign(body.text)
-        if "responses" in served.speaks:
+        native = "responses" in served.speaks
+        says_so = refuse_foreign(body.text, stores=native and served.keyed)
+        if native:
             return NATIVE, body if says_so else unstored(body)
         asked = asked_of(body.text)
         return TranslatedWay(asked), chat_body(to_chat(asked))
@@ -44,8 +45,8 @@ class Responses:
     def refusal(self, refused: Refused) -> tuple[int, bytes, bytes]:
         return refusal(refused)
 
-    def broken_off(self, why: Refused) -> bytes:
-        return event("error", {"code": why.code, "message": why.message, "param": None, "sequence_number": 0})
+    def broken_off(self, why: Refused, events: int) -> bytes:
+        return event("error", {"code": why.code, "message": why.message, "param": None, "sequence_number": events})
 
 
 def asked_of(text: bytes) -> ResponsesRequest:

@@ -76,12 +76,11 @@ class ResponseEvents(Writer):
         self._frame: Json | None = None
         self._items: list[Item] = []
         self._open: Item | None = None
-        self._number = 0
         self._trouble: str | None = None
 
     def _event(self, kind: str, **content: Any) -> bytes:
-        self._number += 1
-        return event(kind, {"sequence_number": self._number - 1, **content})
+        self.events += 1
+        return event(kind, {"sequence_number": self.events - 1, **content})
 
     def chunk(self, chunk: Answer) -> bytes:
         out = [self._start()]
