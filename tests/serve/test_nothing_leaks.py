@@ -414,3 +414,23 @@ def test_figures_that_no_database_holds_keep_no_other_account_from_its_lease(tmp
     assert (well.held >= 5, [a.name for a in asks]) == (True, ["well"])
     assert "the budget absurd has figures that no database holds" in caplog.text
     store.close()
+
+
+def test_gateways_of_other_budgets_may_keep_their_journals_in_the_same_folder(tmp_path):
+    """Whoever opens the same budgets by another name settles them; nobody else does."""
+    stores = [BudgetStore(SqliteBase(tmp_path / name)) for name in ("a", "b")]
+    (tmp_path / "same").symlink_to(tmp_path / "a")
+    again = BudgetStore(SqliteBase(tmp_path / "same"))
+    assert stores[0].id == again.id != stores[1].id
+    folder = tmp_path / "journals"
+    for number, store in enumerate(stores):
+        Journal(folder, Owner(f"g{number}", "s", boot(), socket.gethostname(), store.id)).close()
+    finished = []
+
+    async def finish(gateway, spent):
+        finished.append(gateway)
+
+    run(settle_dead(folder, None, finish, again.id))
+    assert (finished, [p.name for p in folder.iterdir()]) == (["g0"], ["g1.journal"])
+    for store in (*stores, again):
+        store.close()

@@ -16,12 +16,13 @@ SIZE_BYTES = 4  # of a record's length
 
 
 class Owner(msgspec.Struct, tag="owner", array_like=True):
-    """Whose journal it is, on which machine, and since which start of it."""
+    """Whose journal it is, on which machine, and since which start of it; ``store``: the id of its budgets."""
 
     gateway: str
     source: str  # of its events
     boot: str
     host: str
+    store: str = ""
 
 
 class Opened(msgspec.Struct, tag="opened", array_like=True, gc=False):

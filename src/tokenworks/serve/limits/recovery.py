@@ -45,16 +45,16 @@ def boot() -> str:
         return ""
 
 
-async def settle_dead(folder: Path, events: Events, finish: Finish) -> int:
+async def settle_dead(folder: Path, events: Events, finish: Finish, store: str = "") -> int:
     """Settles every journal whose owner is dead; returns how many reservations were open. Another look does what could not
-    be done now."""
+    be done now. ``store``: the id of the budgets; gateways of others may keep their journals in the same folder."""
     settled = 0
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         handle = _claimed(path)
         if handle is None:
             continue
         try:
-            settled += await _settle_one(path, events, finish)
+            settled += await _settle_one(path, events, finish, store)
         except Exception as error:  # noqa: BLE001 - one journal's trouble is not the others'
             log.error("the reservations of a gateway that died are not settled yet: %s", error)
         finally:
@@ -62,9 +62,9 @@ async def settle_dead(folder: Path, events: Events, finish: Finish) -> int:
     return settled
 
 
-async def _settle_one(path: Path, events: Events, finish: Finish) -> int:
+async def _settle_one(path: Path, events: Events, finish: Finish, store: str) -> int:
     found = replay(path.read_bytes())
-    if _foreign(found):
+    if _foreign(found, store):
         return 0
     if found.owner is None:  # its name is all that is known
         log.error("%s cannot be read: what its gateway held counts as spent, and its calls have no events", path)
@@ -95,9 +95,12 @@ def _claimed(path: Path) -> int | None:
     return None
 
 
-def _foreign(found: Found) -> bool:
-    """Of another machine, which shares the disk: its locks are not seen here, so its owner may live."""
-    return found.owner is not None and found.owner.boot != boot() and found.owner.host != socket.gethostname()
+def _foreign(found: Found, store: str) -> bool:
+    """Of other budgets; or of another machine, which shares the disk: its locks are not seen here, so its owner may live."""
+    owner = found.owner
+    if owner is None:
+        return False
+    return (owner.store or store) != store or (owner.boot != boot() and owner.host != socket.gethostname())
 
 
 async def _settle(found: Found, owner: Owner, events: Events, finish: Finish) -> int:

@@ -113,13 +113,13 @@ async def _desk(events: Events, source: str, place: Place) -> AsyncIterator[Desk
             return loop.run_in_executor(pool, partial(store.finish, of, spent))
 
         try:
-            await settle_dead(place.folder, events, finish)
-            journal = Journal(place.folder, Owner(gateway, source, boot(), socket.gethostname()))
+            await settle_dead(place.folder, events, finish, store.id)
+            journal = Journal(place.folder, Owner(gateway, source, boot(), socket.gethostname(), store.id))
             desk = Desk(journal)
             desk.leases = Leases(store, gateway, pool, loop, desk.dropped)
             tasks = [
                 loop.create_task(desk.leases.run()),
-                loop.create_task(_look(place.folder, events, finish)),
+                loop.create_task(_look(place.folder, events, finish, store.id)),
             ]
             try:
                 yield desk
@@ -146,11 +146,11 @@ async def _settled(desk: Desk) -> bool:
     return False
 
 
-async def _look(folder: Path, events: Events, finish: Finish) -> None:
+async def _look(folder: Path, events: Events, finish: Finish, store: str) -> None:
     while True:
         await asyncio.sleep(LOOK_S)
         try:
-            await settle_dead(folder, events, finish)
+            await settle_dead(folder, events, finish, store)
         except Exception as error:  # noqa: BLE001 - this look failed; the next one comes
             log.error("gateways that died cannot be looked for now: %s", error)
 

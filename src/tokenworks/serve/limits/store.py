@@ -18,8 +18,10 @@ from typing import Any, NamedTuple, Protocol
 
 from tokenworks.errors import InputError, OutputError
 from tokenworks.ledger.sqlite_transaction import transaction
+from tokenworks.serve.uuids import uuid7
 
 TABLES = (
+    "CREATE TABLE IF NOT EXISTS budget_identity (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS budget_accounts (account TEXT PRIMARY KEY, leased BIGINT NOT NULL, settled BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS budget_holdings (gateway TEXT, account TEXT, held BIGINT NOT NULL, spent BIGINT NOT NULL,"
     " PRIMARY KEY (gateway, account))",
@@ -63,6 +65,9 @@ class BudgetStore:
     def __init__(self, base: Database):
         self._base = base
         base.prepare(TABLES)
+        with base.transaction():
+            base.run("INSERT INTO budget_identity VALUES (1, ?) ON CONFLICT DO NOTHING", (uuid7(),))
+            self.id = str(base.run("SELECT id FROM budget_identity")[0][0])  # whoever opens it, by whatever name
 
     def turn(self, gateway: str, asks: Sequence[Ask]) -> list[Lease]:
         """In the order of accounts, so that no two gateways wait for each other."""
