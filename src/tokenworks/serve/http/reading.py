@@ -36,6 +36,8 @@ class Reading(asyncio.Protocol):
         self.limits, self._gate = limits, gate
         self._parser = httptools.HttpRequestParser(self)
         self._incoming: Request | None = None
+        self._admitted: Request | None = None  # the last one with a large body
+        self._raw_at_body = 0  # bytes of the request when the last ones of its body, or else its head, had come
         self._closing = False
         self._refused: Refused | None = None
         self._hears_out = False  # the caller may end his body before he reads why it is not taken
@@ -60,11 +62,11 @@ class Reading(asyncio.Protocol):
     # ------------------------------------------------------------------ the parser's callbacks
 
     def _begin_message(self) -> None:
-        self._raw = self._raw_at_body = self._size = self._repeated = 0
+        self._raw = self._size = self._repeated = 0
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
         self._pieces: list[bytes] = []
-        self._headed = self._admitted = False
+        self._headed = False
 
     def on_url(self, url: bytes) -> None:
         self._target += url
@@ -112,13 +114,13 @@ class Reading(asyncio.Protocol):
         self._raw_at_body = self._raw
         if size > self.limits.body_bytes:
             self._stop(too_large(self.limits.body_bytes))
-        if size > SMALL_BODY_BYTES and not self._admitted:
+        if size > SMALL_BODY_BYTES and self._admitted is not self._incoming:
             self._admit()
         self._pieces.append(data)
 
     def _admit(self) -> None:
         """Nobody who may not ask anything makes us keep a large body."""
-        self._admitted = True
+        self._admitted = self._incoming
         if self._gate and self._incoming:
             try:
                 self._gate(self._incoming, self)
