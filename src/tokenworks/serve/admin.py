@@ -14,7 +14,7 @@ from tokenworks.errors import InputError
 from tokenworks.serve.access.access import Access
 from tokenworks.serve.access.audit import beside, record
 from tokenworks.serve.access.keys import Key, KeyRing
-from tokenworks.serve.http.request import Refused, Request
+from tokenworks.serve.http.request import Refused, Request, not_allowed
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.upstreams.served import Served
 from tokenworks.spec.factory import Factory
@@ -66,22 +66,22 @@ class Admin:
         key = front.access.of(request, connection, "admin")
         parts = request.path.removeprefix(PREFIX).split(b"/")
         if parts == [b"upstreams"]:
-            self._needs(request, b"GET")
+            self._needs(request, "GET", "HEAD")
             rows = [self._upstream(s, n) for s in front.services for n in range(len(s.places))]
             _respond(connection, {"upstreams": rows})
         elif parts == [b"keys"]:
-            self._needs(request, b"GET")
+            self._needs(request, "GET", "HEAD")
             _respond(connection, {"keys": [_key(k) for k in self._ring.keys]})
         elif len(parts) == 4 and parts[0] == b"upstreams" and parts[3] in CHANGES:
-            self._needs(request, b"POST")
+            self._needs(request, "POST")
             self._change(key, _found(front, parts[1], parts[2]), CHANGES[parts[3]], connection)
         else:
             raise Refused(404, "not_found", "there is no such path")
 
     @staticmethod
-    def _needs(request: Request, method: bytes) -> None:
-        if request.method != method:
-            raise Refused(405, "method", f"{request.path.decode('latin-1')} takes {method.decode()}")
+    def _needs(request: Request, *methods: str) -> None:
+        if request.method.decode() not in methods:
+            raise not_allowed(request.path, *methods)
 
     def _change(self, key: Key, what: tuple[Served, int], drained: bool, connection: ServerConnection) -> None:
         served, n = what

@@ -20,7 +20,7 @@ from tokenworks.serve.dialects.dialect import COMPLETIONS, EMBEDDINGS, PLAIN, Di
 from tokenworks.serve.dialects.messages.dialect import COUNT_TOKENS, MESSAGES, Messages
 from tokenworks.serve.dialects.responses.dialect import RESPONSES, Responses
 from tokenworks.serve.http.replies import JSON
-from tokenworks.serve.http.request import Refused, Request
+from tokenworks.serve.http.request import READS, Refused, Request, not_allowed
 from tokenworks.serve.http.server import ServerConnection
 from tokenworks.serve.limits.admission import Limits
 from tokenworks.serve.metering import OF_RUNS, Attempt, Meter, run_of
@@ -93,12 +93,27 @@ class Gateway:
         except Refused as refused:
             _refuse(dialect or PLAIN, refused, connection)
 
+    def gate(self, request: Request, connection: ServerConnection) -> None:
+        """Of a request with a large body before that is kept. Raises Refused: nobody who has no key makes us keep it."""
+        dialect = DIALECTS.get(request.path)
+        if dialect is None:
+            raise Refused(413, "body_too_large", "only calls of models have a body of this size")
+        try:
+            self._caller(request, connection)
+        except Refused as refused:
+            refused.said = dialect.refusal(refused)
+            raise
+
     # ------------------------------------------------------------------ calls of models
 
-    def _infer(self, dialect: Dialect, request: Request, connection: ServerConnection) -> None:
+    def _caller(self, request: Request, connection: ServerConnection) -> Key:
+        """Who calls a model. Raises Refused."""
         if request.method != b"POST":
-            raise Refused(405, "method", f"{request.path.decode()} takes POST")
-        key = self.access.of(request, connection, "infer")
+            raise not_allowed(request.path, "POST")
+        return self.access.of(request, connection, "infer")
+
+    def _infer(self, dialect: Dialect, request: Request, connection: ServerConnection) -> None:
+        key = self._caller(request, connection)
         body = read(request.body)
         session = dialect.session(body)
         split = self._splits.get(body.known.model) if self._splits else None
@@ -139,12 +154,11 @@ class Gateway:
             return
         page = self._gets.get(request.path)
         if page is None:
-            if request.path.startswith(b"/v1/models/") and request.method == b"GET":
-                self._model(request, connection)
-                return
-            raise Refused(404, "not_found", "there is no such path")
-        if request.method != b"GET":
-            raise Refused(405, "method", f"{request.path.decode()} takes GET")
+            if not request.path.startswith(b"/v1/models/"):
+                raise Refused(404, "not_found", "there is no such path")
+            page = self._model
+        if request.method not in READS:
+            raise not_allowed(request.path, "GET", "HEAD")
         page(request, connection)
 
     def _names(self, key: Key) -> list[tuple[str, Served]]:

@@ -95,7 +95,9 @@ async def _open(
     observing = Observing(factory, app)
     app.usd_h = sum(usd for system in facts_of(factory).systems for usd in system.costs_usd(3600.0).values())
     tls = door.certificate.context if door.certificate else None
-    listening = await listen(app, limits_of(factory), door.host, door.port, opened=door.opened, tls=tls)
+    listening = await listen(
+        app, limits_of(factory), door.host, door.port, opened=door.opened, tls=tls, gate=app.gate
+    )  # fmt: skip
     upstream_sweep = Sweep(loop)
     upstream_sweep.start()
     outlook = Outlook(upstream_sweep, loop)

@@ -13,6 +13,7 @@ def _address(text: str) -> str:
     try:
         parts = urlsplit(text)
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        (parts.hostname or "").encode("idna")  # what no resolver takes, such as a label of 64 characters
     except ValueError:
         known = False
     if not known or not text.isascii() or not text.isprintable() or " " in text:

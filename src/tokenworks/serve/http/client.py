@@ -10,6 +10,7 @@ import httptools
 from tokenworks.serve.http.sweep import NEVER, Sweep
 
 MOST_HEAD_BYTES = 65_536
+CLOSE_S = 5.0  # for what is left of a request whose answer is there already
 STALE_S = 1.0  # after which the other side had the request: an idle connection that it closes is lost sooner
 Broken: TypeAlias = Literal["unreachable", "stale", "broken"]
 
@@ -37,7 +38,10 @@ class Owner(Protocol):
 
 
 class ClientConnection(asyncio.Protocol):
-    """A connection to an upstream, kept for further exchanges where both sides allow it."""
+    """A connection to an upstream, kept for further exchanges where both sides allow it. ``framed``: whether its answer said where
+    it ends; where it is False at ``answer_end``, only the connection's end has ended it, and a part looks like the whole."""
+
+    framed = True
 
     def __init__(
         self, owner: Owner, sweep: Sweep, loop: asyncio.AbstractEventLoop, first_byte_s: float, silence_s: float
@@ -121,6 +125,7 @@ class ClientConnection(asyncio.Protocol):
             self.used = True
             self._owner.free(self)
         else:
+            self.deadline_s = self._loop.time() + CLOSE_S
             self.transport.close()
         if exchange:
             exchange.answer_end()
@@ -131,9 +136,10 @@ class ClientConnection(asyncio.Protocol):
         exchange, self.exchange = self.exchange, None
         if exchange is None:
             return
-        framed = b"content-length" in self._headers or b"transfer-encoding" in self._headers
-        if self._status and not framed and error is None:
-            exchange.answer_end()  # such an answer ends with its connection
+        said = b"content-length" in self._headers or b"transfer-encoding" in self._headers
+        if self._status and not said and error is None:
+            self.framed = False
+            exchange.answer_end()
             return
         stale = self.used and not self._late and self._loop.time() - self._asked_s < STALE_S
         exchange.answer_broken("closed the connection", "stale" if stale else "broken")

@@ -10,6 +10,7 @@ from typing import Any
 
 from tokenworks.errors import InputError
 from tokenworks.serve.http.limits import Limits
+from tokenworks.serve.http.reading import Gate
 from tokenworks.serve.http.server import Application, ServerConnection
 from tokenworks.serve.http.sweep import Sweep
 
@@ -57,15 +58,15 @@ class Listening:
 
 async def listen(
     app: Application, limits: Limits, host: str, port: int, *, opened: socket.socket | None = None,
-    tls: ssl.SSLContext | None = None,
+    tls: ssl.SSLContext | None = None, gate: Gate | None = None,
 ) -> Listening:  # fmt: skip
-    """Opens the port (0: any), or takes connections from a socket that listens already. Raises InputError where the port
-    cannot be had."""
+    """Opens the port (0: any), or takes connections from a socket that listens already. ``gate``: asked before a large body is
+    kept. Raises InputError where the port cannot be had."""
     loop = asyncio.get_running_loop()
     sweep = Sweep(loop)
 
     def made() -> ServerConnection:
-        return ServerConnection(app, listening.limits, sweep, loop)
+        return ServerConnection(app, listening.limits, sweep, loop, gate)
 
     where: dict[str, Any] = {"sock": opened} if opened else {"host": host, "port": port, "reuse_address": True}
     if tls:

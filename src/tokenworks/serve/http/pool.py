@@ -50,6 +50,8 @@ class Patience:
 class Connecting:
     """A connection on its way; ``abandon`` gives it up."""
 
+    framed = True  # as of a connection that is there
+
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
 
@@ -99,7 +101,7 @@ class Pool:
         try:
             async with asyncio.timeout(patience.connect_s):
                 _, connection = await self._loop.create_connection(made, place.host, place.port, ssl=self._tls)
-        except (OSError, TimeoutError, ssl.SSLError) as error:
+        except (OSError, ValueError) as error:  # ValueError: no name that can be looked up
             exchange.answer_broken(f"cannot be reached: {error or 'no answer in time'}", "unreachable")
             return
         taken(connection)

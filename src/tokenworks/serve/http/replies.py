@@ -11,6 +11,7 @@ import msgspec
 from tokenworks.serve.http.request import Refused
 
 JSON = b"application/json"
+UNTIL_CLOSE = -1  # the length of an answer to HTTP/1.0 that nobody knows yet
 KINDS = {
     400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
     405: "invalid_request_error", 408: "timeout_error", 413: "invalid_request_error", 415: "invalid_request_error",
@@ -29,8 +30,11 @@ def status_line(status: int) -> bytes:
 
 
 def head(status: int, content_type: bytes, more: bytes, keep_alive: bool, length: int | None) -> bytes:
-    """``more``: complete header lines. ``length`` None: chunked."""
-    framing = b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length
+    """``more``: complete header lines. ``length`` None: chunked; `UNTIL_CLOSE`: the connection's end ends it."""
+    if length is None:
+        framing = b"Transfer-Encoding: chunked\r\n"
+    else:
+        framing = b"Content-Length: %d\r\n" % length if length >= 0 else b""
     close = b"" if keep_alive else b"Connection: close\r\n"
     return b"%bContent-Type: %b\r\n%b%b%b\r\n" % (status_line(status), content_type, framing, more, close)
 
@@ -45,7 +49,7 @@ def error_body(status: int, code: str, message: str, param: str = "") -> bytes:
 
 def refusal(error: Refused) -> tuple[int, bytes, bytes]:
     """(status, body, header lines)."""
-    return (
+    return error.said or (
         error.status,
         error_body(error.status, error.code, error.message, error.param),
         retry_line(error) + error.lines,

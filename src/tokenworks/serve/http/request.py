@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 
@@ -18,11 +20,12 @@ class Refused(Exception):  # noqa: N818 - an answer, not a failure
             retry_after_s,
         )
         self.lines = b""  # of the answer's head, besides
+        self.said: tuple[int, bytes, bytes] | None = None  # (status, body, header lines), where its shape is another
 
 
 class Request(msgspec.Struct, eq=False):
     """A whole request. Header names are lower case; a header that came more than once holds its last value.
-    ``arrived_s``: when its head was complete, by `time.perf_counter`."""
+    ``arrived_s``: when its head was complete, by `time.perf_counter`; ``chunks``: whether its caller knows chunked answers."""
 
     method: bytes
     path: bytes
@@ -31,8 +34,10 @@ class Request(msgspec.Struct, eq=False):
     arrived_s: float
     body: bytes = b""
     keep_alive: bool = True
+    chunks: bool = True
 
 
+READS = (b"GET", b"HEAD")
 SINGLE = frozenset(
     (b"host", b"content-length", b"transfer-encoding", b"authorization", b"x-api-key", b"content-type", b"expect")
 )
@@ -58,3 +63,23 @@ def check_head(version: str, upgrades: bool, headers: dict[bytes, bytes], body_b
 
 def too_large(limit: int) -> Refused:
     return Refused(413, "body_too_large", f"a body holds at most {limit:,} bytes")
+
+
+def not_allowed(path: bytes, *methods: str) -> Refused:
+    """For a request with another method than those that the path takes."""
+    refused = Refused(405, "method", f"{path.decode('latin-1')} takes {' and '.join(methods)}")
+    refused.lines = b"Allow: %b\r\n" % ", ".join(methods).encode()
+    return refused
+
+
+_ABSOLUTE = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
+
+
+def origin_form(target: bytes) -> bytes:
+    """Of a target that names a scheme and an authority what comes after them (RFC 9112, 3.2.2); else the target itself. Whoever is
+    named, the request is for this server."""
+    named = _ABSOLUTE.match(target)
+    if named is None:
+        return target
+    rest = target[named.end() :]
+    return rest if rest.startswith(b"/") else b"/" + rest

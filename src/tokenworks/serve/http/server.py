@@ -1,21 +1,23 @@
-"""The server's side of a connection: reads whole requests, one at a time to the application, and writes answers."""
+"""The server's side of a connection: whole requests, one at a time to the application, and their answers."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
-from typing import Any, NoReturn, Protocol
-
-import httptools
+from typing import Any, Protocol
 
 from tokenworks.serve.http.limits import Limits
-from tokenworks.serve.http.replies import JSON, head, refusal
-from tokenworks.serve.http.request import SINGLE, Refused, Request, check_head, too_large
+from tokenworks.serve.http.reading import Gate, Reading
+from tokenworks.serve.http.replies import JSON, UNTIL_CLOSE, head, refusal
+from tokenworks.serve.http.request import Refused, Request
 from tokenworks.serve.http.sweep import NEVER, Sweep
 
 LINGER_S, MOST_UNREAD_BYTES = 2.0, 1 << 20  # after a refusal
-RAW_PER_BODY = 8  # bytes on the wire that a byte of a chunked body may cost
+PIECE_BYTES = 16_384  # that are parsed at once, so that only so many requests can come of them
+MOST_AHEAD_BYTES = (
+    65_536  # that are read while a request waits: as long as there are fewer a caller who leaves is noticed
+)
+DEFECT = Refused(500, "internal_error", "the server failed at this request; its log says why")
 
 
 class Application(Protocol):
@@ -36,28 +38,32 @@ class Listener(Protocol):
     def resume(self) -> None: ...
 
 
-class ServerConnection(asyncio.Protocol):
-    """One caller. Requests that come while one is being answered wait, and nothing more is read meanwhile."""
+class ServerConnection(Reading):
+    """One caller. Requests that come while one is being answered, or while he does not read, wait; what comes after them is kept
+    as bytes, up to a bound at which nothing more is read."""
 
-    def __init__(self, app: Application, limits: Limits, sweep: Sweep, loop: asyncio.AbstractEventLoop):
-        self._app, self.limits, self._sweep, self._loop = app, limits, sweep, loop
+    def __init__(
+        self, app: Application, limits: Limits, sweep: Sweep, loop: asyncio.AbstractEventLoop, gate: Gate | None = None
+    ):
+        super().__init__(limits, gate)
+        self._app, self._sweep, self._loop = app, sweep, loop
         self.listener: Listener | None = None
         self.proof: Any = None  # what the application remembers of who is there
         self.deadline_s = NEVER
         self.busy = False
-        self._incoming: Request | None = None
+        self._awaited: Request | None = None  # the last one whose body had its deadline
         self._current: Request | None = None
+        self._begun = False  # a streamed answer
+        self._chunked = True
         self._waiting: deque[Request] = deque()
-        self._closing = self._lingers = False
+        self._ahead = bytearray()  # none but while a request waits
         self._held = self._unread = False
-        self._refused: Refused | None = None
-        self._begin_message()
+        self._most_unread = MOST_UNREAD_BYTES
 
     # ------------------------------------------------------------------ the connection
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        self._parser = httptools.HttpRequestParser(self)
         transport.set_write_buffer_limits(high=self.limits.buffered_bytes)
         if len(self._sweep.members) >= self.limits.connections or self._app.draining:
             self._closing = True
@@ -67,9 +73,18 @@ class ServerConnection(asyncio.Protocol):
         self.deadline_s = self._loop.time() + self.limits.head_s
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._closing = True
         self._sweep.members.discard(self)
-        self._waiting.clear()
+        self._leave()
+
+    def eof_received(self) -> None:
+        """Who ends his side has left; what is written already may still reach him."""
+        if not self._closing:
+            self.deadline_s = self._loop.time() + self.limits.stalled_s
+            self._leave()
+
+    def _leave(self) -> None:
+        self._closing = True
+        self._forget()
         listener, self.listener = self.listener, None
         if listener:
             listener.client_gone()
@@ -77,12 +92,12 @@ class ServerConnection(asyncio.Protocol):
     def expire(self) -> None:
         """Too slow: says so where nothing has been answered yet."""
         self.deadline_s = NEVER
-        if self.busy or self._lingers:
+        if self.busy or self._held or self._closing:
             self.abort()
-        elif self._raw:
+        elif self._raw or self._headed:
             self._refuse(Refused(408, "timeout", "the request did not arrive in time"))
         else:
-            self.transport.close()
+            self._close()
 
     def pause_writing(self) -> None:
         self._held = True
@@ -92,122 +107,94 @@ class ServerConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._held = False
-        if self.busy:
-            self.deadline_s = NEVER
+        if self._closing:
+            return
+        self.deadline_s = NEVER if self.busy else self._loop.time() + self.limits.idle_s
         if self.listener:
             self.listener.resume()
+        self._next()
 
     def shut(self) -> None:
         """For a drain: closes a connection that is not answering anything."""
         if not self.busy:
-            self._closing = True
+            self._close()
+
+    def abort(self) -> None:
+        """Ends the connection in the middle of an answer: the caller sees that it is not whole."""
+        self._closing = True
+        self.transport.abort()
+
+    def _close(self) -> None:
+        """Once the caller has read what was written, for which he has not for ever."""
+        self._closing = True
+        self._forget()
+        self.deadline_s = self._loop.time() + self.limits.stalled_s
+        if not self.transport.is_closing():
             self.transport.close()
+
+    def _forget(self) -> None:
+        """What will not be answered any more."""
+        self._waiting.clear()
+        self._ahead.clear()
 
     # ------------------------------------------------------------------ reading
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
             self._raw += len(data)
-            if self._raw > MOST_UNREAD_BYTES:
+            if self._raw > self._most_unread:
                 self.transport.abort()
             return
-        if not self._raw and not self.busy:
+        if self._waiting or len(data) > PIECE_BYTES:
+            self._read(data)
+        else:
+            self._parse(data)
+
+    def _read(self, data: bytes) -> None:
+        """Piece by piece, and no further than to a request that has to wait."""
+        for start in range(0, len(data), PIECE_BYTES):
+            if self._closing:
+                return
+            if self._waiting:
+                self._ahead += data[start:]
+                break
+            self._parse(data[start : start + PIECE_BYTES])
+        if len(self._ahead) > MOST_AHEAD_BYTES and not self._unread:
+            self._unread = True
+            self.transport.pause_reading()
+
+    def _read_on(self) -> None:
+        if self._unread:
+            self._unread = False
+            self.transport.resume_reading()
+        if self._ahead:
+            data, self._ahead = bytes(self._ahead), bytearray()
+            self._read(data)
+
+    def _await_head(self) -> None:
+        if not self.busy and not self._held:
             self.deadline_s = self._loop.time() + self.limits.head_s
-        self._raw += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            if isinstance(error, httptools.HttpParserCallbackError) and self._refused is None:
-                raise  # a defect of ours, and the loop's to tell; it closes the connection
-            self._refuse(self._refused or Refused(400, "http", f"not HTTP as it should be: {error}"))
-            return
-        self._check_raw()
 
-    def _check_raw(self) -> None:
-        """What the parser keeps to itself is bounded, too: heads, trailers, chunk extensions."""
-        most = RAW_PER_BODY * self.limits.body_bytes if self._headed else self.limits.head_bytes
-        if self._raw > most:
-            self._refuse(too_large(self.limits.body_bytes) if self._headed else self._head_too_large())
+    def _await_body(self) -> None:
+        request = self._incoming
+        if request is self._awaited or request is None or self.busy or self._waiting:
+            return  # it is told already, or its turn has not come
+        self._awaited = request
+        if not self._held:
+            self.deadline_s = self._loop.time() + self.limits.body_s
+        if request.headers.get(b"expect", b"").lower() == b"100-continue":
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _head_too_large(self) -> Refused:
-        return Refused(431, "head_too_large", f"a request's head holds at most {self.limits.head_bytes:,} bytes")
-
-    def _begin_message(self) -> None:
-        self._raw = self._size = self._repeated = 0
-        self._target = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._pieces: list[bytes] = []
-        self._headed = False
-
-    def on_url(self, url: bytes) -> None:
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name, headers = name.lower(), self._headers
-        if name in headers:
-            self._once_more(name, headers[name])
-        headers[name] = value
-
-    def on_headers_complete(self) -> None:
-        parser, limits, headers = self._parser, self.limits, self._headers
-        self._headed, self._headers = True, {}  # for what trailers say, which counts nothing
-        try:
-            if self._raw > limits.head_bytes:  # perhaps with some of the body
-                self._weigh(headers)
-            if len(headers) > limits.headers:
-                raise Refused(431, "too_many_headers", f"a request has at most {limits.headers} headers")
-            check_head(parser.get_http_version(), parser.should_upgrade(), headers, limits.body_bytes)
-        except Refused as refused:
-            self._stop(refused)
-        path, _, query = self._target.partition(b"?")
-        self._incoming = Request(parser.get_method(), path, query, headers, time.perf_counter())
-        if not self.busy:
-            self.deadline_s = self._loop.time() + limits.body_s
-            if b"expect" in headers and headers[b"expect"].lower() == b"100-continue":
-                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def _once_more(self, name: bytes, before: bytes) -> None:
-        """A header's last value counts, but its weight all the same."""
-        if name in SINGLE:
-            self._stop(Refused(400, "duplicate_header", f"{name.decode()} came more than once"))
-        self._repeated += len(name) + len(before) + 4
-
-    def _weigh(self, headers: dict[bytes, bytes]) -> None:
-        """Raises Refused."""
-        lines = sum(len(name) + len(value) + 4 for name, value in headers.items())
-        if len(self._target) + lines + self._repeated > self.limits.head_bytes:
-            raise self._head_too_large()
-
-    def on_body(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > self.limits.body_bytes:
-            self._stop(too_large(self.limits.body_bytes))
-        self._pieces.append(data)
-
-    def on_message_complete(self) -> None:
-        request, pieces = self._incoming, self._pieces
-        if request is None or self._closing:
-            return
-        request.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        request.keep_alive = self._parser.should_keep_alive()
-        self._begin_message()
-        if self.busy:
+    def _arrived(self, request: Request) -> None:
+        if self.busy or self._held or self._waiting:
             self._waiting.append(request)
-            if not self._unread:
-                self._unread = True
-                self.transport.pause_reading()
         else:
             self._answer(request)
-
-    def _stop(self, refused: Refused) -> NoReturn:
-        """Ends the parser's work: it wraps what its callbacks raise."""
-        self._refused = refused
-        raise refused
 
     def _refuse(self, refused: Refused) -> None:
         """After it nothing is read: what follows cannot be told apart from the request that was wrong."""
         self._closing = True
-        if self.busy:
+        if self.busy or self._waiting:
             self.abort()
             return
         status, body, more = refusal(refused)
@@ -219,20 +206,59 @@ class ServerConnection(asyncio.Protocol):
         connection, and with it the answer that is on its way."""
         if self.transport.is_closing():
             return
-        if not self.transport.can_write_eof():  # TLS ends both ways at once
-            self.transport.close()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        elif not self._hears_out:  # TLS ends both ways at once
+            self._close()
             return
-        self.transport.write_eof()
-        self._raw = 0
-        self._lingers = True
-        self.deadline_s = self._loop.time() + LINGER_S
+        self._raw, wait_s = 0, LINGER_S
+        if self._hears_out:
+            wait_s, self._most_unread = self.limits.body_s, MOST_UNREAD_BYTES + self.limits.body_bytes
+        self.deadline_s = self._loop.time() + wait_s
 
     # ------------------------------------------------------------------ answering
 
     def _answer(self, request: Request) -> None:
-        self.busy, self._current = True, request
+        self.busy, self._current, self._begun = True, request, False
         self.deadline_s = NEVER
-        self._app.handle(request, self)
+        try:
+            self._app.handle(request, self)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the loop is told
+            self._failed(request, error)
+
+    def _failed(self, request: Request, error: Exception) -> None:
+        """A defect of the application. Whoever it has begun to work for this request is told to leave it, so that no second answer
+        comes."""
+        self._tell(error)
+        if self._current is not request:
+            return  # its answer is whole
+        listener, self.listener = self.listener, None
+        try:
+            if listener:
+                listener.client_gone()
+        except Exception as another:  # noqa: BLE001
+            self._tell(another)
+            self.abort()
+            return
+        if self._begun:
+            self.abort()
+        else:
+            self.respond_error(DEFECT)
+
+    def _tell(self, error: Exception) -> None:
+        context = {"message": "a request could not be handled", "exception": error, "protocol": self}
+        self._loop.call_exception_handler(context)
+
+    def _next(self) -> None:
+        """What waits has its turn, unless an answer is being made or the caller does not read."""
+        if self.busy or self._held or self._closing:
+            return
+        if self._waiting:
+            self._answer(self._waiting.popleft())
+            if not self._waiting:
+                self._read_on()
+        elif self._headed:
+            self._await_body()
 
     @property
     def keeps(self) -> bool:
@@ -254,49 +280,40 @@ class ServerConnection(asyncio.Protocol):
 
     def begin(self, status: int, content_type: bytes, more: bytes = b"") -> None:
         """The head of a streamed answer."""
-        if not self._closing:
-            self.transport.write(head(status, content_type, more, self.keeps, None))
+        if self._closing:
+            return
+        request = self._current
+        assert request is not None
+        self._begun, self._chunked, length = True, request.chunks, None
+        if not request.chunks:
+            request.keep_alive, length = False, UNTIL_CLOSE
+        self.transport.write(head(status, content_type, more, self.keeps, length))
 
     def chunk(self, data: bytes) -> None:
         if not self._closing:
-            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def finish(self, data: bytes = b"") -> None:
         """The last bytes of a streamed answer, and its end."""
         if self._closing:
             return
-        last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
-        self.transport.write(last)
+        if self._chunked:
+            data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
+        self.transport.write(data)
         self._done(self.keeps)
-
-    def abort(self) -> None:
-        """Ends the connection in the middle of an answer: the caller sees that it is not whole."""
-        self._closing = True
-        self.transport.abort()
 
     def break_off(self, data: bytes) -> None:
         """A last chunk, and then no end of the answer: the caller sees that it is not whole."""
         if not self._closing:
             self.chunk(data)
-            self._closing = True
             self.listener = None
-            self.transport.close()
+            self._close()
 
     def _done(self, keeps: bool) -> None:
         self.busy, self.listener, self._current = False, None, None
         if not keeps:
-            self._closing = True
-            self.transport.close()
+            self._close()
             return
         self.deadline_s = self._loop.time() + (self.limits.stalled_s if self._held else self.limits.idle_s)
-        if self._waiting:
-            self.busy = True  # nobody overtakes
-            request = self._waiting.popleft()
-            if not self._waiting:
-                self._unread = False
-                self.transport.resume_reading()
-            self._loop.call_soon(self._next, request)
-
-    def _next(self, request: Request) -> None:
-        if not self._closing:
-            self._answer(request)
+        if self._waiting or self._headed:
+            self._loop.call_soon(self._next)  # not within the application's call

@@ -32,7 +32,11 @@ class Sweep:
             self._timer.cancel()
 
     def _look(self) -> None:
+        """A defect of one member is the loop's to tell, and nobody else's deadline waits for it."""
+        self.start()
         now = self._loop.time()
         for member in [m for m in self.members if m.deadline_s < now]:
-            member.expire()
-        self.start()
+            try:
+                member.expire()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the loop is told
+                self._loop.call_exception_handler({"message": f"{member!r} could not expire", "exception": error})
