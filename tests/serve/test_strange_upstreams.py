@@ -129,6 +129,17 @@ def test_a_stream_is_one_however_its_type_is_written(tmp_path):
     run(case())
 
 
+@pytest.mark.parametrize("cut", [0, 1, 40])
+def test_half_an_answer_is_none_where_only_its_connection_ends_it(tmp_path, cut):
+    async def case():
+        async with saying(tmp_path, JSON + b"Connection: close\r\n\r\n" + WHOLE[: len(WHOLE) - cut]) as gate:
+            status, text, events = await outcome(gate, CALL)
+        assert (status, events) == ((502, [("missing", True)]) if cut else (200, [("final", False)]))
+        assert json.loads(text)
+
+    run(case())
+
+
 @pytest.mark.parametrize("cut", [5, 12, 20, None])
 @pytest.mark.parametrize("moves", [True, False])
 def test_an_error_in_a_stream_is_one_however_it_arrives(tmp_path, cut, moves):

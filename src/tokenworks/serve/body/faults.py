@@ -13,3 +13,12 @@ NOT_JSON = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 def not_json(error: Exception) -> Refused:
     """What a caller hears of one of `NOT_JSON`."""
     return Refused(400, "invalid_json", f"the body is not the JSON object that it should be: {error}")
+
+
+def is_json(text: bytes) -> bool:
+    """All of it."""
+    try:
+        msgspec.json.decode(text)
+    except NOT_JSON:
+        return False
+    return True

@@ -10,7 +10,7 @@ import re
 
 import msgspec
 
-from tokenworks.serve.body.faults import NOT_JSON
+from tokenworks.serve.body.faults import NOT_JSON, is_json
 from tokenworks.serve.body.usage import Told, told
 
 END_OF_EVENT = b"\n\n"
@@ -89,7 +89,7 @@ class Stream:
     def unended(self) -> bool:
         """Whether the last event lacks nothing but its blank line, as some engines leave it out at the end."""
         last = data_of(self._carry)
-        return last == MARK or (bool(last) and _is_json(last))
+        return last == MARK or (bool(last) and is_json(last))
 
     def _count(self, data: bytes) -> None:
         """What an abandoned stream is believed to have produced: a token for each piece of text."""
@@ -148,14 +148,6 @@ def priced(rest: bytes, cost_usd: bytes) -> bytes:
     at = max(map(rest.rfind, USAGE))
     close = rest.rfind(b"}", at, rest.find(END_OF_EVENT, at)) if at >= 0 else -1
     return rest if close < 0 else b'%b,"tokenworks":{"cost_usd":%b}%b' % (rest[:close], cost_usd, rest[close:])
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        msgspec.json.decode(text)
-    except NOT_JSON:
-        return False
-    return True
 
 
 def data_of(event: bytes) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
+from tokenworks.serve.body.faults import is_json
 from tokenworks.serve.body.splice import reread
 from tokenworks.serve.body.stream import DONE, END_OF_EVENT
 from tokenworks.serve.body.usage import MISSING
@@ -182,7 +183,7 @@ class Relay(Ending):
         stream = incoming.stream
         if stream is not None and stream.unended:
             self.answer_body(END_OF_EVENT)
-        if stream is not None and not (stream.done or self._may_end(stream)):
+        if not (self._whole() if stream is None else stream.done or self._may_end(stream)):
             self.answer_broken("ended its answer before the end", "broken")
             return
         if stream is not None and stream.failed:
@@ -208,6 +209,11 @@ class Relay(Ending):
         if not failed:
             self._course.router.well(self._course.position)
         self._tally.write(incoming.told(whole=True), self._end_stream, failed=failed)
+
+    def _whole(self) -> bool:
+        """Of an answer that is no stream. One that nothing but the end of its connection ended may be a part."""
+        handle = self._handle
+        return handle is None or handle.framed or self._incoming.status != 200 or is_json(self._incoming.body)
 
     def _may_end(self, stream: Passage) -> bool:
         """Whether it is whole without the end that its dialect has."""
