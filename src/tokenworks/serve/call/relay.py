@@ -107,7 +107,7 @@ class Relay(Ending):
     def answer_head(self, status: int, headers: dict[bytes, bytes]) -> None:
         course = self._course
         if fails(status):
-            course.failed(self._loop.time())
+            course.failed(self._loop.time(), status)
         else:
             course.router.well(course.position)
         if status in TRY_ANOTHER and not self._started and self._another():
