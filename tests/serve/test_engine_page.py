@@ -1,14 +1,16 @@
 """Engines' metrics: their pages as they write them, and what routing makes of them."""
 
 import asyncio
+import time
 
 import pytest
 from live_gateway import Engine, front, run
 from test_routing import router
 
 from tokenworks.serve.pages.steering_metrics import steering_lines
+from tokenworks.serve.telemetry.samples import samples
 from tokenworks.serve.upstreams.engine_page import EngineState, state_of
-from tokenworks.serve.upstreams.lookout import STALE, Look
+from tokenworks.serve.upstreams.lookout import MOST_BYTES, STALE, Look
 from tokenworks.serve.upstreams.served import Served
 from tokenworks.spec.factory import ROUTING
 
@@ -55,6 +57,15 @@ vllm:num_requests_running_total{engine="1"} 999
         "vllm:num_requests_running NaN\nvllm:num_requests_waiting -1\nx\n\n# {}",
         EngineState(None, None, None, None),
     ),
+    "figures that no engine can have": (
+        "vllm:num_requests_running 1e19\nvllm:num_requests_waiting 1e308\nvllm:num_requests_waiting 1e308\n"
+        "vllm:kv_cache_usage_perc 0.5\nDCGM_FI_DEV_POWER_USAGE 1e308\nDCGM_FI_DEV_POWER_USAGE 1e308\n",
+        EngineState(None, None, 0.5, None),
+    ),
+    "a line that is not whole": (
+        'vllm:num_requests_running{a="\nvllm:num_requests_running{\nvllm:num_requests_running 3\n",b="c"} 5\n',
+        EngineState(3, None, None, None),
+    ),
     "nothing": ("", EngineState(None, None, None, None)),
 }
 
@@ -63,6 +74,25 @@ vllm:num_requests_running_total{engine="1"} 999
 def test_pages_of_engines(name):
     page, state = PAGES[name]
     assert state_of(page) == state
+
+
+NAME = "vllm:num_requests_running"
+ENDLESS = [
+    f"{NAME}{{\n", f'{NAME}{{a="', f'{NAME}{{a="\n', f'{NAME}{{"\\', f"{NAME} ", f"{NAME}\t", f'{NAME}{{x="y"}} 1 2 ', NAME, '{"{"',
+    f'{NAME}{{a="b" ', "\\", '"', "a", "x=", 'x="y', "1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", ENDLESS)
+def test_a_page_takes_no_longer_than_its_length(piece):
+    count = 300_000 // len(piece)
+    begun = time.perf_counter()
+    for page in (piece * count, NAME + "{" + piece * count, NAME + '{a="' + piece * count, NAME + " 1" + piece * count):
+        state_of(page)
+        samples(page)
+        samples(page + '"} 1')
+        samples(page + "} 1")
+    assert time.perf_counter() - begun < 5
 
 
 def test_the_real_engines_page(tmp_path):
@@ -122,6 +152,37 @@ def test_what_is_stale_is_forgotten():
     assert (gateway.elsewhere, gateway.crowded, gateway.engines[0]) == ([0, 0], [False, False], None)
     told(look, page(2))
     assert gateway.elsewhere == [2, 0]
+
+
+class Line:
+    """A connection that is given up."""
+
+    abandoned = False
+
+    def abandon(self):
+        self.abandoned = True
+
+
+@pytest.mark.parametrize("pieces", [[b"x" * (MOST_BYTES + 1)], [b"x" * 1000] * (MOST_BYTES // 1000 + 1)])
+def test_a_page_that_is_too_large_is_given_up(pieces):
+    look, line = Look(router(0, 2), 0, "http://127.0.0.1:1/metrics"), Line()
+    look._asked = True
+    look._taken(line)
+    for piece in pieces:
+        assert not line.abandoned
+        look.answer_body(piece)
+    assert (line.abandoned, look._asked, look._failures) == (True, False, 1)
+
+
+def test_a_page_without_an_end_is_given_up_and_asked_for_again():
+    look, line = Look(router(0, 2), 0, "http://127.0.0.1:1/metrics"), Line()
+    look._asked = True
+    look._taken(line)
+    for _ in range(STALE):
+        assert not line.abandoned
+        look.answer_body(page(1))
+        look.ask()
+    assert (line.abandoned, look._asked, look._failures) == (True, False, 1)
 
 
 def test_pages_are_asked_for_again_and_again(tmp_path):

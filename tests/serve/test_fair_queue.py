@@ -193,3 +193,78 @@ def test_who_leaves_takes_no_place():
     assert (hall.served, hall.queue.length, hall.free) == (["a1", "a2"], 0, 3)
     hall.clock.run(until_s=100.0)
     assert hall.refused == []  # no timer outlives its request
+
+
+def test_time_in_which_nobody_waited_is_no_pause_between_two_places():
+    hall = Hall(longest_s=5.0)
+    hall.enter("a")
+    hall.enter("a")
+    hall.give(1, at_s=0.5)
+    hall.clock.run(until_s=5.5)
+    assert (len(hall.refused), hall.queue.length) == (1, 0)
+    hall.clock.run(until_s=1000.0)
+    hall.enter("a")
+    hall.give(1, at_s=1000.5)
+    assert hall.queue.expected_s("a") == pytest.approx(0.5)
+
+
+def test_after_a_slow_time_one_may_wait_and_teaches_the_pace_of_today():
+    hall = Hall(longest_s=5.0)
+    hall.enter("a")
+    hall.give(1, at_s=4.9)
+    hall.enter("a", "one")
+    with pytest.raises(Refused, match="to wait, 5 s is the limit"):
+        hall.enter("a")
+    hall.give(1, at_s=5.0)
+    hall.clock.run(until_s=1000.0)
+    waits = []
+    for call in range(20):
+        hall.enter("a")
+        waits.append(hall.queue.expected_s("a"))
+        hall.give(1, at_s=1000.1 + call)
+        hall.clock.run(until_s=1001.0 + call)
+    assert waits == sorted(waits, reverse=True)
+    assert waits[-1] < 2.0
+
+
+def test_who_waited_in_vain_leaves_nothing_behind():
+    hall = Hall(longest_s=5.0)
+    for _ in range(9):
+        hall.enter("flood")
+    hall.give(4)
+    hall.clock.run(until_s=6.0)
+    assert hall.queue.length == 0
+    hall.enter("flood", "again")
+    hall.enter("quiet")
+    hall.give(1)
+    assert hall.served[-1] == "again"  # it owes nothing for what came before
+
+
+def test_a_call_that_cannot_be_started_holds_nobody_up():
+    hall = Hall()
+
+    def start():
+        raise ZeroDivisionError
+
+    hall.clock.call_exception_handler = (troubles := []).append
+    hall.queue.enter("a", 0, start, pytest.fail)
+    hall.enter("a", "next")
+    hall.enter("b", "other")
+    hall.give(2)
+    assert sorted(hall.served) == ["next", "other"]
+    assert [type(t["exception"]) for t in troubles] == [ZeroDivisionError]
+    assert hall.queue.length == 0
+
+
+@pytest.mark.parametrize("priority", [9, -9])
+def test_who_enters_while_another_one_starts_is_not_taken_for_it(priority):
+    """The next request of a connection may come as soon as the one before it is refused."""
+    hall = Hall()
+
+    def start():
+        hall.enter("a", "second", priority)
+        return True
+
+    hall.queue.enter("a", 0, start, pytest.fail)
+    hall.give(1)
+    assert (hall.served, hall.queue.length) == (["second"], 0)

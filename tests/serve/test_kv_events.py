@@ -73,6 +73,39 @@ def test_a_gap_ends_what_is_known_until_the_cache_is_empty_again():
     assert cache.tokens is None
 
 
+ODD = [[], 7, None, ["BlockStored"], ["BlockStored", [1], None, [1], "x"], ["BlockStored", [1], None, [1], None],
+       ["BlockStored", [[1]], None, [1], 16], ["BlockStored", 5, None, [1], 16], ["BlockStored", [1], None, [1], float("nan")],
+       ["BlockStored", [1], None, [1], float("inf")], ["BlockStored", [1], None, [1], -16], ["BlockRemoved", 5]]  # fmt: skip
+
+
+@pytest.mark.parametrize("event", ODD)
+def test_an_event_that_cannot_be_read_is_skipped_and_what_comes_after_it_counts(event):
+    cache, index = mirror()
+    cache.batch(5, batch(event, stored("a")))
+    assert (cache.tokens, index.size(0)) == (None, 20)
+    cache.batch(6, batch(event, CLEARED, stored("b")))
+    assert (cache.tokens, index.size(0)) == (16, 0)
+    cache.batch(7, batch(stored("c"), event))
+    assert (cache.tokens, index.size(0)) == (None, 0)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=5)
+    | st.sampled_from(["BlockStored", "BlockRemoved", "AllBlocksCleared", "GPU"]),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=3) | st.integers(0, 9), inner, max_size=3),
+)  # fmt: skip
+
+
+@given(st.binary(max_size=40) | ANYTHING.map(msgspec.msgpack.encode))
+def test_no_message_raises_anything(payload):
+    cache, index = mirror()
+    cache.batch(0, payload)
+    cache.batch(1, payload)
+    cache.batch(2, b"\x91" * 5000)
+    assert cache.tokens is None
+    assert index.size(1) == 20
+
+
 NAMES = st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True)
 
 

@@ -265,3 +265,59 @@ def test_a_model_under_a_budget_stays_until_a_new_start(tmp_path, caplog):
     with caplog.at_level(logging.ERROR):
         assert run(case()) != "qwen3-8b"
     assert "its model changes at a new start alone" in caplog.text
+
+
+@pytest.mark.parametrize("changed", ["max_requests", "upstreams"])
+def test_who_waits_gets_the_places_that_a_new_file_has(tmp_path, changed):
+    def factory(ports, most):
+        rows = [{"service": "chat", "url": f"http://127.0.0.1:{port}", "max_requests": most} for port in ports]
+        return factory_of([], queue={"longest": "30 s"}).replace("serve.upstreams", rows)
+
+    go = asyncio.Event()
+
+    async def slow(request, connection):
+        await go.wait()
+        connection.respond(200, json.dumps({**ANSWER, "usage": USAGE}).encode())
+
+    async def case():
+        async with changing(tmp_path, Engine(slow), Engine(slow)) as (gate, ports, take):
+            await take(factory(ports[:1], 1))
+            asking = [asyncio.ensure_future(gate.post(PLAIN)) for _ in range(3)]
+            while gate.served[0].queue.length < 2:
+                await asyncio.sleep(0.005)
+            await take(factory(ports[:1], 2) if changed == "max_requests" else factory(ports, 1))
+            while gate.served[0].queue.length > 1 or sum(len(e.asked) for e in gate.engines) < 2:
+                await asyncio.sleep(0.005)
+            go.set()
+            return [(await one)[0] for one in asking]
+
+    assert run(case()) == [200] * 3
+
+
+def test_an_endpoint_that_zeromq_refuses_changes_nothing(tmp_path, caplog):
+    pytest.importorskip("zmq")
+
+    async def case():
+        async with changing(tmp_path, Engine(), Engine()) as (gate, ports, take):
+            chat = factory_of(ports[:1])
+            aware = load("laptop").replace("services.chat.routing", "kv-aware").services[0]
+
+            def beside(events):
+                rows = [
+                    *({"service": "more", "url": f"http://127.0.0.1:{p}", "kv_events": events} for p in ports),
+                    {"service": "chat", "url": f"http://127.0.0.1:{ports[0]}"},
+                ]
+                serve = type(chat.serve).model_validate({"upstreams": rows, "drain": "200 ms"})
+                more = aware.model_copy(update={"name": "more"})
+                return chat.model_copy(update={"services": (*chat.services, more), "serve": serve})
+
+            statuses = []
+            for factory in (beside("tcp://127.0.0.1:noport"), chat, beside("tcp://127.0.0.1:5557")):
+                with caplog.at_level(logging.WARNING, "tokenworks.serve"):
+                    await take(factory)
+                await asyncio.sleep(0.05)
+                statuses.append((await gate.post({**PLAIN, "model": "more"}))[0])
+            return statuses
+
+    assert run(case()) == [404, 404, 200]
+    assert "ZeroMQ refuses tcp://127.0.0.1:noport" in caplog.text

@@ -12,7 +12,7 @@ from tokenworks.control.routing import KV_AWARE
 from tokenworks.events.requests import Requests
 from tokenworks.physics.compile import compile_worker
 from tokenworks.physics.fleet import fleet
-from tokenworks.serve.body.splice import read
+from tokenworks.serve.body.splice import Body, read
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.upstreams.breaker import Breaker, BreakerRules
 from tokenworks.serve.upstreams.prefix_index import PrefixIndex
@@ -243,3 +243,149 @@ def test_the_index_is_a_cache_per_upstream_that_forgets_the_oldest(steps):
         assert index.runs(hashes).tolist() == plain.runs(hashes)
     assert [index.size(i) for i in range(3)] == [len(h) for h in plain.held]
     assert set(index._holders) == {h for held in plain.held for h in held}  # nothing is kept for nobody
+
+
+# ---------------------------------------------------------------------- breakers
+
+
+def opened(count=2, **rules):
+    """Of round-robin upstreams the first has failed at 10 s, and is left alone for a second."""
+    gateway = router(ROUTING.index("round-robin"), count, rules=BreakerRules(failures=1, pause_s=1.0, **rules))
+    gateway.failed(0, 10.0)
+    return gateway
+
+
+@pytest.mark.parametrize("end", ["undecided", "failed", "well"])
+def test_a_trial_has_an_end_and_then_there_may_be_another(end):
+    gateway = opened()
+    assert [gateway.take(-1, 11.5) for _ in range(2)] == [0, 1]
+    gateway.failed(0, 11.5) if end == "failed" else getattr(gateway, end)(0)
+    again_s = 13.6 if end == "failed" else 11.5
+    assert {gateway.take(-1, again_s) for _ in range(2)} == {0, 1}
+    assert (gateway.breakers[0].closed, gateway.breakers[0].trying) == (end == "well", end != "well")
+
+
+def test_an_engine_that_breaks_off_every_answer_is_left_alone():
+    gateway = router(ROUTING.index("round-robin"), 2, rules=BreakerRules(failures=3, pause_s=1.0))
+    for _ in range(3):
+        gateway.begun(0)
+        gateway.failed(0, 10.0)
+    assert {gateway.take(-1, 10.5) for _ in range(4)} == {1}
+
+
+def test_others_need_not_wait_for_the_end_of_a_trial_whose_answer_has_begun():
+    gateway, called = opened(1), []
+    gateway.freed = lambda: called.append("freed")
+    assert gateway.take(-1, 11.5) == 0
+    with pytest.raises(Refused):
+        gateway.take(-1, 11.5)
+    gateway.begun(0)
+    assert (gateway.take(-1, 11.5), called) == (0, ["freed"])
+    gateway.failed(0, 12.0)  # on probation one failure is enough, and the pause grows
+    with pytest.raises(Refused):
+        gateway.take(-1, 13.9)
+    assert gateway.take(-1, 14.1) == 0
+    gateway.begun(0)
+    gateway.well(0)
+    gateway.failed(0, 15.0)
+    assert gateway.take(-1, 16.1) == 0  # a whole answer: the first pause again
+
+
+def test_an_answer_of_before_begins_and_closes_nothing():
+    gateway = opened()
+    gateway.begun(0)
+    assert {gateway.take(-1, 10.5) for _ in range(4)} == {1}
+
+
+def test_who_answers_500_is_passed_over_while_others_are_well_and_asked_where_none_is():
+    gateway = router(ROUTING.index("round-robin"), 2, rules=BreakerRules(failures=2, pause_s=1.0))
+    for i in (0, 0):
+        gateway.failed(i, 10.0, 500)
+    assert {gateway.take(-1, 10.5) for _ in range(4)} == {1}
+    for _ in range(2):
+        gateway.failed(1, 10.5, 500)
+    assert gateway.able
+    assert [gateway.take(-1, 10.6) for _ in range(4)] == [0, 0, 0, 0]  # whoever has least
+    with pytest.raises(Refused, match="no upstream answers"):
+        gateway.take(-1, 10.6, wary=True)  # another service may be well
+    gateway.failed(0, 10.7)  # a broken connection
+    assert gateway.take(-1, 10.8) == 1
+    gateway.well(1)
+    assert {gateway.take(-1, 10.9) for _ in range(4)} == {1}
+
+
+def test_who_answers_500_in_trials_is_tried_at_the_same_pause():
+    gateway = router(ROUTING.index("round-robin"), 2, rules=BreakerRules(failures=1, pause_s=1.0))
+    for second in range(10, 20):
+        gateway.failed(0, float(second), 500)
+        assert gateway.take(-1, second + 0.9) == 1
+        assert gateway.take(-1, second + 1.0) == 0
+
+
+def test_doubtful_upstreams_that_are_full_are_full():
+    gateway = router(ROUTING.index("round-robin"), 2, rules=BreakerRules(failures=1, pause_s=9.0), most=1)
+    for i in (0, 1):
+        gateway.failed(i, 10.0, 500)
+    assert [gateway.take(-1, 10.5) for _ in range(2)] == [0, 1]
+    with pytest.raises(Refused) as refused:
+        gateway.take(-1, 10.5)
+    assert (refused.value.status, refused.value.code) == (429, "busy")
+    assert gateway.take(-1, 10.5, begun=True) == 0
+
+
+def test_a_drained_upstream_is_no_last_resort():
+    gateway = opened(1)
+    gateway.failed(0, 10.0, 500)
+    gateway.drain(0, True)
+    assert not gateway.able
+    with pytest.raises(Refused):
+        gateway.take(-1, 99.0)
+
+
+# ---------------------------------------------------------------------- places that appear
+
+
+def test_who_waits_is_called_when_places_appear():
+    gateway, called = router(2, 2, most=1), []
+    gateway.freed = lambda: called.append("freed")
+    gateway.drain(0, True)
+    gateway.open(1, False)
+    assert called == []
+    gateway.drain(0, False)
+    gateway.open(1, True)
+    assert len(called) == 2
+    gateway.take_over(router(2, 3, most=5))
+    assert len(called) == 3
+
+
+def test_a_weight_of_caches_is_taken_over():
+    def made(weight):
+        gateway = PrefixRouter("chat", upstreams(2), 0, BreakerRules(), weight)
+        gateway.prefilled(1, Prompt((1, 2, 3), 0))
+        return gateway
+
+    gateway, prompt = made(0.0), Prompt((1, 2, 3), 100)
+    assert gateway._place_for(-1, prompt) == 0
+    gateway.take_over(made(1.0))
+    assert gateway._place_for(-1, prompt) == 1
+
+
+# ---------------------------------------------------------------------- what callers write
+
+
+@pytest.mark.parametrize("limit", [-1, -(10**12), 2**62, 2**63 - 1, 10**7 + 1])
+def test_a_limit_that_no_engine_could_have_is_none(limit):
+    plain = Prompt.of(call_of("hi"))
+    assert Prompt.of(call_of("hi", max_tokens=limit)) == plain
+    assert Prompt.of(call_of("hi", max_tokens=10**7)).tokens == plain.tokens - 256 + 10**7
+    gateway = PrefixRouter("chat", upstreams(2), 0, BreakerRules(), 1.0)
+    prompt = Prompt.of(call_of("hi", max_tokens=limit))
+    assert sorted(gateway.take(-1, 0.0, (), prompt) for _ in range(6)) == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_prompt_that_is_nested_too_deeply_has_no_blocks():
+    depths = range(200, 1100, 3)  # the interpreter's limit is between them
+    for depth in depths:
+        for text in (b'{"model":"m","messages":[{"role":"user","content":%b}]}', b'{"model":"m","prompt":%b}'):
+            body = Body(text % (b"[" * depth + b"]" * depth), None, depth, False)
+            assert Prompt.of(body).tokens >= 256

@@ -36,6 +36,8 @@ async def take_over_each(
             take_over(factory, listening, app, upstream_sweep, outlook)
         except InputError as error:
             log.error("the factory is not taken over, the old one stays in force: %s", error)
+        except Exception:  # a fault of ours: the next file may mend what it leaves behind
+            log.exception("the factory is perhaps taken over in part")
         else:
             log.warning("took over %s", factory.source_file or factory.name)
 
@@ -44,7 +46,7 @@ def checked(load: Callable[[], Factory]) -> Factory | None:
     """What ``load`` reads, where a gateway can work with it; otherwise says why not."""
     try:
         factory = load()
-        services_of(factory, upstreams_of(factory))
+        check_events(services_of(factory, upstreams_of(factory)))
     except InputError as error:
         log.error("the factory is not taken over, the old one stays in force: %s", error)
         return None

@@ -9,6 +9,8 @@ from tokenworks.serve.call.demands import priority
 from tokenworks.serve.http.request import Refused
 from tokenworks.serve.upstreams.fair_queue import FairQueue, Waiting
 
+FAULT = Refused(500, "internal_error", "the gateway failed to handle this call")
+
 
 class Admission:
     """Of one call of a service that has a queue. ``ready``: called once a place was found later; ``refuse``: where none was."""
@@ -40,16 +42,23 @@ class Admission:
         return True
 
     def _called(self) -> bool:
-        """Its turn has come. Whether it needs the queue no more."""
+        """Its turn has come. Whether it needs the queue no more. What it raises its caller has heard of; it has no place then."""
         try:
             if not self._begun():
                 return False
+            self._waiting = None
+            self._ready()
         except Refused as refused:
-            self._refused(refused)
-            return True
-        self._waiting = None
-        self._ready()
+            self._give_up(refused)
+        except Exception:
+            self._give_up(FAULT)
+            raise
         return True
+
+    def _give_up(self, refused: Refused) -> None:
+        self._course.undecided()
+        self._course.leave()
+        self._refused(refused)
 
     def _refused(self, refused: Refused) -> None:
         self._waiting = None

@@ -79,6 +79,6 @@ class Beside:
     def _lost(self, why: str) -> None:
         seat = self._seat
         log.warning("%s: prefill upstream %d %s", seat.router.service, seat.position, why)
-        seat.router.failed(seat.position, asyncio.get_running_loop().time())
+        seat.router.failed(seat.position, asyncio.get_running_loop().time(), self._status)
         seat.leave()
         self._relay.prefill_failed()

@@ -85,17 +85,20 @@ class Course(msgspec.Struct, eq=False):
 
     def begin(self, now_s: float) -> None:
         """Raises the Refused of the service that was asked for, where no other takes the call either."""
+        wary = bool(self._standby)
         try:
             self.position = self._take(self.served, now_s, ())
         except Refused:
-            if not self._stand_in(now_s):
+            if self._stand_in(now_s):
+                return
+            if not (wary and self.router.may_take((), now_s)):
                 raise
-        else:
-            self.open, self._attempts = True, 1
+            self.position = self._take(self.served, now_s, ())  # nobody is left to leave it to
+        self.open, self._attempts = True, 1
 
     def _take(self, served: Served, now_s: float, tried: Sequence[int], begun: bool = False) -> int:
         router = served.prefill or served.router
-        if served.prefill is not None and not served.router.has_other(
+        if served.prefill is not None and not served.router.may_take(
             self._lost if served is self.served else (), now_s
         ):
             if not any(served.router.up):
@@ -104,7 +107,7 @@ class Course(msgspec.Struct, eq=False):
             raise Refused(503, "no_upstream", said, retry_after_s=1.0)
         if router.reads_prompts and self._prompt is None:
             self._prompt = Prompt.of(self._question.said)
-        return router.take(self._session, now_s, tried, self._prompt, begun)
+        return router.take(self._session, now_s, tried, self._prompt, begun, bool(self._standby))
 
     def _go(self, served: Served, position: int, tried: Sequence[int]) -> None:
         self._attempts = self._attempts + 1 if served is self.served else 1
@@ -206,13 +209,14 @@ class Course(msgspec.Struct, eq=False):
             return None
 
     def give_back(self, position: int) -> None:
-        """One that was taken by `beside`."""
+        """One that was taken by `beside`, perhaps as a trial of its breaker."""
+        self.served.router.undecided(position)
         self.served.router.release(position, self._prompt)
 
     # ------------------------------------------------------------------ what the upstream has shown
 
-    def failed(self, now_s: float) -> None:
-        self.router.failed(self.position, now_s)
+    def failed(self, now_s: float, status: int = 0) -> None:
+        self.router.failed(self.position, now_s, status)
 
     def undecided(self) -> None:
         if self.open:
@@ -220,5 +224,7 @@ class Course(msgspec.Struct, eq=False):
 
     def prefilled(self) -> None:
         """The upstream has read the prompt."""
+        if self.router.ailing:
+            self.router.begun(self.position)
         if self._prompt is not None:
             self.router.prefilled(self.position, self._prompt)

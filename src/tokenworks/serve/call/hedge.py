@@ -12,6 +12,7 @@ from tokenworks.serve.call.tally import Tally
 from tokenworks.serve.http.client import Broken, Exchange
 from tokenworks.serve.http.pool import Handle
 from tokenworks.serve.metering import Attempt
+from tokenworks.serve.upstreams.breaker import fails
 from tokenworks.serve.upstreams.hedging import Hedging
 
 
@@ -43,12 +44,12 @@ class Hedge:
         self._timer = loop.call_later(delay_s, self._launch)
 
     def _launch(self) -> None:
+        if not self._hedging.may():
+            return
         position = self._course.beside(self._loop.time())
         if position is None:
             return
-        if not self._hedging.may():
-            self._course.give_back(position)
-            return
+        self._hedging.hedged += 1
         self._position, self._attempt = position, self._tally.beside()
         upstream = self._course.served.router.upstreams[position]
         payload = self._question.payload(upstream, self._course.name_at(upstream), self._attempt.id)
@@ -76,7 +77,6 @@ class Hedge:
         """The first attempt answers, or nobody wants an answer any more."""
         self._timer.cancel()
         if self._attempt is not None and not self._leads:
-            self._course.served.router.undecided(self._position)
             self._drop(True)
 
     def _drop(self, sent: bool) -> None:
@@ -97,6 +97,8 @@ class Hedge:
         elif status == 200 and headers.get(b"content-type", b"").startswith(EVENT_STREAM):
             self._headers = headers
         else:
+            if fails(status):
+                self._course.served.router.failed(self._position, self._loop.time(), status)
             self._drop(False)
 
     def answer_body(self, data: bytes) -> None:

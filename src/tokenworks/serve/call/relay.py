@@ -110,13 +110,12 @@ class Relay(Ending):
     def answer_head(self, status: int, headers: dict[bytes, bytes]) -> None:
         course = self._course
         if fails(status):
-            course.failed(self._loop.time())
+            course.failed(self._loop.time(), status)
         elif status >= 400:
             course.router.well(course.position)  # of a 200 that is not known before its end
         elif status != 200 or ENCODED in headers:
-            self._give_up_upstream(
-                f"answers {status}" if status != 200 else "encodes its answer, which nobody asked for"
-            )
+            why = f"answers {status}" if status != 200 else "encodes its answer, which nobody asked for"
+            self._give_up_upstream(why)
             return
         if status in TRY_ANOTHER and not self._started and self._another():
             return

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+# Nothing but the end of a line is tried twice (possessive quantifiers): the time is linear, whatever a page holds.
 LINE = re.compile(
-    r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[^\"}]|\"(?:[^\"\\]|\\.)*\")*)\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?[ \t]*$", re.M
+    r"^([a-zA-Z_:][a-zA-Z0-9_:]*+)(?:\{((?:[^\"}\n]|\"(?:[^\"\\\n]|\\.)*+\")*+)\})?[ \t]++(\S++)(?:[ \t]++-?\d++)?[ \t]*+$",
+    re.M,
 )
 
 

@@ -1,10 +1,16 @@
-"""A circuit breaker: an upstream that fails again and again is left alone for a while, then tried with one request."""
+"""A circuit breaker: an upstream that fails again and again is left alone for a while, then tried with one request.
+
+A plain 500 is weak evidence: an engine says it of a body that it chokes on as it does of its own end, and whoever sends such
+bodies must not shut others out. It counts, but an upstream whose latest failure was one is `doubtful`: passed over while others
+are well, and asked where none is. Its pause does not grow, so that nobody who keeps on failing holds it off for longer.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 MOST_DOUBLINGS = 5
+PLAIN = 500
 NOT_IMPLEMENTED = 501  # about the question, not about the engine's health
 
 
@@ -20,38 +26,56 @@ class BreakerRules:
 
 
 class Breaker:
-    """Closed: used. Open: left alone until ``retry_s`` on the loop's clock; then one request at a time tries."""
+    """Closed: used. Open: left alone until ``retry_s`` on the loop's clock; then one request at a time tries, and as soon as its
+    answer begins the upstream is used on probation: the next failure opens it again, a whole answer ends it."""
 
-    __slots__ = ("_in_a_row", "_openings", "drained", "retry_s", "rules", "trying")
+    __slots__ = ("_in_a_row", "_open", "_openings", "_plain", "drained", "retry_s", "rules", "trying")
 
     def __init__(self, rules: BreakerRules):
         self.rules = rules
-        self._in_a_row = self._openings = 0
+        self._in_a_row = 0
+        self._openings = 0  # since the last whole answer
+        self._open = False
+        self._plain = False  # the latest failure was a plain 500
         self.retry_s = 0.0
         self.trying = False
         self.drained = False  # by somebody's wish: open until that is taken back, whatever the upstream does
 
     @property
     def closed(self) -> bool:
-        return not self._openings and not self.drained
+        return not self._open and not self.drained
+
+    @property
+    def doubtful(self) -> bool:
+        """Open, though it may be the questions that were wrong."""
+        return self._open and self._plain and not self.drained
 
     def may_try(self, now_s: float) -> bool:
         """Whether an open one is due for a trial."""
-        return bool(self._openings) and not self.drained and not self.trying and now_s >= self.retry_s
+        return self._open and not self.drained and not self.trying and now_s >= self.retry_s
+
+    def begun(self) -> bool:
+        """An answer begins. Whether that closed it."""
+        if not (self._open and self.trying):
+            return False
+        self._open = self.trying = False
+        return True
 
     def success(self) -> bool:
-        """Whether this closed it."""
-        opened = bool(self._openings)
+        """A whole answer. Whether this closed it."""
+        was_open = self._open
         self._in_a_row = self._openings = 0
-        self.trying = False
-        return opened
+        self._open = self.trying = False
+        return was_open
 
-    def failure(self, now_s: float) -> bool:
-        """Whether this opened it."""
-        was_closed, self.trying = not self._openings, False
+    def failure(self, now_s: float, status: int = 0) -> bool:
+        """``status``: that the upstream answered; 0: none. Whether this opened it."""
+        was_open, self._plain = self._open, status == PLAIN
+        self.trying = False
         self._in_a_row += 1
-        if was_closed and self._in_a_row < self.rules.failures:
+        if not self._openings and self._in_a_row < self.rules.failures:
             return False
-        self.retry_s = now_s + self.rules.pause_s * 2 ** min(self._openings, MOST_DOUBLINGS)
-        self._openings += 1
-        return was_closed
+        self._openings = 1 if self._plain else self._openings + 1
+        self.retry_s = now_s + self.rules.pause_s * 2 ** min(self._openings - 1, MOST_DOUBLINGS)
+        self._open = True
+        return not was_open

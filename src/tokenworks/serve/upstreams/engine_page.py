@@ -6,6 +6,7 @@ Names by engine and version; labels are summed up (data-parallel ranks of one en
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from tokenworks.serve.telemetry.prometheus import lines
@@ -26,6 +27,7 @@ STATIC, IDLE = ("tokenworks_worker_static_joules_total",), ("tokenworks_worker_i
 SPEED = ("tokenworks_worker_speed",)
 BEGINNINGS = (*RUNNING, *WAITING, *KV_USED, *WATTS, *MILLIJOULES, *STATIC, *IDLE, *SPEED)
 NAMES = frozenset(BEGINNINGS)
+MOST_REQUESTS = 1_000_000  # that an engine can have
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class EngineState:
 
 
 def state_of(page: str) -> EngineState:
-    """Of a page in Prometheus' text format (or OpenMetrics'). What is not finite or negative is not believed."""
+    """Of a page in Prometheus' text format (or OpenMetrics'). What is not finite or negative is not believed, nor more requests
+    than an engine can have."""
     found: dict[str, list[float]] = {}
     told = (
         line for line in page.split("\n") if line.startswith(BEGINNINGS)
@@ -61,14 +64,24 @@ def state_of(page: str) -> EngineState:
     running, waiting, used, watts = (_first(found, names) for names in (RUNNING, WAITING, KV_USED, WATTS))
     millijoules, static, idle, speed = (_first(found, names) for names in (MILLIJOULES, STATIC, IDLE, SPEED))
     return EngineState(
-        None if running is None else round(sum(running)),
-        None if waiting is None else round(sum(waiting)),
+        _requests(running),
+        _requests(waiting),
         None if used is None else min(1.0, max(used)),
-        None if watts is None else sum(watts),
-        None if millijoules is None else sum(millijoules) / 1000,
-        None if static is None or idle is None else sum(static) + sum(idle),
+        _total(watts),
+        None if (total := _total(millijoules)) is None else total / 1000,
+        None if static is None or idle is None else _total(static + idle),
         None if speed is None else max(speed),
     )
+
+
+def _total(values: list[float] | None) -> float | None:
+    total = math.inf if values is None else sum(values)
+    return total if total < math.inf else None
+
+
+def _requests(values: list[float] | None) -> int | None:
+    total = _total(values)
+    return round(total) if total is not None and total <= MOST_REQUESTS else None
 
 
 def _first(found: dict[str, list[float]], names: tuple[str, ...]) -> list[float] | None:

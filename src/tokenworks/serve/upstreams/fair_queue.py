@@ -27,7 +27,8 @@ class QueueRules:
 
 @dataclass(slots=True)
 class Waiting:
-    """One request. ``start`` takes a place for it: False where there is none after all. ``refuse`` ends it."""
+    """One request. ``start`` takes a place for it: False where there is none after all; what it raises is that request's own
+    trouble, of which its caller has heard. ``refuse`` ends it."""
 
     tenant: str
     start: Callable[[], bool]
@@ -55,7 +56,7 @@ class FairQueue:
         self._number = 0
         self._virtual = 0.0
         self._pause_s: float | None = None  # mean time between two places
-        self._last_s: float | None = None
+        self._last_s = 0.0  # when the latest place was given, or the first of those who wait came
         self._pumping = False
         self.length = 0
 
@@ -72,7 +73,7 @@ class FairQueue:
         wait_s = self.expected_s(tenant)
         if self.length >= rules.most:
             raise self._refused("the queue is full", wait_s)
-        if wait_s > rules.longest_s:
+        if wait_s > rules.longest_s and self.length:  # of an old pace only one who waits can teach another
             raise self._refused(
                 f"about {wait_s:.1f} s to wait, {rules.longest_s:g} s is the limit", wait_s - rules.longest_s
             )
@@ -80,6 +81,8 @@ class FairQueue:
         waiting.timer = self._loop.call_later(rules.longest_s, self._late, waiting)
         if not line.heap:
             line.finish = max(self._virtual, line.finish) + 1 / line.weight
+        if not self.length:
+            self._last_s = self._loop.time()
         self._lines[tenant] = line
         self._number += 1
         heapq.heappush(line.heap, (-priority, self._number, waiting))
@@ -120,6 +123,9 @@ class FairQueue:
         self.length -= 1
         if waiting.timer:
             waiting.timer.cancel()
+        if not self.length:  # nobody waits: nobody is owed anything
+            self._lines.clear()
+            self._virtual = 0.0
 
     def freed(self) -> None:
         """A place may be free: looked at when the present callbacks are through."""
@@ -131,21 +137,24 @@ class FairQueue:
         self._pumping = False
         while self.length:
             line = min((x for x in self._lines.values() if x.heap), key=lambda x: x.finish)
-            waiting = line.heap[0][2]
-            if not waiting.start():
+            entry, finish = heapq.heappop(line.heap), line.finish  # while it starts others may enter this line
+            if not self._started(entry[2]):
+                heapq.heappush(line.heap, entry)
                 return
-            heapq.heappop(line.heap)
-            self._end(waiting)
-            self._virtual = line.finish
-            line.finish += 1 / line.weight
+            self._virtual, line.finish = finish, finish + 1 / line.weight
             self._measure()
-        self._lines.clear()  # nobody waits: nobody is owed anything
-        self._virtual = 0.0
-        self._last_s = None
+            self._end(entry[2])
+
+    def _started(self, waiting: Waiting) -> bool:
+        """Whether it needs the queue no more. One that raises does not: those behind it are served."""
+        try:
+            return waiting.start()
+        except Exception as error:  # noqa: BLE001 - handed on to the loop
+            said = f"{self._service}: a call could not be started from the queue"
+            self._loop.call_exception_handler({"message": said, "exception": error})
+            return True
 
     def _measure(self) -> None:
         now = self._loop.time()
-        if self._last_s is not None:
-            pause = now - self._last_s
-            self._pause_s = pause if self._pause_s is None else (1 - SMOOTH) * self._pause_s + SMOOTH * pause
-        self._last_s = now
+        pause, self._last_s = now - self._last_s, now
+        self._pause_s = pause if self._pause_s is None else (1 - SMOOTH) * self._pause_s + SMOOTH * pause

@@ -44,8 +44,5 @@ class Hedging:
         return self._delay_s
 
     def may(self) -> bool:
-        """Whether one more fits the share; it then counts."""
-        if self.hedged + 1 > self._rules.share * self.calls:
-            return False
-        self.hedged += 1
-        return True
+        """Whether one more fits the share. It counts once it is asked."""
+        return self.hedged + 1 <= self._rules.share * self.calls

@@ -13,12 +13,15 @@ from typing import Any
 
 import msgspec
 
+from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.upstreams.prefix_index import PrefixIndex
 from tokenworks.serve.upstreams.prompt import UNIT_TOKENS
 
 log = logging.getLogger("tokenworks.serve")
 STORED, REMOVED, CLEARED = "BlockStored", "BlockRemoved", "AllBlocksCleared"
 DEVICE = ("GPU", "gpu", None)  # mediums that count; vLLM's older events name none
+
+UNFIT = (*NOT_JSON, LookupError, TypeError, ValueError, OverflowError)  # raised by bytes and values of the wrong shape
 
 _decode = msgspec.msgpack.Decoder().decode
 
@@ -39,7 +42,7 @@ class CacheMirror:
         return self._tokens if self._whole else None
 
     def batch(self, number: int, payload: bytes) -> None:
-        """One message. What cannot be read is as good as missed."""
+        """One message. What cannot be read is as good as missed, and nothing is raised for it."""
         if number <= self._last or number == 0:
             self._forget(whole=number == 0)  # the engine has started anew
         elif number != self._last + 1:
@@ -48,21 +51,32 @@ class CacheMirror:
         try:
             message = _decode(payload)
             rank = message[2] if len(message) > 2 else None
-            for event in message[1]:
+            events = list(message[1])
+        except UNFIT as error:
+            self._missed(error)
+            return
+        for event in events:
+            try:
                 self._event(event, rank)
-        except (msgspec.DecodeError, IndexError, KeyError, TypeError) as error:
-            self._whole = False
-            log.warning("upstream %d: a KV event that cannot be read: %s", self._position, error)
+            except UNFIT as error:
+                self._missed(error)
         if self._whole:
             self._index.shrink(self._position, -(-self._tokens // UNIT_TOKENS))
+
+    def _missed(self, error: Exception) -> None:
+        self._whole = False
+        log.warning("upstream %d: a KV event that cannot be read: %s", self._position, error)
 
     def _event(self, event: Any, rank: Any) -> None:
         kind, *fields = event
         if kind == CLEARED:
             self._forget(whole=True)
         elif kind == STORED and _medium(fields, 5) in DEVICE:
+            tokens = int(fields[3])
+            if tokens < 0:
+                raise ValueError(f"blocks of {tokens} tokens")
             for name in fields[0]:
-                self._set((rank, name), int(fields[3]))
+                self._set((rank, name), tokens)
         elif kind == REMOVED and _medium(fields, 1) in DEVICE:
             for name in fields[0]:
                 self._set((rank, name), 0)

@@ -11,6 +11,7 @@ from tokenworks.serve.upstreams.kv_events import CacheMirror
 from tokenworks.serve.upstreams.prefix_router import PrefixRouter
 from tokenworks.serve.upstreams.served import Served
 
+MOST_AT_ONCE = 1000  # messages of one upstream, before others have their turn
 LOOK_S = 0.5  # ZeroMQ tells of new messages only at the edge: one that was missed waits no longer
 
 
@@ -34,15 +35,33 @@ def _zeromq() -> Any:
 
 def check_events(services: Sequence[Served]) -> None:
     """Raises InputError where events are wanted and cannot be read."""
-    if _places(services):
-        _zeromq()
+    if places := _places(services):
+        zmq = _zeromq()
+        context = zmq.Context()
+        try:
+            for _, _, endpoint in places:
+                _subscription(zmq, context, endpoint).close(0)
+        finally:
+            context.term()
+
+
+def _subscription(zmq: Any, context: Any, endpoint: str) -> Any:
+    """A socket. Raises InputError for an endpoint that ZeroMQ refuses."""
+    socket = context.socket(zmq.SUB)
+    try:
+        socket.subscribe(b"")
+        socket.connect(endpoint)
+    except zmq.ZMQError as error:
+        socket.close(0)
+        raise InputError(f"kv_events: ZeroMQ refuses {endpoint}: {error}") from None
+    return socket
 
 
 class KvSubscription:
     """All upstreams of KV-aware services that publish events. Where there are none ZeroMQ is not loaded."""
 
     def __init__(self, services: Sequence[Served]):
-        """Raises InputError where pyzmq is not installed."""
+        """Raises InputError where pyzmq is not installed, or refuses an endpoint: see `check_events`."""
         self._mirrors: list[tuple[Any, CacheMirror]] = []
         self._timer: asyncio.TimerHandle | None = None
         places = _places(services)
@@ -51,10 +70,7 @@ class KvSubscription:
         zmq = _zeromq()
         self._zmq, self._context = zmq, zmq.Context()
         for router, position, endpoint in places:
-            socket = self._context.socket(zmq.SUB)
-            socket.subscribe(b"")
-            socket.connect(endpoint)
-            self._mirrors.append((socket, CacheMirror(router.index, position)))
+            self._mirrors.append((_subscription(zmq, self._context, endpoint), CacheMirror(router.index, position)))
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -64,13 +80,13 @@ class KvSubscription:
             self._look()
 
     def _look(self) -> None:
+        self._timer = self._loop.call_later(LOOK_S, self._look)
         for socket, mirror in self._mirrors:
             self._read(socket, mirror)
-        self._timer = self._loop.call_later(LOOK_S, self._look)
 
     def _read(self, socket: Any, mirror: CacheMirror) -> None:
         """Topic, number in eight bytes, events."""
-        while True:
+        for _ in range(MOST_AT_ONCE):
             try:
                 parts = socket.recv_multipart(self._zmq.NOBLOCK)
             except self._zmq.Again:

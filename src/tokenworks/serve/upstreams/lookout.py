@@ -31,9 +31,11 @@ class Look:
             _path(url).encode(), self._address.authority.encode(),
         )  # fmt: skip
         self._pieces: list[bytes] = []
+        self._size = 0
         self._handle: Handle | None = None
         self._own = 0  # requests that this gateway had there when it asked
         self._failures, self._status, self._asked = 0, 0, False
+        self._rounds = 0  # since it was asked
 
     def open(self, sweep: Sweep, loop: asyncio.AbstractEventLoop, patience_s: float) -> None:
         self._pool = Pool(self._address, Patience(patience_s, patience_s, patience_s, 1), sweep, loop)
@@ -44,10 +46,13 @@ class Look:
         self._pool.close()
 
     def ask(self, fresh: bool = False) -> None:
-        """The one before it comes to its end first, which the pool's patience bounds."""
+        """The one before it comes to its end first. The pool's patience bounds its pauses, STALE rounds the whole."""
         if self._asked:
+            self._rounds += 1
+            if self._rounds >= STALE:
+                self._give_up("its page comes to no end")
             return
-        self._pieces, self._status, self._asked = [], 0, True
+        self._pieces, self._size, self._rounds, self._status, self._asked = [], 0, 0, 0, True
         self._own = self._router.outstanding[self._position]
         self._pool.ask(self._payload, self, self._taken, fresh)
 
@@ -59,9 +64,14 @@ class Look:
 
     def answer_body(self, data: bytes) -> None:
         self._pieces.append(data)
-        if sum(map(len, self._pieces)) > MOST_BYTES and self._handle:
+        self._size += len(data)
+        if self._size > MOST_BYTES:
+            self._give_up("its page is too large")
+
+    def _give_up(self, why: str) -> None:
+        if self._handle:
             self._handle.abandon()
-            self.answer_broken("its page is too large", "broken")
+        self.answer_broken(why, "broken")
 
     def answer_end(self) -> None:
         self._asked, self._handle = False, None
@@ -118,9 +128,9 @@ class Lookout:
             self._round()
 
     def _round(self) -> None:
+        self._timer = self._loop.call_later(self._interval_s, self._round)
         for look in self.looks:
             look.ask()
-        self._timer = self._loop.call_later(self._interval_s, self._round)
 
     def stop(self) -> None:
         if self._timer:

@@ -36,6 +36,11 @@ class PrefixRouter(Router):
         super().__init__(service, upstreams, KV_AWARE, seed, rules)
         choose_kv_aware(self._loads, np.zeros(len(upstreams), np.int64), 1)  # compiled before the first caller waits
 
+    def take_over(self, fresh: Router) -> list[Upstream]:
+        assert isinstance(fresh, PrefixRouter)
+        self._gain = fresh._gain
+        return super().take_over(fresh)
+
     def _enlist(self, upstream: Upstream) -> None:
         super()._enlist(upstream)
         self._tokens.append(0)
@@ -49,9 +54,10 @@ class PrefixRouter(Router):
         return int(choose_kv_aware(self._loads, runs[self._members], self._gain))
 
     def take(
-        self, session: int, now_s: float, tried: Collection[int] = (), prompt: Prompt | None = None, begun: bool = False
-    ) -> int:
-        i = super().take(session, now_s, tried, prompt, begun)
+        self, session: int, now_s: float, tried: Collection[int] = (), prompt: Prompt | None = None, begun: bool = False,
+        wary: bool = False,
+    ) -> int:  # fmt: skip
+        i = super().take(session, now_s, tried, prompt, begun, wary)
         self._tokens[i] += (prompt or NOTHING).tokens
         self._follow(i)
         return i

@@ -12,12 +12,14 @@ from typing import Any
 
 import msgspec
 
+from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.body.splice import Body
 
 BLOCK_BYTES = 256
 BYTES_PER_TOKEN = 4  # about: English under the tokenizers of today
 UNIT_TOKENS = BLOCK_BYTES // BYTES_PER_TOKEN
-ANSWER_TOKENS = 256  # where the call sets no limit
+ANSWER_TOKENS = 256  # where the call sets no limit that an engine could have
+MOST_ANSWER_TOKENS = 10_000_000  # no engine's context is longer; loads are sums in 64 bits
 MOST_BLOCKS = 4096  # of a prompt, from its beginning
 
 
@@ -42,7 +44,8 @@ class _Call(msgspec.Struct):
 
     @property
     def answer_tokens(self) -> int:
-        return self.max_completion_tokens or self.max_tokens or self.max_output_tokens or ANSWER_TOKENS
+        limit = self.max_completion_tokens or self.max_tokens or self.max_output_tokens or ANSWER_TOKENS
+        return limit if 0 < limit <= MOST_ANSWER_TOKENS else ANSWER_TOKENS
 
 
 _decode = msgspec.json.Decoder(_Call, strict=False).decode
@@ -61,9 +64,9 @@ class Prompt:
         """Of a call. One that is not as it should be has no blocks: the engine will say what is wrong with it."""
         try:
             call = _decode(body.text)
-        except msgspec.MsgspecError:
+            text = canonical(call)
+        except NOT_JSON:
             return cls((), ANSWER_TOKENS)
-        text = canonical(call)
         return cls(hashes_of(text), len(text) // BYTES_PER_TOKEN + call.answer_tokens)
 
 

@@ -89,12 +89,13 @@ class Router:
             self.positions.append(place)
         self._policy, self._seed = fresh._policy, fresh._seed
         self._gather()
+        self._call_waiting()
         return [self.upstreams[i] for i in before if i not in self.positions]
 
     def _gather(self) -> None:
         """The pool anew, out of those that are well: what the policy sees."""
         self._members = [i for i in self.positions if self.breakers[i].closed and self.up[i]]
-        self._ailing = [i for i in self.positions if not self.breakers[i].closed]
+        self.ailing = [i for i in self.positions if not self.breakers[i].closed]
         self._place = {upstream: place for place, upstream in enumerate(self._members)}
         self._loads = np.array([self._load(i) for i in self._members], np.int64)
         self._tree = tree_for(max(1, len(self._members)))
@@ -105,12 +106,14 @@ class Router:
         return self.outstanding[i] + self.elsewhere[i]
 
     def take(
-        self, session: int, now_s: float, tried: Collection[int] = (), prompt: Prompt | None = None, begun: bool = False
-    ) -> int:
+        self, session: int, now_s: float, tried: Collection[int] = (), prompt: Prompt | None = None, begun: bool = False,
+        wary: bool = False,
+    ) -> int:  # fmt: skip
         """Chooses an upstream and counts the request as outstanding there. ``begun``: its answer has begun elsewhere, so
-        nobody is too full for it. Raises Refused: 503 where none is well, 429 where all are full."""
+        nobody is too full for it. ``wary``: another service may take it rather than an upstream that is doubtful. Raises
+        Refused: 503 where none is well, 429 where all are full."""
         self.arrived += not tried
-        i = self._chosen(session, now_s, tried, prompt, begun)
+        i = self._chosen(session, now_s, tried, prompt, begun, wary)
         self.outstanding[i] += 1
         self._follow(i)
         return i
@@ -122,10 +125,17 @@ class Router:
             for i, b in ((i, self.breakers[i]) for i in self.positions)
         )
 
+    def may_take(self, tried: Collection[int], now_s: float) -> bool:
+        """Whether `take` would find one, full or not."""
+        return self.has_other(tried, now_s) or (not self._members and bool(self._doubtful(tried)))
+
+    def _doubtful(self, tried: Collection[int]) -> list[int]:
+        return [i for i in self.ailing if self.up[i] and i not in tried and self.breakers[i].doubtful]
+
     def _chosen(
-        self, session: int, now_s: float, tried: Collection[int], prompt: Prompt | None, begun: bool
+        self, session: int, now_s: float, tried: Collection[int], prompt: Prompt | None, begun: bool, wary: bool
     ) -> int:  # fmt: skip
-        for i in self._ailing:
+        for i in self.ailing:
             breaker = self.breakers[i]
             if self.up[i] and breaker.may_try(now_s) and i not in tried:
                 breaker.trying = True
@@ -134,14 +144,26 @@ class Router:
             if not any(self.up):
                 self.refused += not tried
                 raise self.starting()
-            raise Refused(
-                503, "no_upstream", f"{self.service}: no upstream answers at present",
-                retry_after_s=max(1.0, min(self.breakers[i].retry_s for i in self.positions) - now_s),
-            )  # fmt: skip
+            return self._last_resort(now_s, () if wary else self._doubtful(tried), begun)
         i = self._members[self._place_for(session, prompt)]
         if i in tried or self.crowded[i] or (self.upstreams[i].most and self._full(i) and not begun):
             return self._other(i, tried, begun)
         return i
+
+    def _last_resort(self, now_s: float, doubtful: Sequence[int], begun: bool) -> int:
+        """The least loaded of those who have failed with plain 500s alone, while nobody is well."""
+        free = [i for i in doubtful if begun or not self._full(i)]
+        if free:
+            return min(free, key=self._load)
+        if doubtful:
+            raise self._busy()
+        raise Refused(
+            503, "no_upstream", f"{self.service}: no upstream answers at present",
+            retry_after_s=max(1.0, min(self.breakers[i].retry_s for i in self.positions) - now_s),
+        )  # fmt: skip
+
+    def _busy(self) -> Refused:
+        return Refused(429, "busy", f"{self.service}: all upstreams are full", retry_after_s=BUSY_RETRY_S)
 
     def starting(self) -> Refused:
         """No replica is up."""
@@ -164,11 +186,16 @@ class Router:
             return min(rest, key=lambda i: (self.crowded[i], self._load(i)))
         if all(i in tried for i in self._members):
             return chosen
-        raise Refused(429, "busy", f"{self.service}: all upstreams are full", retry_after_s=BUSY_RETRY_S)
+        raise self._busy()
 
     def release(self, i: int, prompt: Prompt | None = None) -> None:
         self.outstanding[i] -= 1
         self._follow(i)
+        if self.freed:
+            self.freed()
+
+    def _call_waiting(self) -> None:
+        """There may be more places than before."""
         if self.freed:
             self.freed()
 
@@ -185,7 +212,7 @@ class Router:
     @property
     def able(self) -> bool:
         """Whether a request would be taken, or a replica started for it."""
-        return not any(self.up) or any(self.up[i] and self.breakers[i].closed for i in self.positions)
+        return not any(self.up) or bool(self._members) or bool(self._doubtful(()))
 
     def works_on(self, i: int) -> int:
         """Calls that need it to go on."""
@@ -195,6 +222,8 @@ class Router:
         """Whether a replica takes requests from now on; those that it works on go on."""
         self.up[i] = up
         self._gather()
+        if up:
+            self._call_waiting()
 
     def reported(self, i: int, elsewhere: int, crowded: bool, state: EngineState | None) -> None:
         """By the engine's own metrics; ``state`` None: there are none any more."""
@@ -202,22 +231,29 @@ class Router:
         self._follow(i)
 
     def well(self, i: int) -> None:
-        """It answered."""
+        """It has given a whole answer."""
         if self.breakers[i].success():
             self._gather()
-            if self.freed:
-                self.freed()
+            self._call_waiting()
 
-    def failed(self, i: int, now_s: float) -> None:
-        """It did not."""
-        if self.breakers[i].failure(now_s):
+    def begun(self, i: int) -> None:
+        """Its answer has begun: where that was a trial others need not wait for its end."""
+        if self.breakers[i].begun():
+            self._gather()
+            self._call_waiting()
+
+    def failed(self, i: int, now_s: float, status: int = 0) -> None:
+        """It did not answer, or with an error of this ``status``."""
+        if self.breakers[i].failure(now_s, status):
             self._gather()
 
     def drain(self, i: int, drained: bool) -> None:
         """No new requests from here on, or new ones again; what it works on is not touched."""
         self.breakers[i].drained = drained
         self._gather()
+        if not drained:
+            self._call_waiting()
 
     def undecided(self, i: int) -> None:
-        """A trial whose caller left before the upstream showed whether it is well."""
+        """A trial has ended before the upstream showed whether it is well."""
         self.breakers[i].trying = False
