@@ -11,15 +11,14 @@ import logging
 from functools import partial
 
 from tokenworks.serve.body.faults import is_json
-from tokenworks.serve.body.splice import reread
-from tokenworks.serve.body.stream import DONE, END_OF_EVENT
+from tokenworks.serve.body.stream import END_OF_EVENT
 from tokenworks.serve.body.usage import MISSING
 from tokenworks.serve.call.admission import Admission
 from tokenworks.serve.call.continuity import Continuity
 from tokenworks.serve.call.demands import TIMEOUT, deadline_s
-from tokenworks.serve.call.ending import Ending
 from tokenworks.serve.call.hedge import Hedge
 from tokenworks.serve.call.incoming import Incoming
+from tokenworks.serve.call.onward import Onward
 from tokenworks.serve.dialects.way import Passage, Unfit
 from tokenworks.serve.http.client import Broken
 from tokenworks.serve.http.pool import Handle
@@ -31,11 +30,9 @@ from tokenworks.serve.upstreams.hedging import Hedging
 log = logging.getLogger("tokenworks.serve")
 TRY_ANOTHER = (429, 502, 503, 504)
 ENCODED = b"content-encoding"
-MOST_MOVES = 32  # of a stream from upstream to upstream
-BROKE_OFF = Refused(502, "upstream_failed", "the upstream broke off in the middle of its answer")
 
 
-class Relay(Ending):
+class Relay(Onward):
     """One call. Callbacks come from the caller's connection, the upstream's and the ledger, all on one loop."""
 
     # ------------------------------------------------------------------ asking
@@ -182,6 +179,8 @@ class Relay(Ending):
         stream = incoming.stream
         if stream is not None and stream.unended:
             self.answer_body(END_OF_EVENT)
+            if self._over or self._incoming is not incoming:
+                return
         if not (self._whole() if stream is None else stream.done or self._may_end(stream)):
             self.answer_broken("ended its answer before the end", "broken")
             return
@@ -216,9 +215,9 @@ class Relay(Ending):
 
     def _may_end(self, stream: Passage) -> bool:
         """Whether it is whole without the end that its dialect has."""
-        if self._continuity is not None:
-            return bool(stream.held)
-        return stream.open_ended if self._translation is None else self._translation.finished
+        if self._translation is None or self._continuity is not None:
+            return stream.open_ended
+        return self._translation.finished
 
     def _meter_answer(self) -> None:
         """What cannot be put into the caller's words is metered as failed: he did not get it."""
@@ -256,12 +255,7 @@ class Relay(Ending):
         course.failed(self._loop.time())
         log.warning("%s: upstream %d %s", course.served.name, course.position, reason)
         if self._started:
-            try:
-                self._go_on(asked=kind == "broken")
-            except Exception as error:  # noqa: BLE001 - a defect of ours; its caller waits
-                self._loop.call_exception_handler({"message": "while a stream went on", "exception": error})
-                self._leave_upstream()
-                self._break_off(BROKE_OFF)
+            self._go_on(asked=kind == "broken")
             return
         if kind == "broken":  # nobody knows what it did with the request
             self._tally.write(MISSING, failed=True)
@@ -277,38 +271,3 @@ class Relay(Ending):
         if self._handle:
             self._handle.abandon()
         self.answer_broken(reason, "broken")
-
-    # ------------------------------------------------------------------ a stream that goes on elsewhere
-
-    def _go_on(self, asked: bool) -> None:
-        """The upstream of a stream that has begun is lost: another one goes on where it broke off, or the stream breaks off.
-        ``asked``: it had the call, so what it made is metered."""
-        part, said = self._incoming.told(whole=False), self._question.said
-        progressed = self._continuity is not None and self._continuity.progressed
-        if end := self._all_but_end():
-            self._leave_upstream()
-            self._tally.write(part, partial(self._end_stream, rest=end))
-            return
-        ended = self._incoming.stream is not None and self._incoming.stream.held  # nothing to go on with
-        text = self._continuity.continuation(said.text) if self._continuity and not ended else None
-        if asked:
-            self._tally.write(part, failed=part is MISSING)
-        self._moves += 1
-        if text is not None and self._moves <= MOST_MOVES and self._course.onward(self._loop.time(), progressed):
-            self._question.asks = reread(text)
-            self._tally.again(self._tally.beside())
-            self._ask(False)
-            return
-        self._leave_upstream()
-        self._break_off(BROKE_OFF)
-
-    def _all_but_end(self) -> bytes:
-        """The end of an answer whose text is whole; b"" where more of it is to come."""
-        continuity, stream, said = self._continuity, self._incoming.stream, self._question.said
-        if continuity is None:
-            return b""
-        if self._translation is not None and not continuity.counted:
-            return b""  # its dialect's end tells the usage
-        if stream is not None and stream.held:
-            return continuity.forward(b"".join(stream.held)) + DONE + END_OF_EVENT
-        return continuity.end(said.wants_usage) if continuity.exhausted(said.text) else b""
