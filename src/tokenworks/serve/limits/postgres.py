@@ -9,7 +9,7 @@ from typing import Any
 from tokenworks.errors import InputError, OutputError
 from tokenworks.ledger.postgres_store import driver, without_password, without_schema
 
-LOCK = 0x627564676574  # "budget": two gateways do not make the tables at once
+LOCK = 0x627564676574  # "budget": two gateways do not make the tables at once; with a gateway's hash: that one's
 PATIENCE_MS = 10_000  # with a server that says nothing, or a lock that does not come
 
 
@@ -30,7 +30,16 @@ class PostgresBase:
 
     def _connect(self) -> None:
         self._base = self._psycopg.connect(self._url, autocommit=True, connect_timeout=10, tcp_user_timeout=PATIENCE_MS)
-        for name, value in (("search_path", f'"{self._schema}"'), ("statement_timeout", str(PATIENCE_MS))):
+        self._base.isolation_level = (
+            self._psycopg.IsolationLevel.READ_COMMITTED
+        )  # sees what is there once it has its locks
+        settings = {
+            "search_path": f'"{self._schema}"',
+            "synchronous_commit": "on",  # a grant that a crash of the server forgets would be granted twice
+            "statement_timeout": str(PATIENCE_MS),
+            "idle_in_transaction_session_timeout": str(PATIENCE_MS),  # a gateway that is stopped locks nobody out
+        }
+        for name, value in settings.items():
             self._base.execute("SELECT set_config(%s, %s, false)", (name, value))
 
     def prepare(self, tables: Sequence[str]) -> None:
@@ -48,6 +57,9 @@ class PostgresBase:
                 yield
         except self._psycopg.Error as error:
             raise OutputError(f"budgets in {self._place}: {str(error).strip()}") from error
+
+    def alone(self, gateway: str) -> None:
+        self.run("SELECT pg_advisory_xact_lock(? # hashtext(?)::bigint)", (LOCK, gateway))
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         cursor = self._base.execute(sql.replace("?", "%s"), values)

@@ -54,6 +54,9 @@ class Database(Protocol):
 
     def transaction(self) -> Any: ...
 
+    def alone(self, gateway: str) -> None:
+        """Until the transaction ends no other is about this gateway, one that is cut off while it commits included."""
+
     def run(self, sql: str, values: Sequence[Any] = ()) -> list[Any]: ...
 
     def close(self) -> None: ...
@@ -72,6 +75,7 @@ class BudgetStore:
     def turn(self, gateway: str, asks: Sequence[Ask]) -> list[Lease]:
         """In the order of accounts, so that no two gateways wait for each other."""
         with self._base.transaction():
+            self._base.alone(gateway)
             found = {ask.account: self._one(gateway, ask) for ask in sorted(asks)}
         return [found[ask.account] for ask in asks]
 
@@ -115,6 +119,7 @@ class BudgetStore:
         """A gateway is gone: what it held beyond what it spent goes back. ``spent`` None: nobody knows, so all of it was."""
         run = self._base.run
         with self._base.transaction():
+            self._base.alone(gateway)
             held = run("SELECT account, held FROM budget_holdings WHERE gateway = ?", (gateway,))
             for account, amount in sorted(held):  # as a turn does it: databases have orders of their own
                 leased = self._leased(account)
@@ -168,6 +173,9 @@ class SqliteBase:
                 yield
         except sqlite3.Error as error:
             raise OutputError(f"budgets in {self._path}: {error}") from error
+
+    def alone(self, gateway: str) -> None:
+        """One transaction writes at a time anyway."""
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         return self._base.execute(sql, values).fetchall()
