@@ -90,8 +90,9 @@ class Front:
 
 
 @asynccontextmanager
-async def front(tmp_path, *engines, ring=None, upstream=None, **serve):
-    """Each engine becomes an upstream of the service ``chat``. ``upstream``: more of them, or a function of the address."""
+async def front(tmp_path, *engines, ring=None, upstream=None, place=None, **serve):
+    """Each engine becomes an upstream of the service ``chat``. ``upstream``: more of them, or a function of the address.
+    ``place``: of the ledger, where it is no file."""
     more = upstream if callable(upstream) else lambda url: upstream or {}
     async with several(engines) as ports:
         rows = [{"service": "chat", "url": url, **more(url)} for url in (f"http://127.0.0.1:{p}" for p in ports)]
@@ -99,7 +100,7 @@ async def front(tmp_path, *engines, ring=None, upstream=None, **serve):
         factory = load("laptop").replace_all(
             {"serve": {"upstreams": rows, "drain": "200 ms", **serve}, "services.chat.routing": routing}
         )
-        with Ledger.open(tmp_path / "ledger.db") as ledger:
+        with Ledger.open(place or tmp_path / "ledger.db") as ledger:
             async with gateway(
                 factory, services_of(factory, upstreams_of(factory)), ledger, ring, "127.0.0.1", 0
             ) as listening:

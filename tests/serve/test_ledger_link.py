@@ -50,6 +50,19 @@ def cut(keeper):
             gateway.frames.transport.abort()
 
 
+def test_a_probe_finds_out_whether_a_ledger_process_is_there(tmp_path):
+    async def case(ledger):
+        async with LedgerLink(tmp_path / "door") as link:
+            with pytest.raises(OutputError, match="no ledger process answers"):
+                await link.probe()
+            async with door(tmp_path, ledger):
+                await link.submit(usage(1))
+                await link.probe()
+
+    with Ledger.open(tmp_path / "ledger.db") as ledger:
+        run(case(ledger))
+
+
 def test_what_was_not_acknowledged_is_sent_again_and_stored_once(tmp_path):
     """Connections are cut while events are on their way, before and after they were stored."""
 

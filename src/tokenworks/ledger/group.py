@@ -73,6 +73,10 @@ class GroupCommit:
             self._idle = False
             self._wake.put(True)
 
+    async def probe(self) -> None:
+        """Returns where events could be stored now: a commit that changes nothing is durable. OutputError where it fails."""
+        await asyncio.to_thread(self._ledger.probe)
+
     @property
     def waiting(self) -> int:
         """Events that no transaction has taken up yet."""

@@ -86,6 +86,10 @@ class Ledger:
         """The chain from its first link."""
         return links.batches(self.store)
 
+    def probe(self) -> None:
+        """Returns where events could be stored now: a commit that changes nothing is durable. OutputError where it fails."""
+        self._writer.probe()
+
     def tidy(self) -> None:
         """Housekeeping that a writer under load should not have to wait for; call it from a thread now and then."""
         self._writer.tidy()

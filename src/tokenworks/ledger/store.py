@@ -15,8 +15,13 @@ class KeyTaken(Exception):  # noqa: N818 - a signal between store and appender, 
     """An insert met a key that is there already."""
 
 
-class LostError(OutputError):
-    """The database went away in the middle: whether it stored the transaction is not known."""
+class ConnectionLostError(OutputError):
+    """The connection to the database was cut in a transaction. ``in_doubt``: while it committed, so that it may be stored."""
+
+    def __init__(self, place: str, why: str, *, in_doubt: bool):
+        fate = "whether this transaction was stored is not known" if in_doubt else "nothing of this group was stored"
+        super().__init__(f"ledger {place}: the connection was lost ({why}); {fate}")
+        self.in_doubt = in_doubt
 
 
 class Store(Protocol):
@@ -27,7 +32,8 @@ class Store(Protocol):
     blob: type[bytes] | type[bytearray]  # what its driver takes bytes as without detours
 
     def writing(self) -> AbstractContextManager[None]:
-        """One transaction, the only one that writes; rolled back by any error. Durable after ``sync``."""
+        """One transaction, the only one that writes; rolled back by any error, but see ConnectionLostError. Durable after
+        ``sync``."""
 
     def snapshot(self) -> AbstractContextManager[None]:
         """A transaction whose queries all see one state, whatever others store or seal meanwhile."""

@@ -19,7 +19,7 @@ from tokenworks.ledger.prepare import Prepared
 from tokenworks.ledger.receipt import Receipt
 from tokenworks.ledger.rollups import Rollups
 from tokenworks.ledger.sources import Sources
-from tokenworks.ledger.store import KeyTaken, LostError, Store
+from tokenworks.ledger.store import ConnectionLostError, KeyTaken, Store
 from tokenworks.ledger.tail import tail_pairs
 
 
@@ -39,19 +39,36 @@ class Writer:
         taken: list[Prepared] = []
         with self._turn:
             try:
-                return self._quick(more, taken)
-            except (KeyTaken, LostError):  # what was stored before the database went away is met again, and known
-                pass
-            except OverflowError:
-                return self._singly(taken)
+                return self._stored(more, taken)
+            except ConnectionLostError as lost:
+                return self._once_more(taken, lost)
+
+    def _once_more(self, taken: list[Prepared], lost: ConnectionLostError) -> list[Receipt]:
+        """On a new connection. What the lost one may have stored has ended by then (``Store.writing``) and is met by its keys as
+        duplicates; links and sources are read anew."""
+        try:
             return self._careful(taken)
+        except OutputError as error:
+            if lost.in_doubt:  # it says of the second attempt only what became of it
+                raise lost from error
+            raise
+
+    def _stored(self, more: Callable[[], Sequence[Prepared]], taken: list[Prepared]) -> list[Receipt]:
+        """``taken`` gets all that ``more`` handed over, whatever happens."""
+        try:
+            return self._quick(more, taken)
+        except KeyTaken:
+            pass
+        except OverflowError:
+            return self._singly(taken)
+        return self._careful(taken)
 
     def _quick(self, more: Callable[[], Sequence[Prepared]], taken: list[Prepared]) -> list[Receipt]:
         receipts: list[Receipt] = []
         group = more()
+        taken += group
         if not group:
             return receipts
-        taken += group
         with self._transaction() as appender:
             while group:
                 receipts += appender.add(group)
@@ -142,6 +159,12 @@ class Writer:
         """What reads more than once sees one state in here. Not for use inside ``writing``."""
         with self._turn, self._store.snapshot():
             yield
+
+    def probe(self) -> None:
+        """Commits what changes nothing, as durably as events."""
+        with self._turn, self._store.writing():
+            self._store.run("UPDATE meta SET value = value WHERE name = 'version'")
+        self._store.sync()
 
     def tidy(self) -> None:
         """Housekeeping beside the writer."""

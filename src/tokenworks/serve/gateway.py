@@ -182,20 +182,20 @@ class Gateway:
         connection.respond(200, b'{"object":"health.response","message":"live"}')
 
     def _ready(self, request: Request, connection: ServerConnection) -> None:
-        """Ready where each service has an upstream that is believed to be well, and the ledger takes events."""
-        lacking = [s.name for s in self.services if not all(router.able for router in s.routers)]
-        if self.draining or lacking or not self.meter.reaches:
-            why = (
-                "draining"
-                if self.draining
-                else "services without an upstream"
-                if lacking
-                else "the ledger does not answer"
-            )
+        why = self._unready()
+        if why:
             body = {"object": "health.response", "message": f"not ready: {why}"}
             connection.respond(503, msgspec.json.encode(body), JSON, b"Retry-After: 1\r\n")
             return
         connection.respond(200, b'{"object":"health.response","message":"ready"}')
+
+    def _unready(self) -> str:
+        """Why calls should go elsewhere; "" where each service has an upstream that is believed to be well, and the ledger, too."""
+        if self.draining:
+            return "draining"
+        if not all(router.able for service in self.services for router in service.routers):
+            return "services without an upstream"
+        return "" if self.meter.health.well() else "the ledger stores no events"
 
     def _version(self, request: Request, connection: ServerConnection) -> None:
         connection.respond(200, msgspec.json.encode({"release": version("tokenworks"), "api": "v1"}))

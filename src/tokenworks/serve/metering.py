@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
 import msgspec
 
-from tokenworks.errors import InputError, OutputError
+from tokenworks.errors import InputError
 from tokenworks.events.ledger_events import AnyEvent, UsageEvent
 from tokenworks.ledger import Heard, Receipt
 from tokenworks.serve.body.usage import Told
 from tokenworks.serve.http.request import Refused
+from tokenworks.serve.ledger_health import LedgerHealth, Probed
 from tokenworks.serve.telemetry.trace import Trace
 
 log = logging.getLogger("tokenworks.serve")
-FORGIVEN_S = 10.0  # after which a ledger that could not be reached is worth another try
 FEW, LINGER_S = 4, 0.01  # events of a group after which nobody waits; how long others wait for company
 LONGEST = 200  # characters of what a caller says about its run
 PREFIX = b"x-tokenworks-"
@@ -93,7 +92,7 @@ class Observer(Protocol):
     def observe(self, event: UsageEvent, trace: Trace | None) -> None: ...
 
 
-class Takes(Protocol):
+class Takes(Probed, Protocol):
     """What takes events."""
 
     def tell(self, event: AnyEvent, heard: Heard) -> None:
@@ -116,7 +115,7 @@ class Meter:
         self._waiting: list[tuple[Attempt, Told | Reading, Then, Before]] = []
         self._under_way = self._last = 0
         self.lost = 0  # events that the ledger did not take
-        self._failed_s = -FORGIVEN_S  # when it last could not be reached
+        self.health = LedgerHealth(group)
         self.observers: tuple[Observer, ...] = ()
 
     def write(self, attempt: Attempt, told: Told | Reading, then: Then, before: Before) -> None:
@@ -147,7 +146,7 @@ class Meter:
             then = self._prepared(attempt, told, then, before)
             for observer in self.observers:
                 observer.observe(event, attempt.trace)
-            self._group.tell(event, partial(self._answered, then))
+            self._group.tell(event, partial(self._heard, then))
         except Exception as error:  # noqa: BLE001 - said, counted, and the caller hears of it
             asyncio.get_running_loop().call_soon(self._answered, then, error)
             if not isinstance(error, InputError):
@@ -161,17 +160,18 @@ class Meter:
             _defect(error)
             return then
 
+    def _heard(self, then: Then, said: Receipt | Exception) -> None:
+        """From the ledger itself."""
+        self.health.heard(said)
+        self._answered(then, said)
+
     def _answered(self, then: Then, said: Receipt | Exception) -> None:
         """Nobody may be waiting for this one: what goes wrong is counted and said all the same. One that cannot bear the news
         keeps nobody else from his."""
         self._under_way -= 1
         durable = isinstance(said, Receipt) and said.durable
-        if durable:
-            self._failed_s = -FORGIVEN_S
-        else:
+        if not durable:
             self.lost += 1
-            if isinstance(said, OutputError):
-                self._failed_s = time.monotonic()
             log.error("an event was not stored: %s", said.note or said.status if isinstance(said, Receipt) else said)
         if not self._under_way and self._waiting:
             self._later()
@@ -180,15 +180,9 @@ class Meter:
         except Exception as error:  # noqa: BLE001
             _defect(error)
 
-    @property
-    def reaches(self) -> bool:
-        """Whether the ledger took the last event, or it is a while ago that it did not: without traffic nobody would find out that
-        it is well again."""
-        return time.monotonic() - self._failed_s >= FORGIVEN_S
-
     async def settle(self) -> None:
-        """Until everything that was written is durable or counted as lost."""
-        while self._under_way or self._waiting:
+        """Until everything that was written is durable or counted as lost, and the ledger is not probed any more."""
+        while self._under_way or self._waiting or self.health.probing:
             await asyncio.sleep(0.002)
 
 

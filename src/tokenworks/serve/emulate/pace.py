@@ -106,6 +106,8 @@ class _NoLedger:
     def tell(self, event: AnyEvent, heard: Heard) -> None:
         asyncio.get_running_loop().call_soon(heard, Receipt("stored"))
 
+    async def probe(self) -> None: ...
+
 
 class _Sink:
     def __init__(self, loop: asyncio.AbstractEventLoop):

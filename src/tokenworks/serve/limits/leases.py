@@ -22,7 +22,7 @@ FORGET_S = 10.0  # after which an account that nobody uses is closed
 DRY_S = 0.25  # for which the store is not asked again after it had nothing left
 SLICES = 32  # of a limit: what is leased ahead, while the store has plenty
 HALVES = 2 * SLICES
-LARGEST = 2**62  # of what stands in a row; sums of two still fit
+LARGEST = 2**63 - 1  # that stands in a row
 
 Waiter = Callable[[], None]
 
@@ -64,7 +64,9 @@ class Leases:
 
     def wait(self, needs: list[tuple[Account, int]], waiter: Waiter) -> None:
         """``waiter`` is called after the next turn that asks for it."""
+        now_s = self._loop.time()
         for account, amount in needs:
+            account.used_s = now_s
             self._needs[account] = self._needs.get(account, 0) + amount
         self._waiters.append(waiter)
         self._wake.set()
@@ -118,7 +120,15 @@ class Leases:
         asks = {account: self._ask(account, now_s) for account in self.accounts.values()}
         self._needs = {}
         self._low.clear()
-        return {account: ask for account, ask in asks.items() if ask is not None and _fits(ask)}
+        return {account: ask for account, ask in asks.items() if ask is not None and self._fits(account, ask)}
+
+    def _fits(self, account: Account, ask: Ask) -> bool:
+        """Whether a database holds its figures. One that it does not hold keeps no other account from its lease."""
+        if max(ask.held + ask.need + ask.ahead, ask.spent) <= LARGEST:
+            return True
+        log.error("the budget %s has figures that no database holds", ask.account)
+        account.left, account.dry_until_s = 0, self._loop.time() + DRY_S
+        return False
 
     def _ask(self, account: Account, now_s: float) -> Ask | None:
         if account in self._closing:
@@ -149,24 +159,15 @@ class Leases:
         if lease.granted < ask.need or (ask.ahead and not lease.left):
             account.dry_until_s = self._loop.time() + DRY_S
         if ask.close:
-            del self._closing[account]
             self._close(account, ask)
 
     def _close(self, account: Account, ask: Ask) -> None:
         self._dropped(account)
         account.held -= ask.spent
         account.spent -= ask.spent
-        self._told.pop(account, None)
-        if account.idle and account not in self._needs:
+        del self._closing[account], self._told[account]
+        if account.idle and self._loop.time() - account.used_s > FORGET_S:  # else somebody waits for this very one
             self.accounts.pop(account.name, None)
-
-
-def _fits(ask: Ask) -> bool:
-    """Whether a database holds its figures. One that it does not hold keeps no other account from its lease."""
-    if max(ask.need, ask.held + ask.ahead, ask.spent) <= LARGEST:
-        return True
-    log.error("the budget %s has figures that no database holds", ask.account)
-    return False
 
 
 def _slice(account: Account) -> int:

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from tokenworks.errors import InputError, OutputError
-from tokenworks.ledger.postgres_store import driver, without_password, without_schema
+from tokenworks.ledger.postgres_connection import driver
+from tokenworks.ledger.postgres_store import without_password, without_schema
 
 LOCK = 0x627564676574  # "budget": two gateways do not make the tables at once; with a gateway's hash: that one's
 PATIENCE_MS = 10_000  # with a server that says nothing, or a lock that does not come
@@ -29,10 +30,17 @@ class PostgresBase:
             raise InputError(f"budgets in {self._place}: {str(error).strip()}") from error
 
     def _connect(self) -> None:
-        self._base = self._psycopg.connect(self._url, autocommit=True, connect_timeout=10, tcp_user_timeout=PATIENCE_MS)
-        self._base.isolation_level = (
-            self._psycopg.IsolationLevel.READ_COMMITTED
-        )  # sees what is there once it has its locks
+        """Raises psycopg.Error, InputError for a database whose encoding does not hold all names."""
+        base = self._psycopg.connect(self._url, autocommit=True, connect_timeout=10, tcp_user_timeout=PATIENCE_MS)
+        try:
+            self._settle(base)
+        except BaseException:
+            base.close()
+            raise
+        self._base = base
+
+    def _settle(self, base: Any) -> None:
+        base.isolation_level = self._psycopg.IsolationLevel.READ_COMMITTED  # sees what is there once it has its locks
         settings = {
             "search_path": f'"{self._schema}"',
             "synchronous_commit": "on",  # a grant that a crash of the server forgets would be granted twice
@@ -40,7 +48,11 @@ class PostgresBase:
             "idle_in_transaction_session_timeout": str(PATIENCE_MS),  # a gateway that is stopped locks nobody out
         }
         for name, value in settings.items():
-            self._base.execute("SELECT set_config(%s, %s, false)", (name, value))
+            base.execute("SELECT set_config(%s, %s, false)", (name, value))
+        if base.execute("SHOW server_encoding").fetchone()[0] != "UTF8":
+            raise InputError(
+                f"budgets in {self._place}: the database's encoding is not UTF8: it does not hold all names"
+            )
 
     def prepare(self, tables: Sequence[str]) -> None:
         with self.transaction():

@@ -62,7 +62,7 @@ def granted(
 class Waiting:
     """A call that its leases do not hold; while it waits for one, it is what the caller's connection talks to."""
 
-    __slots__ = ("_call", "_connection", "_desk", "_over", "_plea", "_prices", "_ticket")
+    __slots__ = ("_call", "_came_s", "_connection", "_desk", "_over", "_plea", "_prices", "_ticket")
 
     def __init__(self, desk: Desk, call: Call, plea: Plea, ticket: Ticket | None, prices: PriceBook | None):
         self._desk, self._call, self._plea, self._ticket, self._prices = desk, call, plea, ticket, prices
@@ -75,7 +75,8 @@ class Waiting:
     def admit(self, connection: ServerConnection) -> None:
         lacking = book.short(self._plea.amounts)
         loop = asyncio.get_running_loop()
-        asked = _worth_asking(lacking, loop.time())
+        self._came_s = loop.time()
+        asked = self._worth_asking(lacking)
         if not asked:
             self._lower(lacking)
             return
@@ -83,6 +84,10 @@ class Waiting:
         connection.listener = self
         loop.call_later(WAIT_S, self._expire)
         self._desk.leases.wait(asked, self._leased)
+
+    def _worth_asking(self, lacking: Sequence[tuple[Account, int]]) -> list[tuple[Account, int]]:
+        """Those whose store was not found empty since the call came, or just before."""
+        return [(account, amount) for account, amount in lacking if account.dry_until_s <= self._came_s]
 
     def _lower(self, lacking: Sequence[tuple[Account, int]]) -> None:
         """What is left affords fewer tokens, or nothing. Raises Refused."""
@@ -121,7 +126,7 @@ class Waiting:
             if self._served(self._plea, self._call.body):
                 return
             lacking = book.short(self._plea.amounts)
-            asked = _worth_asking(lacking, asyncio.get_running_loop().time())
+            asked = self._worth_asking(lacking)
             if asked:
                 self._desk.leases.wait(asked, self._leased)
             else:
@@ -148,8 +153,3 @@ class Waiting:
     def hold(self) -> None: ...
 
     def resume(self) -> None: ...
-
-
-def _worth_asking(lacking: Sequence[tuple[Account, int]], now_s: float) -> list[tuple[Account, int]]:
-    """Those whose store may have something left. What a call is lowered to hangs on all of them."""
-    return [(account, amount) for account, amount in lacking if account.dry_until_s <= now_s]

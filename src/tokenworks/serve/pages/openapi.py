@@ -31,7 +31,7 @@ PAGES = {
     "/v1/license": ("the licence of this software", "Object"),
     "/v1/version": ("the release", "Object"),
     "/v1/health/live": ("the process answers", "Object"),
-    "/v1/health/ready": ("each service has an engine, and the ledger answers", "Object"),
+    "/v1/health/ready": ("each service has an engine, and the ledger stores events", "Object"),
     "/v1/metrics": ("a Prometheus page", "Text"),
     "/openapi.json": ("this document", "Object"),
 }

@@ -74,6 +74,12 @@ class LedgerLink:
                 self._loop.call_soon(self._flush)
             self._unsent.append((number, event))
 
+    async def probe(self) -> None:
+        """OutputError where no ledger process is there: one that fails to store events ends, and the next one takes connections
+        only once it has opened the file."""
+        if self._frames is None:
+            raise OutputError("no ledger process answers")
+
     def _flush(self) -> None:
         """All events of one turn of the loop go together."""
         unsent, self._unsent = self._unsent, []
