@@ -62,6 +62,7 @@ vllm:num_requests_running_total{engine="1"} 999
         "vllm:kv_cache_usage_perc 0.5\nDCGM_FI_DEV_POWER_USAGE 1e308\nDCGM_FI_DEV_POWER_USAGE 1e308\n",
         EngineState(None, None, 0.5, None),
     ),
+    "too many lines": ("vllm:num_requests_running 1\n" * 10_001, EngineState(None, None, None, None)),
     "a line that is not whole": (
         'vllm:num_requests_running{a="\nvllm:num_requests_running{\nvllm:num_requests_running 3\n",b="c"} 5\n',
         EngineState(3, None, None, None),

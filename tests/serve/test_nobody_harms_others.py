@@ -25,7 +25,7 @@ def choking(request, connection):
 def test_a_limit_that_no_engine_could_have_stops_nobody(tmp_path, limit):
     async def case():
         async with front(tmp_path, Engine(), Engine(), routing="kv-aware") as gate:
-            wild = b'{"model":"chat","messages":[],"max_tokens":%b}' % limit.encode()
+            wild = b'{"model":"chat","messages":[{"content":"hi"}],"max_tokens":%b}' % limit.encode()
             statuses = [(await gate.post(body))[0] for body in (wild, PLAIN, PLAIN, PLAIN)]
             return statuses, gate.served[0].router
 

@@ -120,6 +120,17 @@ def test_a_full_service_is_stood_in_for(tmp_path):
     assert run(case()) == (200, "agent", 1)
 
 
+@pytest.mark.parametrize(("agent", "found"), [(Engine(), (200, "agent")), (refusing(503), (500, None))])
+def test_a_service_that_answers_500_is_stood_in_for_while_another_one_is_well(tmp_path, agent, found):
+    async def case():
+        async with two(tmp_path, refusing(500), agent, failures=1, pause="30 s", **STANDBY) as gate:
+            answers = [await gate.post(PLAIN) for _ in range(3)]
+            last = answers[2][0], answers[2][1].get("x-tokenworks-service")
+            return answers[0][0], last, gate.served[0].router.outstanding
+
+    assert run(case()) == (500, found, [0])
+
+
 def test_a_service_that_the_key_may_not_ask_for_does_not_stand_in(tmp_path):
     path = tmp_path / "keys.json"
     texts = {"chat": add(path, tenant="acme", services=("chat",))[1], "both": add(path, tenant="acme")[1]}

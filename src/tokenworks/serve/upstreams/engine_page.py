@@ -28,6 +28,7 @@ SPEED = ("tokenworks_worker_speed",)
 BEGINNINGS = (*RUNNING, *WAITING, *KV_USED, *WATTS, *MILLIJOULES, *STATIC, *IDLE, *SPEED)
 NAMES = frozenset(BEGINNINGS)
 MOST_REQUESTS = 1_000_000  # that an engine can have
+MOST_LINES = 10_000  # of these names; reading them holds up everybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,14 @@ class EngineState:
 
 
 def state_of(page: str) -> EngineState:
-    """Of a page in Prometheus' text format (or OpenMetrics'). What is not finite or negative is not believed, nor more requests
-    than an engine can have."""
+    """Of a page in Prometheus' text format (or OpenMetrics'). What is not finite or negative is not believed, nor are more
+    requests and more lines than an engine can have."""
     found: dict[str, list[float]] = {}
-    told = (
+    told = [
         line for line in page.split("\n") if line.startswith(BEGINNINGS)
-    )  # a few of hundreds: the rest is not parsed
+    ]  # a few of hundreds: the rest is not parsed
+    if len(told) > MOST_LINES:
+        told = []
     for name, _, value in lines("\n".join(told)):
         if name in NAMES and value >= 0:
             found.setdefault(name, []).append(value)
