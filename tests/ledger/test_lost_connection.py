@@ -8,10 +8,18 @@ from ledger_samples import usage
 from postgres import SERVER
 
 from tokenworks.errors import InputError, OutputError
-from tokenworks.ledger import GroupCommit
+from tokenworks.ledger import GroupCommit, postgres_connection
 from tokenworks.ledger.prepare import prepare
 
 pytestmark = pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """A server that is away is not waited for here."""
+    monkeypatch.setattr(postgres_connection, "PATIENCE_S", 0.0)
+
+
 NOWHERE = "postgresql://postgres@127.0.0.1:1/test"
 
 
