@@ -37,7 +37,6 @@ class Leases:
         """``dropped``: told that an account was closed in the store, before its spending counts from 0."""
         self._store, self._gateway, self._pool, self._dropped = store, gateway, pool, dropped
         self.accounts: dict[str, Account] = {}
-        self.failed = False  # the last turn
         self._low: set[Account] = set()
         self._needs: dict[Account, int] = {}
         self._waiters: list[Waiter] = []
@@ -78,9 +77,7 @@ class Leases:
             self._wake.clear()
             try:
                 await self.turn()
-                self.failed = False
             except Exception as error:  # noqa: BLE001 - of a database or its driver; the next turn may do better
-                self.failed = True
                 log.error("budgets: %s", error)
                 await asyncio.sleep(TICK_S)
 
