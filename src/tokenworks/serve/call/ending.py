@@ -151,6 +151,9 @@ class Ending(msgspec.Struct, eq=False):
         self._tally.end(status)
         if self._timer:
             self._timer.cancel()
+        self._end_hedge()
+
+    def _end_hedge(self) -> None:
         if self._hedge:
             self._hedge.cancel()
             self._hedge = None

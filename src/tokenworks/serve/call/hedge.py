@@ -6,7 +6,7 @@ import asyncio
 from typing import Protocol
 
 from tokenworks.serve.call.course import Course
-from tokenworks.serve.call.incoming import EVENT_STREAM
+from tokenworks.serve.call.incoming import is_stream
 from tokenworks.serve.call.question import Question
 from tokenworks.serve.call.tally import Tally
 from tokenworks.serve.http.client import Broken, Exchange
@@ -94,7 +94,7 @@ class Hedge:
     def answer_head(self, status: int, headers: dict[bytes, bytes]) -> None:
         if self._leads:
             self._asker.answer_head(status, headers)
-        elif status == 200 and headers.get(b"content-type", b"").startswith(EVENT_STREAM):
+        elif status == 200 and is_stream(headers.get(b"content-type", b"")):
             self._headers = headers
         else:
             if fails(status):

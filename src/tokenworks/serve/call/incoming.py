@@ -30,7 +30,7 @@ class Incoming(msgspec.Struct, eq=False):
         self.kind = kind = headers.get(b"content-type", JSON)
         if status >= 400:
             self.wait = headers.get(b"retry-after", b"")
-        return status == 200 and (kind.startswith(EVENT_STREAM) or kind[: len(EVENT_STREAM)].lower() == EVENT_STREAM)
+        return status == 200 and is_stream(kind)
 
     def keep(self, data: bytes) -> bool:
         """Whether it is still of a size that can be kept."""
@@ -45,3 +45,8 @@ class Incoming(msgspec.Struct, eq=False):
     def told(self, whole: bool) -> Told:
         """What is known of a stream's tokens. Of an answer that is no stream nobody knows before it is whole."""
         return MISSING if self.stream is None else self.stream.told(whole)
+
+
+def is_stream(kind: bytes) -> bool:
+    """Of a content type, however it is written."""
+    return kind[: len(EVENT_STREAM)].lower() == EVENT_STREAM

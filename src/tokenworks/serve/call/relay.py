@@ -139,12 +139,10 @@ class Relay(Onward):
             if not self._incoming.keep(data):
                 self._give_up_upstream("its answer is too large")
             return
-        if self._tally.written:
-            self._end_upstream()
+        if self._tally.written:  # it goes on after the end of its answer: nobody listens
+            self._drop_upstream()
             return
-        if self._hedge:
-            self._hedge.cancel()
-            self._hedge = None
+        self._end_hedge()
         try:
             out = self._mended(stream, data) if self._mends else stream.feed(data)
         except Unfit as why:
@@ -167,13 +165,6 @@ class Relay(Onward):
             out = self._continuity.forward(out)
         return out if self._translation is None else self._translation.put(out)
 
-    def _end_upstream(self) -> None:
-        """It goes on after the end of its answer: nobody listens."""
-        handle = self._handle
-        self._leave_upstream()
-        if handle:
-            handle.abandon()
-
     def answer_end(self) -> None:
         incoming = self._incoming
         stream = incoming.stream
@@ -187,9 +178,7 @@ class Relay(Onward):
         if stream is not None and stream.failed:
             self._course.undecided()
         self._leave_upstream()
-        if self._hedge:
-            self._hedge.cancel()
-            self._hedge = None
+        self._end_hedge()
         if self._gone:
             return
         if incoming.status != 200:
