@@ -159,6 +159,12 @@ def data_of(event: bytes) -> bytes:
     return b"\n".join([line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")])
 
 
+def json_of(event: bytes) -> bytes:
+    """The JSON of an event; empty for comments and the end."""
+    text = data_of(event)
+    return b"" if text == MARK else text
+
+
 _decode = msgspec.json.Decoder(_Chunk).decode
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from tokenworks.serve.body.continuing import continued, left
 from tokenworks.serve.body.faults import NOT_JSON
-from tokenworks.serve.body.stream import DONE, END_OF_EVENT, MARK, data_of
+from tokenworks.serve.body.stream import DONE, END_OF_EVENT, json_of
 
 FOLD_BYTES = 4096  # of events that are kept before their text is taken out of them
 SHARED = ("id", "object", "created", "model")  # members that all events of a stream have in common
@@ -74,8 +74,7 @@ class Continuity:
     def _fold(self) -> None:
         events, self._kept, self._size = b"".join(self._kept).split(END_OF_EVENT), [], 0
         for event in events:
-            text = data_of(event)
-            if text and text != MARK:
+            if text := json_of(event):
                 self._note(text)
 
     def _note(self, text: bytes) -> None:
@@ -147,8 +146,8 @@ class Continuity:
 
     def _mended(self, event: bytes) -> bytes:
         """One event of a later upstream; b"" where it has nothing new."""
-        text = data_of(event)
-        if not text or text == MARK or self._first is None:
+        text = json_of(event)
+        if not text or self._first is None:
             return event + END_OF_EVENT
         try:
             chunk: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])

@@ -10,7 +10,7 @@ import msgspec
 
 from tokenworks.serve.body.faults import NOT_JSON
 from tokenworks.serve.body.splice import Body, read
-from tokenworks.serve.body.stream import END_OF_EVENT
+from tokenworks.serve.body.stream import END_OF_EVENT, json_of
 from tokenworks.serve.dialects.way import Unfit
 
 LONGEST_CHUNK = 4 << 20  # bytes
@@ -172,7 +172,7 @@ class Translated:
         *events, self._carry = (self._carry + data).split(END_OF_EVENT)
         if len(self._carry) > LONGEST_CHUNK:
             raise Unfit("an event of its answer is too large")
-        return b"".join([self._written(decoded(text)) for event in events if (text := data_of(event))])
+        return b"".join([self._written(decoded(text)) for event in events if (text := json_of(event))])
 
     def _written(self, chunk: Answer) -> bytes:
         usage = bytes(chunk.usage)
@@ -189,12 +189,6 @@ def chat_body(chat: dict[str, Any]) -> Body:
     if chat.get("stream"):
         chat["stream_options"] = {"include_usage": True}
     return read(msgspec.json.encode(chat))
-
-
-def data_of(event: bytes) -> bytes:
-    """The JSON of an event; empty for comments and the end."""
-    text = b"\n".join(line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:"))
-    return b"" if text == b"[DONE]" else text
 
 
 def event(name: str, content: dict[str, Any]) -> bytes:

@@ -10,8 +10,8 @@ from tokenworks.ledger.ingest import anthropic
 from tokenworks.ledger.ingest.buckets import Buckets, never_zero
 from tokenworks.ledger.ingest.records import RefusedError
 from tokenworks.serve.body.faults import NOT_JSON
+from tokenworks.serve.body.stream import json_of
 from tokenworks.serve.body.usage import MISSING, Told
-from tokenworks.serve.dialects.chat import data_of
 from tokenworks.serve.dialects.events import Events
 
 START, DELTA, STOP = b"message_start", b"message_delta", b"message_stop"
@@ -52,7 +52,7 @@ class MessageStream(Events):
             self._pieces += name == b"content_block_delta"
             return
         try:
-            found = msgspec.json.decode(data_of(event), type=dict[str, Any])
+            found = msgspec.json.decode(json_of(event), type=dict[str, Any])
             self._start = found["message"] if name == START else self._start
             usage = self._start["usage"] if name == START else found["usage"]
             self._usage |= {k: v for k, v in usage.items() if v is not None}

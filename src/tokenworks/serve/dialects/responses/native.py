@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from tokenworks.serve.body.faults import NOT_JSON
+from tokenworks.serve.body.stream import json_of
 from tokenworks.serve.body.usage import Told, told, usage_of_answer
-from tokenworks.serve.dialects.chat import data_of
 from tokenworks.serve.dialects.events import Events
 
 ENDS = (b"response.completed", b"response.incomplete", b"response.failed")
@@ -33,7 +33,7 @@ class ResponseStream(Events):
         self._pieces += name.endswith(b".delta")
         if name in ENDS:
             try:
-                self._usage = usage_of_answer(bytes(_decode(data_of(event)).response))
+                self._usage = usage_of_answer(bytes(_decode(json_of(event)).response))
             except NOT_JSON:
                 return  # what is stated otherwise is not stated
 
